@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make            builds everything into build/
+# make run        builds, sets up DATA=, starts the control plane and stays in the foreground
+# make test       installs what tests need and runs all of them
+# make bench      measures; make fuzz, make tidy, make format: see README.md
+#
+# SANITIZE=address,undefined or SANITIZE=thread builds another tree beside the plain one.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+CC ?= gcc
+SANITIZE ?=
+comma := ,
+BUILD := build/$(if $(SANITIZE),$(subst $(comma),-,$(SANITIZE)),plain)
+
+ifeq ($(filter deps format,$(MAKECMDGOALS)),)
+ifneq ($(shell deploy/install-packages --check build),)
+$(info $(shell deploy/install-packages build 1>&2))
+endif
+endif
+
+PACKAGES := libmicrohttpd gnutls jansson libcurl openssl yaml-0.1 sqlite3 zlib
+PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+
+VERSION := v1.34.0+coracle
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+OPTIMIZE := $(if $(SANITIZE),-O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-O2)
+CFLAGS := -std=gnu17 -g $(OPTIMIZE) $(WARNINGS) -D_GNU_SOURCE -I. -I$(BUILD) $(PACKAGE_CFLAGS)
+LDFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -pthread
+LDLIBS := $(PACKAGE_LIBS) -lm
+
+common_sources := $(wildcard common/*.c)
+apiserver_sources := $(filter-out apiserver/main.c,$(wildcard apiserver/*.c apiserver/*/*.c apiserver/*/*/*.c))
+compiler_sources := $(wildcard api-schemas/*.c)
+schema_files := $(sort $(wildcard api-schemas/*.yaml))
+unit_sources := $(wildcard test/unit/*.c)
+storage_test_sources := $(wildcard test/storage/*.c)
+bench_sources := $(wildcard test/bench/*.c)
+
+object = $(patsubst %.c,$(BUILD)/%.o,$(1))
+tables := $(BUILD)/api-schemas/tables.c
+
+unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
+programs := $(BUILD)/coracle-apiserver
+
+.PHONY: all deps run test unit storage-test e2e bench fuzz tidy format check-format clean
+all: $(programs)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/common/version.o: CFLAGS += -DCORACLE_VERSION='"$(VERSION)"' -DCORACLE_COMMIT='"$(COMMIT)"'
+
+$(BUILD)/libcommon.a: $(call object,$(common_sources))
+	@rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/libapiserver.a: $(call object,$(apiserver_sources)) $(BUILD)/api-schemas/tables.o
+	@rm -f $@ && ar rcs $@ $^
+
+# The schema compiler and the tables it makes of the API's description.
+$(BUILD)/schema-compiler: $(call object,$(compiler_sources)) $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(tables): $(BUILD)/schema-compiler $(schema_files)
+	@echo "  GEN   $@"
+	@mkdir -p $(@D)
+	@$(BUILD)/schema-compiler -o $@ $(schema_files)
+
+$(BUILD)/api-schemas/tables.o: $(tables)
+	@echo "  CC    $<"
+	@$(CC) $(CFLAGS) -g0 -c -o $@ $<
+
+$(BUILD)/coracle-apiserver: $(BUILD)/apiserver/main.o $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# One program a file in test/unit, each a cmocka group.
+$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(BUILD)/test/storage-test: $(call object,$(storage_test_sources)) $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+$(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+unit: $(unit_programs)
+storage-test: $(BUILD)/test/storage-test
+bench-programs: $(patsubst %.c,$(BUILD)/%,$(bench_sources))
+
+run: all
+	@deploy/run
+
+test:
+	@test/run
+
+bench: all bench-programs
+	@test/bench/run
+
+deps:
+	@deploy/install-packages build
+
+all_sources := $(shell git ls-files '*.c' '*.h')
+format:
+	@clang-format -i $(all_sources)
+
+check-format:
+	@clang-format --dry-run --Werror $(all_sources)
+
+tidy: $(tables)
+	@clang-tidy --quiet $(filter %.c,$(all_sources)) -- $(filter-out -Werror,$(CFLAGS))
+
+clean:
+	@rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/alloc.h"
+
+void json_release(json_t **json)
+{
+    json_decref(*json);
+}
+
+json_t *json_parse(const char *text, size_t length, struct error *error)
+{
+    json_error_t where;
+    json_t *json = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
+    if (json == NULL && json_error_code(&where) == json_error_numeric_overflow) {
+        json = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
+                          &where);
+    }
+    if (json == NULL) {
+        error_bad_request(error, "invalid JSON at line %d column %d: %s", where.line, where.column,
+                          where.text);
+    }
+    return json;
+}
+
+/* ---- encoding ---- */
+
+/* The letter of a two-character escape, or NUL when the character has none. */
+static char short_escape(unsigned char c)
+{
+    switch (c) {
+    case '"':
+    case '\\':
+        return (char)c;
+    case '\b':
+        return 'b';
+    case '\f':
+        return 'f';
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    default:
+        return '\0';
+    }
+}
+
+static void encode_string(const char *text, size_t length, struct buffer *buffer)
+{
+    static const char hex[] = "0123456789abcdef";
+    buffer_add_char(buffer, '"');
+    size_t plain = 0; /* Where the run of characters that need no escape began. */
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\') {
+            continue;
+        }
+        buffer_add(buffer, text + plain, i - plain);
+        plain = i + 1;
+        char letter = short_escape(c);
+        if (letter != '\0') {
+            char escape[2] = {'\\', letter};
+            buffer_add(buffer, escape, 2);
+        } else {
+            char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+            buffer_add(buffer, escape, 6);
+        }
+    }
+    buffer_add(buffer, text + plain, length - plain);
+    buffer_add_char(buffer, '"');
+}
+
+static void encode_real(double real, struct buffer *buffer)
+{
+    char text[40];
+    if (!isfinite(real)) {
+        buffer_add_literal(buffer, "null");
+        return;
+    }
+    int digits = 1;
+    do {
+        snprintf(text, sizeof text, "%.*e", digits - 1, real);
+    } while (strtod(text, NULL) != real && ++digits <= 17);
+    /* As Go's encoding/json: plain notation in the range that people read. */
+    double magnitude = fabs(real);
+    if (magnitude == 0 || (magnitude >= 1e-6 && magnitude < 1e21)) {
+        int exponent = magnitude == 0 ? 0 : atoi(strchr(text, 'e') + 1);
+        int decimals = digits - 1 - exponent;
+        snprintf(text, sizeof text, "%.*f", decimals > 0 ? decimals : 0, real);
+    }
+    buffer_add_text(buffer, text);
+}
+
+static void encode_object(const json_t *json, struct buffer *buffer)
+{
+    bool first = true;
+    const char *key;
+    json_t *value;
+    buffer_add_char(buffer, '{');
+    void *at = json_object_iter((json_t *)json);
+    while (at != NULL) {
+        key = json_object_iter_key(at);
+        value = json_object_iter_value(at);
+        if (!first) {
+            buffer_add_char(buffer, ',');
+        }
+        first = false;
+        encode_string(key, json_object_iter_key_len(at), buffer);
+        buffer_add_char(buffer, ':');
+        json_encode(value, buffer);
+        at = json_object_iter_next((json_t *)json, at);
+    }
+    buffer_add_char(buffer, '}');
+}
+
+static void encode_array(const json_t *json, struct buffer *buffer)
+{
+    buffer_add_char(buffer, '[');
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        if (i > 0) {
+            buffer_add_char(buffer, ',');
+        }
+        json_encode(json_array_get(json, i), buffer);
+    }
+    buffer_add_char(buffer, ']');
+}
+
+void json_encode(const json_t *json, struct buffer *buffer)
+{
+    switch (json ? json_typeof(json) : JSON_NULL) {
+    case JSON_OBJECT:
+        encode_object(json, buffer);
+        break;
+    case JSON_ARRAY:
+        encode_array(json, buffer);
+        break;
+    case JSON_STRING:
+        encode_string(json_string_value(json), json_string_length(json), buffer);
+        break;
+    case JSON_INTEGER:
+        buffer_add_int(buffer, json_integer_value(json));
+        break;
+    case JSON_REAL:
+        encode_real(json_real_value(json), buffer);
+        break;
+    case JSON_TRUE:
+        buffer_add_literal(buffer, "true");
+        break;
+    case JSON_FALSE:
+        buffer_add_literal(buffer, "false");
+        break;
+    case JSON_NULL:
+        buffer_add_literal(buffer, "null");
+        break;
+    }
+}
+
+char *json_text(const json_t *json)
+{
+    struct buffer buffer = BUFFER_INIT;
+    json_encode(json, &buffer);
+    return buffer_steal(&buffer);
+}
+
+/* ---- access ---- */
+
+json_t *json_path_list(const json_t *json, const char *const *names)
+{
+    for (; *names != NULL && json != NULL; names++) {
+        json = json_object_get(json, *names);
+    }
+    return (json_t *)json;
+}
+
+const char *json_get_string(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+json_int_t json_get_int(const json_t *object, const char *name, json_int_t otherwise)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_integer(value) ? json_integer_value(value) : otherwise;
+}
+
+bool json_get_bool(const json_t *object, const char *name, bool otherwise)
+{
+    const json_t *value = json_object_get(object, name);
+    return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}
+
+json_t *json_get_or_add_object(json_t *object, const char *name)
+{
+    json_t *member = json_object_get(object, name);
+    if (!json_is_object(member)) {
+        member = json_object();
+        json_object_set_new(object, name, member);
+    }
+    return member;
+}
+
+bool json_array_has_string(const json_t *array, const char *text)
+{
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const char *element = json_string_value(json_array_get(array, i));
+        if (element != NULL && strcmp(element, text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- scanning ---- */
+
+/* A place in a text that is known to be valid JSON; every step checks the end all the same. */
+struct scanner {
+    const char *at, *end;
+};
+
+static void skip_space(struct scanner *scanner)
+{
+    while (scanner->at < scanner->end && (*scanner->at == ' ' || *scanner->at == '\n' ||
+                                          *scanner->at == '\t' || *scanner->at == '\r')) {
+        scanner->at++;
+    }
+}
+
+/* Stands at the opening quote; ends behind the closing one. */
+static void skip_string(struct scanner *scanner)
+{
+    scanner->at++;
+    while (scanner->at < scanner->end) {
+        const char *quote = memchr(scanner->at, '"', (size_t)(scanner->end - scanner->at));
+        if (quote == NULL) {
+            scanner->at = scanner->end;
+            return;
+        }
+        const char *backslash = quote;
+        while (backslash > scanner->at && backslash[-1] == '\\') {
+            backslash--;
+        }
+        scanner->at = quote + 1;
+        if ((quote - backslash) % 2 == 0) {
+            return;
+        }
+    }
+}
+
+static void skip_value(struct scanner *scanner)
+{
+    size_t depth = 0;
+    skip_space(scanner);
+    while (scanner->at < scanner->end) {
+        switch (*scanner->at) {
+        case '"':
+            skip_string(scanner);
+            break;
+        case '{':
+        case '[':
+            depth++;
+            scanner->at++;
+            break;
+        case '}':
+        case ']':
+            if (depth == 0) {
+                return; /* A scalar ended where its container does. */
+            }
+            depth--;
+            scanner->at++;
+            break;
+        case ',':
+            if (depth == 0) {
+                return;
+            }
+            scanner->at++;
+            break;
+        default:
+            scanner->at++;
+            continue;
+        }
+        if (depth == 0) {
+            return;
+        }
+    }
+}
+
+static struct json_span scan_value(struct scanner *scanner)
+{
+    skip_space(scanner);
+    const char *start = scanner->at;
+    skip_value(scanner);
+    const char *end = scanner->at;
+    while (end > start &&
+           (end[-1] == ' ' || end[-1] == '\n' || end[-1] == '\t' || end[-1] == '\r')) {
+        end--;
+    }
+    return (struct json_span){start, (size_t)(end - start)};
+}
+
+/* Stands behind '{' or a member; reads the next key and stands before its value. */
+static bool next_key(struct scanner *scanner, struct json_span *key)
+{
+    skip_space(scanner);
+    if (scanner->at < scanner->end && *scanner->at == ',') {
+        scanner->at++;
+        skip_space(scanner);
+    }
+    if (scanner->at >= scanner->end || *scanner->at != '"') {
+        return false;
+    }
+    const char *start = scanner->at + 1;
+    skip_string(scanner);
+    *key = (struct json_span){start, (size_t)(scanner->at - start - 1)};
+    skip_space(scanner);
+    if (scanner->at >= scanner->end || *scanner->at != ':') {
+        return false;
+    }
+    scanner->at++;
+    return true;
+}
+
+static bool enter(struct scanner *scanner, char opening)
+{
+    skip_space(scanner);
+    if (scanner->at >= scanner->end || *scanner->at != opening) {
+        return false;
+    }
+    scanner->at++;
+    return true;
+}
+
+void json_scan_members(struct json_span object,
+                       bool (*member)(void *argument, struct json_span key, struct json_span value),
+                       void *argument)
+{
+    struct scanner scanner = {object.text, object.text + object.length};
+    struct json_span key;
+    if (object.text == NULL || !enter(&scanner, '{')) {
+        return;
+    }
+    while (next_key(&scanner, &key)) {
+        if (!member(argument, key, scan_value(&scanner))) {
+            return;
+        }
+    }
+}
+
+enum { scan_paths_max = 32 };
+
+/* How a key relates to the rest of a path: the whole of it, its first step, or nothing. */
+enum path_match { PATH_NO, PATH_HERE, PATH_BELOW };
+
+static enum path_match match_step(const char *path, struct json_span key)
+{
+    if (strncmp(path, key.text, key.length) != 0) {
+        return PATH_NO;
+    }
+    return path[key.length] == '\0' ? PATH_HERE : path[key.length] == '.' ? PATH_BELOW : PATH_NO;
+}
+
+/* Reads one object. 'wanted' are the paths that may lie in it, 'steps[i]' how far path i has been
+ * followed. */
+static void scan_object(struct scanner *scanner, const char *const *paths, const size_t *steps,
+                        const size_t *wanted, size_t wanted_count, struct json_span *spans)
+{
+    struct json_span key;
+    if (!enter(scanner, '{')) {
+        return;
+    }
+    while (next_key(scanner, &key)) {
+        size_t below[scan_paths_max], below_steps[scan_paths_max], below_count = 0;
+        size_t here[scan_paths_max], here_count = 0;
+        for (size_t i = 0; i < wanted_count; i++) {
+            size_t path = wanted[i];
+            switch (match_step(paths[path] + steps[i], key)) {
+            case PATH_HERE:
+                here[here_count++] = path;
+                break;
+            case PATH_BELOW:
+                below_steps[below_count] = steps[i] + key.length + 1;
+                below[below_count++] = path;
+                break;
+            case PATH_NO:
+                break;
+            }
+        }
+        struct scanner inside = *scanner;
+        struct json_span value = scan_value(scanner);
+        for (size_t i = 0; i < here_count; i++) {
+            spans[here[i]] = value;
+        }
+        if (below_count > 0) {
+            scan_object(&inside, paths, below_steps, below, below_count, spans);
+        }
+    }
+}
+
+void json_scan(const char *text, size_t length, const char *const *paths, size_t count,
+               struct json_span *spans)
+{
+    size_t wanted[scan_paths_max], steps[scan_paths_max] = {0};
+    struct scanner scanner = {text, text + length};
+    if (count > scan_paths_max) {
+        abort(); /* The caller's mistake: paths are constants of the program. */
+    }
+    for (size_t i = 0; i < count; i++) {
+        wanted[i] = i;
+        spans[i] = (struct json_span){0};
+    }
+    scan_object(&scanner, paths, steps, wanted, count, spans);
+}
+
+char *json_span_value(struct json_span span)
+{
+    if (span.text == NULL) {
+        return NULL;
+    }
+    if (span.length < 2 || span.text[0] != '"') {
+        return duplicate_bytes(span.text, span.length);
+    }
+    if (memchr(span.text, '\\', span.length) == NULL) {
+        return duplicate_bytes(span.text + 1, span.length - 2);
+    }
+    cleanup(json_release)
+    json_t *value = json_loadb(span.text, span.length, JSON_DECODE_ANY, NULL);
+    return value ? duplicate_bytes(json_string_value(value), json_string_length(value)) : NULL;
+}
+
+/* ---- duplicates ---- */
+
+struct duplicates {
+    void (*found)(void *argument, const char *path);
+    void *argument;
+};
+
+static void scan_duplicates(struct scanner *scanner, const struct field_path *path,
+                            const struct duplicates *duplicates);
+
+/* The keys of one object; small objects are compared pairwise, which is quicker than hashing. */
+struct seen_keys {
+    struct json_span *list;
+    size_t count, capacity;
+};
+
+static bool seen_before(const struct seen_keys *seen, struct json_span key)
+{
+    for (size_t i = 0; i < seen->count; i++) {
+        if (seen->list[i].length == key.length &&
+            memcmp(seen->list[i].text, key.text, key.length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum {
+    duplicates_keys_max = 512
+}; /* Larger objects are maps of data; each key is looked at once. */
+
+static void scan_object_duplicates(struct scanner *scanner, const struct field_path *path,
+                                   const struct duplicates *duplicates)
+{
+    struct seen_keys seen = {0};
+    struct json_span key;
+    scanner->at++;
+    while (next_key(scanner, &key)) {
+        cleanup(free_char)
+        char *name = duplicate_bytes(key.text, key.length);
+        const struct field_path *here = FIELD(path, name);
+        if (seen_before(&seen, key)) {
+            cleanup(free_char)
+            char *text = field_path_text(here);
+            duplicates->found(duplicates->argument, text);
+        } else if (seen.count < duplicates_keys_max) {
+            seen.list = grow(seen.list, seen.count, &seen.capacity, sizeof *seen.list);
+            seen.list[seen.count++] = key;
+        }
+        scan_duplicates(scanner, here, duplicates);
+    }
+    enter(scanner, '}');
+    free(seen.list);
+}
+
+static void scan_duplicates(struct scanner *scanner, const struct field_path *path,
+                            const struct duplicates *duplicates)
+{
+    skip_space(scanner);
+    if (scanner->at >= scanner->end) {
+        return;
+    }
+    if (*scanner->at == '{') {
+        scan_object_duplicates(scanner, path, duplicates);
+    } else if (*scanner->at == '[') {
+        scanner->at++;
+        for (size_t i = 0; scanner->at < scanner->end; i++) {
+            skip_space(scanner);
+            if (enter(scanner, ']')) {
+                return;
+            }
+            scan_duplicates(scanner, FIELD_INDEX(path, i), duplicates);
+            skip_space(scanner);
+            enter(scanner, ',');
+        }
+    } else {
+        skip_value(scanner);
+    }
+}
+
+void json_duplicates(const char *text, size_t length,
+                     void (*found)(void *argument, const char *path), void *argument)
+{
+    struct scanner scanner = {text, text + length};
+    struct duplicates duplicates = {found, argument};
+    scan_duplicates(&scanner, NULL, &duplicates);
+}

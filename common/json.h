@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * JSON beside jansson: parsing with Kubernetes' limits, our own encoder, and a scanner that finds
+ * values in encoded text without building a tree.
+ *
+ * Trees are jansson's; objects keep the order in which members were added.
+ */
+#ifndef COMMON_JSON_H
+#define COMMON_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buffer.h"
+#include "common/error.h"
+
+void json_release(json_t **json); /* For cleanup(). */
+
+/* Parses one value that fills the whole text. Numbers outside int64 become reals; of duplicate
+ * members the last one counts (json_duplicates() tells of them); more than 2,048 levels, or text
+ * that is not UTF-8, is an error (400). The caller's. */
+json_t *json_parse(const char *text, size_t length, struct error *error);
+
+/* Appends the shortest JSON text of a tree; reals in the shortest form that reads back the same,
+ * so that 0.1 stays 0.1. Never fails. */
+void json_encode(const json_t *json, struct buffer *buffer);
+/* The same as a string, the caller's. */
+char *json_text(const json_t *json);
+
+/* Calls 'found' with the path ("spec.containers[0].name") of each member that stands more than
+ * once in its object. 'text' has been parsed without error. */
+void json_duplicates(const char *text, size_t length,
+                     void (*found)(void *argument, const char *path), void *argument);
+
+/* ---- access to trees: each borrowed, each NULL or the given default when absent or of another
+ * type ---- */
+
+/* Walks members by name: json_path(pod, "spec", "nodeName"). */
+#define json_path(json, ...) json_path_list((json), (const char *const[]){__VA_ARGS__, NULL})
+json_t *json_path_list(const json_t *json, const char *const *names);
+#define json_path_string(json, ...) json_string_value(json_path((json), __VA_ARGS__))
+const char *json_get_string(const json_t *object, const char *name); /* NULL when absent. */
+json_int_t json_get_int(const json_t *object, const char *name, json_int_t otherwise);
+bool json_get_bool(const json_t *object, const char *name, bool otherwise);
+/* The member as an object, created when it is absent or null. Borrowed. */
+json_t *json_get_or_add_object(json_t *object, const char *name);
+/* The array holds this string. */
+bool json_array_has_string(const json_t *array, const char *text);
+
+/* ---- scanning encoded text ---- */
+
+/* A part of some text; text is NULL when absent. Strings include their quotes. */
+struct json_span {
+    const char *text;
+    size_t length;
+};
+
+/* Finds the values at the given paths in one pass over valid, compact or spaced JSON. A path is
+ * member names joined by '.', such as "metadata.labels" (names with dots can't be reached).
+ * spans[i] is where paths[i] stands, or absent. Reads nothing behind 'length'. */
+void json_scan(const char *text, size_t length, const char *const *paths, size_t count,
+               struct json_span *spans);
+/* Calls 'member' for each member of the object at 'object'; key without quotes, still escaped.
+ * Stops when it returns false. */
+void json_scan_members(struct json_span object,
+                       bool (*member)(void *argument, struct json_span key, struct json_span value),
+                       void *argument);
+/* The value of a span: strings without quotes and escapes, others as they stand. NULL when absent.
+ * The caller's. */
+char *json_span_value(struct json_span span);
+
+#endif
