@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The HTTP server: libmicrohttpd with TLS, one epoll thread a core, and a pool of workers for what
+ * blocks.
+ *
+ * For each request: refuse what is malformed (two lengths, a length with chunked, a bad path), read
+ * the body up to its limit, ask 'authenticate' who it is, take the path apart, then call the
+ * handler: on the HTTP thread if 'may_block' says no, else on a worker while the connection is
+ * suspended. No HTTP thread ever waits.
+ *
+ * A body that answers BODY_WAIT suspends its connection until body_wake(); wakes are coalesced. A
+ * client that leaves while its connection is suspended is noticed and the body closed.
+ */
+#ifndef APISERVER_HTTP_SERVER_H
+#define APISERVER_HTTP_SERVER_H
+
+#include <gnutls/x509.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "apiserver/http/request.h"
+#include "common/error.h"
+
+/* What identifies a caller on the wire. */
+struct credentials {
+    const char *authorization;      /* The Authorization header, NULL when absent. */
+    const char *client_common_name; /* Of a client certificate that was verified; NULL without. */
+    const char *const *client_organizations; /* NULL-terminated; NULL without a certificate. */
+    bool client_certificate_refused; /* One was shown that does not verify against the client CA. */
+};
+
+struct handler {
+    /* Fills 'user', or returns false with the error to answer (401). Must not block. */
+    bool (*authenticate)(void *argument, const struct credentials *credentials, struct user *user,
+                         struct error *error);
+    /* Whether serving this request may wait for disk or network. Quick. */
+    bool (*may_block)(void *argument, const struct request *request);
+    /* Fills the response. request->info and request->user are set. */
+    void (*serve)(void *argument, struct request *request, struct response *response);
+    /* Called once for each request when its answer is complete or the client is gone; for metrics.
+     * 'bytes' is the size of the body before compression. May be NULL. */
+    void (*served)(void *argument, const struct request *request, int status, size_t bytes);
+    void *argument;
+};
+
+struct server_options {
+    const char *bind_address; /* --bind-address, "127.0.0.1" */
+    uint16_t port;            /* --secure-port; 0: any free one, see server_port(). */
+    const char *certificate_file, *key_file; /* --tls-cert-file, --tls-private-key-file (PEM). Read
+                                              * again when they change. */
+    const char *client_ca_file; /* --client-ca-file; NULL: client certificates are not looked at. */
+    unsigned http_threads;      /* 0: one a core. */
+    unsigned workers;           /* 0: 32. */
+    size_t body_limit_bytes;    /* 0: 3 MiB, as upstream's resource write limit. */
+    size_t header_limit_bytes;  /* 0: 16 KiB. */
+    unsigned connection_limit;  /* 0: 20,000. */
+    unsigned idle_timeout_seconds; /* Of a connection that sends no request; 0: 180. */
+};
+
+struct server;
+
+/* Binds and starts. A port in use, or a file that can't be read or parsed, is one clear sentence.
+ */
+struct server *server_start(const struct server_options *options, const struct handler *handler,
+                            struct error *error);
+uint16_t server_port(const struct server *server);
+/* Stops taking connections, ends watches, waits up to 'grace_ms' for requests in flight, then
+ * closes everything and frees the server. */
+void server_stop(struct server *server, unsigned grace_ms);
+
+/* Splits a path and method into what they ask for; 400 or 404 for paths that can't be. Public for
+ * tests. */
+bool request_info_parse(const char *method, const char *path, const struct parameter *parameters,
+                        size_t parameter_count, struct request_info *info, struct error *error);
+void request_info_clear(struct request_info *info);
+
+#endif
