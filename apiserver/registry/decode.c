@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/registry/decode.h"
+
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/map.h"
+#include "common/schema_rules.h"
+#include "common/yaml.h"
+
+char *decode_api_version(const char *group, const char *version)
+{
+    return group[0] ? format("%s/%s", group, version) : duplicate(version);
+}
+
+bool decode_field_validation(const struct request *request, enum field_validation *validation,
+                             struct error *error)
+{
+    const char *text = request_parameter(request, "fieldValidation");
+    if (text == NULL || text[0] == '\0' || strcmp(text, "Warn") == 0) {
+        *validation = FIELDS_WARN;
+    } else if (strcmp(text, "Ignore") == 0) {
+        *validation = FIELDS_IGNORE;
+    } else if (strcmp(text, "Strict") == 0) {
+        *validation = FIELDS_STRICT;
+    } else {
+        struct field_errors errors = FIELD_ERRORS_INIT;
+        cleanup(json_release)
+        json_t *value = json_string(text);
+        static const char *const supported[] = {"", "Ignore", "Strict", "Warn", NULL};
+        field_error_not_supported(&errors, FIELD(NULL, "fieldValidation"), value, supported);
+        const char *kind = strcmp(request->method, "POST") == 0  ? "CreateOptions"
+                           : strcmp(request->method, "PUT") == 0 ? "UpdateOptions"
+                                                                 : "PatchOptions";
+        return error_invalid(error, "meta.k8s.io", kind, "", &errors);
+    }
+    return true;
+}
+
+/* ---- complaints about unknown and duplicate fields ---- */
+
+enum { complaints_max = 100 };
+
+/* Collected while decoding, told at the end. */
+struct complaints {
+    enum field_validation validation;
+    char *list[complaints_max];
+    size_t count;
+};
+
+static void complaints_clear(struct complaints *complaints)
+{
+    for (size_t i = 0; i < complaints->count; i++) {
+        free(complaints->list[i]);
+    }
+    complaints->count = 0;
+}
+
+static void complain(struct complaints *complaints, char *text)
+{
+    if (complaints->count < complaints_max) {
+        complaints->list[complaints->count++] = text;
+    } else {
+        free(text);
+    }
+}
+
+static void unknown_field(void *argument, const char *path)
+{
+    complain(argument, format("unknown field \"%s\"", path));
+}
+
+static void duplicate_field(void *argument, const char *path)
+{
+    complain(argument, format("duplicate field \"%s\"", path));
+}
+
+static void duplicate_key(void *argument, const char *message)
+{
+    complain(argument, duplicate(message));
+}
+
+static char *join(const struct complaints *complaints)
+{
+    struct buffer text = BUFFER_INIT;
+    buffer_add_literal(&text, "strict decoding error: ");
+    for (size_t i = 0; i < complaints->count; i++) {
+        buffer_addf(&text, "%s%s", i ? ", " : "", complaints->list[i]);
+    }
+    return buffer_steal(&text);
+}
+
+static void warn(const struct complaints *complaints, struct response *response)
+{
+    for (size_t i = 0; i < complaints->count && response != NULL; i++) {
+        response_add_warning(response, complaints->list[i]);
+    }
+}
+
+/* ---- bodies ---- */
+
+static json_t *parse(const struct request *request, const struct schema *schema,
+                     struct complaints *complaints, struct error *error)
+{
+    bool tell = complaints->validation != FIELDS_IGNORE;
+    struct protobuf_envelope envelope;
+    json_t *tree = NULL;
+    if (request->body_length == 0 && strcmp(request->method, "DELETE") != 0) {
+        error_bad_request(error, "the body of the request was empty");
+        return NULL;
+    }
+    switch (media_body(request->content_type)) {
+    case MEDIA_BODY_YAML:
+    case MEDIA_BODY_APPLY_YAML:
+        return yaml_parse(request->body, request->body_length, tell ? duplicate_key : NULL,
+                          complaints, error);
+    case MEDIA_BODY_PROTOBUF:
+        if (!protobuf_open(request->body, request->body_length, &envelope, error)) {
+            return NULL;
+        }
+        tree = protobuf_decode(schema, envelope.raw, envelope.raw_length, error);
+        if (tree != NULL && envelope.kind_length > 0) {
+            json_object_set_new(tree, "kind", json_stringn(envelope.kind, envelope.kind_length));
+            json_object_set_new(tree, "apiVersion",
+                                json_stringn(envelope.api_version, envelope.api_version_length));
+        }
+        return tree;
+    case MEDIA_BODY_JSON:
+        tree = json_parse(request->body, request->body_length, error);
+        if (tree != NULL && tell) {
+            json_duplicates(request->body, request->body_length, duplicate_field, complaints);
+        }
+        return tree;
+    default:
+        error_set(error, 415, "UnsupportedMediaType",
+                  "the body of the request was in an unknown format - accepted media types "
+                  "include: application/json, application/yaml, "
+                  "application/vnd.kubernetes.protobuf");
+        return NULL;
+    }
+}
+
+static bool check_kind(json_t *tree, const char *group, const char *version, const char *kind,
+                       struct error *error)
+{
+    cleanup(free_char)
+    char *expected = decode_api_version(group, version);
+    const char *api_version = json_get_string(tree, "apiVersion");
+    const char *body_kind = json_get_string(tree, "kind");
+    if (api_version != NULL && api_version[0] != '\0' && strcmp(api_version, expected) != 0) {
+        return error_bad_request(
+            error, "the API version in the data (%s) does not match the expected API version (%s)",
+            api_version, expected);
+    }
+    if (body_kind != NULL && body_kind[0] != '\0' && strcmp(body_kind, kind) != 0) {
+        return error_bad_request(error,
+                                 "%s in version \"%s\" cannot be handled as a %s: converting (%s) "
+                                 "to (%s): unknown conversion",
+                                 body_kind, version, kind, body_kind, kind);
+    }
+    json_object_set_new(tree, "kind", json_string(kind));
+    json_object_set_new(tree, "apiVersion", json_string(expected));
+    return true;
+}
+
+static bool cannot_be_handled(struct error *error, const char *version, const char *kind,
+                              const char *why)
+{
+    return error_bad_request(error, "%s in version \"%s\" cannot be handled as a %s: %s", kind,
+                             version, kind, why);
+}
+
+json_t *decode_body(const struct request *request, struct response *response,
+                    const struct schema *schema, const char *group, const char *version,
+                    const char *kind, struct error *error)
+{
+    cleanup(complaints_clear)
+    struct complaints complaints = {0};
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    if (!decode_field_validation(request, &complaints.validation, error)) {
+        return NULL;
+    }
+    cleanup(json_release)
+    json_t *tree = parse(request, schema, &complaints, &why);
+    if (tree == NULL) {
+        error_move(error, &why);
+        return NULL;
+    }
+    if (!json_is_object(tree)) {
+        cannot_be_handled(error, version, kind, "the body is no object");
+        return NULL;
+    }
+    if (!check_kind(tree, group, version, kind, error)) {
+        return NULL;
+    }
+    bool tell = complaints.validation != FIELDS_IGNORE;
+    if (!schema_prune(schema, tree, tell ? unknown_field : NULL, &complaints, &why)) {
+        cannot_be_handled(error, version, kind, why.message);
+        return NULL;
+    }
+    if (complaints.count > 0 && complaints.validation == FIELDS_STRICT) {
+        cleanup(free_char)
+        char *text = join(&complaints);
+        cannot_be_handled(error, version, kind, text);
+        return NULL;
+    }
+    warn(&complaints, response);
+    return steal(tree);
+}
+
+json_t *decode_body_any(const struct request *request, struct error *error)
+{
+    struct complaints complaints = {.validation = FIELDS_IGNORE};
+    if (media_body(request->content_type) == MEDIA_BODY_PROTOBUF) {
+        struct protobuf_envelope envelope;
+        if (!protobuf_open(request->body, request->body_length, &envelope, error)) {
+            return NULL;
+        }
+        cleanup(free_char)
+        char *version = duplicate_bytes(envelope.api_version, envelope.api_version_length);
+        cleanup(free_char)
+        char *kind = duplicate_bytes(envelope.kind, envelope.kind_length);
+        char *slash = strchr(version, '/');
+        if (slash != NULL) {
+            *slash = '\0';
+        }
+        const struct schema *schema = scheme_kind_schema(request->scheme, slash ? version : "",
+                                                         slash ? slash + 1 : version, kind);
+        if (schema == NULL) {
+            error_bad_request(error, "no kind \"%s\" is registered for version \"%.*s\"", kind,
+                              (int)envelope.api_version_length, envelope.api_version);
+            return NULL;
+        }
+        return parse(request, schema, &complaints, error);
+    }
+    cleanup(json_release)
+    json_t *tree = parse(request, NULL, &complaints, error);
+    if (tree != NULL && !json_is_object(tree)) {
+        error_bad_request(error, "the body is no object");
+        return NULL;
+    }
+    return steal(tree);
+}
+
+bool decode_patched(const struct request *request, struct response *response,
+                    const struct resource *resource, json_t *object, struct error *error)
+{
+    cleanup(complaints_clear)
+    struct complaints complaints = {0};
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    if (!decode_field_validation(request, &complaints.validation, error)) {
+        return false;
+    }
+    bool tell = complaints.validation != FIELDS_IGNORE;
+    if (!schema_prune(resource->schema, object, tell ? unknown_field : NULL, &complaints, &why)) {
+        struct field_errors errors = FIELD_ERRORS_INIT;
+        cleanup(json_release)
+        json_t *value = json_stringn(request->body ? request->body : "", request->body_length);
+        field_error(&errors, FIELD_INVALID, FIELD(NULL, "patch"), value, "%s", why.message);
+        return error_invalid(error, resource->group, resource->kind, request->info.name, &errors);
+    }
+    if (complaints.count > 0 && complaints.validation == FIELDS_STRICT) {
+        struct field_errors errors = FIELD_ERRORS_INIT;
+        cleanup(free_char)
+        char *text = join(&complaints);
+        cleanup(json_release)
+        json_t *value = json_stringn(request->body ? request->body : "", request->body_length);
+        field_error(&errors, FIELD_INVALID, FIELD(NULL, "patch"), value, "%s", text);
+        return error_invalid(error, resource->group, resource->kind, "", &errors);
+    }
+    warn(&complaints, response);
+    return true;
+}

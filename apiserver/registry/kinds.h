@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a kind does that its schema can't say: hooks at fixed places of the write road.
+ *
+ * Each file in registry/kinds/ defines one 'struct kind' (or a few that belong together) and stands
+ * in the table of kinds.c with one line. Every member may be NULL: nothing special. Hooks work on
+ * trees in the storage version and run on worker threads; those that may block say so.
+ */
+#ifndef APISERVER_REGISTRY_KINDS_H
+#define APISERVER_REGISTRY_KINDS_H
+
+#include "apiserver/registry/registry.h"
+
+/* A subresource with a life of its own (not "status"). */
+struct kind_subresource {
+    const char *name;
+    /* Serves get, update, patch and create on it. May block. */
+    void (*serve)(struct registry *registry, struct request *request, struct response *response);
+};
+
+struct kind {
+    const char *group, *plural;
+
+    /* Defaults that depend on other fields. Called after the schema's, on create and update. */
+    void (*fill_defaults)(json_t *object);
+
+    /* Before validation of a create: server-set fields. The status has been dropped if the kind has
+     * a status subresource. */
+    bool (*prepare_create)(struct write *write, struct error *error);
+    /* Before validation of an update of the object or a subresource: write->live is the old one.
+     * The generic rules (status or spec put back, generation) have been applied. */
+    bool (*prepare_update)(struct write *write, struct error *error);
+    /* More validation, beyond the schema; on create and update. */
+    void (*validate)(const struct write *write, struct field_errors *errors);
+
+    /* Around the commit of a create or update: takes and gives back what is allocated beside the
+     * object. 'end' is called once for each successful 'begin'. May block. */
+    bool (*begin)(struct write *write, struct error *error);
+    void (*end)(struct write *write, bool committed);
+    /* After an object is gone from the store. */
+    void (*gone)(struct registry *registry, const struct object *object);
+
+    /* Before a delete does anything: may refuse it, or set '*grace_seconds' for kinds that are
+     * deleted gracefully (it comes in as what the client asked, -1 if nothing; 0 means at once). */
+    bool (*before_delete)(struct write *write, int64_t *grace_seconds, struct error *error);
+    /* The update has made the object ready to go (beyond metadata.finalizers); NULL: always. */
+    bool (*may_go)(const json_t *object);
+    /* Objects of this kind are deleted with dependents orphaned by default. */
+    bool orphans_by_default;
+    /* Updating without a resourceVersion is refused. */
+    bool needs_revision;
+    /* The object expires by itself. */
+    bool expires; /* After registry->event_ttl_seconds. */
+    /* Labels, or all of metadata, stay as they are on an update of the status. */
+    bool status_keeps_labels;
+
+    /* Conversion, in place, between the stored version and that of 'resource'. */
+    void (*from_storage)(json_t *object, const struct resource *resource);
+    void (*to_storage)(json_t *object, const struct resource *resource);
+
+    const struct kind_subresource *subresources; /* Ends with a NULL name. */
+    /* Serves a kind that is only posted and never stored (SubjectAccessReview). May block. */
+    void (*serve_virtual)(struct registry *registry, struct request *request,
+                          struct response *response);
+};
+
+/* The hooks of a resource; one without any when it has none. */
+const struct kind *kind_find(const struct resource *resource);
+/* Serves a subresource that belongs to several kinds (scale). NULL when 'name' is none. */
+const struct kind_subresource *kind_subresource_find(const struct kind *kind, const char *name);
+
+#endif

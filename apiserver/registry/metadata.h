@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/* metadata on the write road: what the server sets, what it checks. */
+#ifndef APISERVER_REGISTRY_METADATA_H
+#define APISERVER_REGISTRY_METADATA_H
+
+#include "apiserver/registry/registry.h"
+
+/* Completes metadata of a new object: name (from generateName if need be), namespace, uid,
+ * creationTimestamp, generation; drops what only the server sets. */
+bool metadata_prepare_create(struct write *write, struct error *error);
+/* Makes a name from metadata.generateName, anew at each call. */
+void metadata_generate_name(struct write *write);
+/* Puts back what an update may not change, and checks name, namespace, uid and resourceVersion
+ * against the live object. */
+bool metadata_prepare_update(struct write *write, struct error *error);
+void metadata_validate(const struct write *write, struct field_errors *errors);
+/* A version 4 UUID. */
+void metadata_new_uid(char text[static 37]);
+/* The resourceVersion that a client named; 0 when none, -1 when it is no number. */
+int64_t metadata_revision(const json_t *object);
+
+#endif

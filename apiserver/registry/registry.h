@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The registry: create, read, update, patch, delete and watch, over any schema.
+ *
+ * Every write takes one road, here: decode the body to a tree; convert to the storage version;
+ * default; admit; validate; encode once; commit on condition that the revision is unchanged. What a
+ * kind does beyond its schema are the hooks of registry/kinds.h, called at fixed places of the
+ * road. A write that loses a race starts over from the fresh object where the request allows it.
+ *
+ * Reads are answered from the cache; see cache.h.
+ *
+ * Threads: registry_serve() from any thread; it may wait for the store when registry_may_block()
+ * says so, and must then run on a worker.
+ */
+#ifndef APISERVER_REGISTRY_REGISTRY_H
+#define APISERVER_REGISTRY_REGISTRY_H
+
+#include <pthread.h>
+
+#include "apiserver/http/request.h"
+#include "apiserver/storage/cache.h"
+#include "apiserver/storage/store.h"
+
+/* Shared by all requests. Set up by main, immutable but for what has a lock of its own. */
+struct registry {
+    struct store *store;
+    struct cache *cache;
+    struct scheme *scheme;
+    struct service_allocator *services; /* Cluster IPs and node ports; see kinds/service.h. */
+    const char *advertise_address;      /* Of the kubernetes service's endpoint. */
+    uint16_t secure_port;
+    const char *service_cluster_ip_range; /* "10.0.0.0/24" */
+    const char *service_node_port_range;  /* "30000-32767" */
+    int64_t event_ttl_seconds;            /* --event-ttl */
+    atomic_bool stopping;                 /* Watches end. */
+};
+
+/* Answers a resource request: fills the response, with an error if need be. request->resource is
+ * set. */
+void registry_serve(struct registry *registry, struct request *request, struct response *response);
+bool registry_may_block(const struct registry *registry, const struct request *request);
+
+/* ---- one write ---- */
+
+enum write_operation { WRITE_CREATE, WRITE_UPDATE, WRITE_DELETE };
+
+/* A write under way, as the road's steps and the hooks see it. Trees are in the storage version. */
+struct write {
+    struct registry *registry;
+    struct request *request;         /* NULL for writes of the server's own. */
+    struct response *response;       /* Where warnings go; NULL with 'request'. */
+    const struct resource *resource; /* As addressed. */
+    const struct resource *storage;  /* In whose version objects are stored. */
+    const struct kind *kind;         /* Its hooks; never NULL. */
+    const char *subresource;         /* "" for the object itself. */
+    enum write_operation operation;
+    bool dry_run;
+    bool named_revision;   /* The client named a resourceVersion: a lost race is its conflict. */
+    const char *namespace; /* "" when not namespaced. */
+    char *name;
+    json_t *object;             /* The new object; NULL on a delete. */
+    json_t *live;               /* The object as it is in the store; NULL on a create. */
+    struct object *live_object; /* The same, at rest. */
+    void *hook_state;           /* For the kind's begin and end hooks. */
+};
+
+/* Fills write->object from write->live. False with an error ends the update. */
+typedef bool (*write_transform)(struct write *write, void *argument, struct error *error);
+
+/* Creates write->object (its metadata is completed). '*result' is the stored object, the caller's.
+ */
+bool registry_create(struct write *write, struct object **result, struct error *error);
+
+/* Changes one object: reads it, lets 'transform' make the new one, and takes it down the road;
+ * again from the fresh object if somebody else was quicker and the client named no revision.
+ * '*result' is the object as stored, or as it is when nothing changed, the caller's; '*deleted'
+ * (may be NULL) tells that the update took away the last finalizer and the object is gone. */
+bool registry_update(struct write *write, write_transform transform, void *argument,
+                     struct object **result, bool *deleted, struct error *error);
+
+struct delete_options {
+    int64_t grace_period_seconds;                           /* -1: not given. */
+    char *precondition_uid, *precondition_resource_version; /* NULL: none. */
+    char *propagation_policy; /* "Background", "Foreground", "Orphan", NULL: the kind's default. */
+    bool orphan_dependents_given, orphan_dependents; /* The deprecated form. */
+};
+
+/* Deletes one object, or marks it as being deleted. '*result' is the object as it was last, the
+ * caller's; '*gone' tells whether it is gone. */
+bool registry_delete(struct write *write, const struct delete_options *options,
+                     struct object **result, bool *gone, struct error *error);
+
+/* Begins a write of a request, or of the server's own (request NULL). Borrowed strings must outlive
+ * it. */
+void write_begin(struct write *write, struct registry *registry, struct request *request,
+                 struct response *response, const struct resource *resource,
+                 enum write_operation operation);
+/* For the server's own: addresses an object. */
+void write_address(struct write *write, const char *namespace, const char *name);
+void write_clear(struct write *write); /* Also fit for cleanup(). */
+void write_warn(struct write *write, const char *text, ...) __attribute__((format(printf, 2, 3)));
+
+/* The object at a name, current as far as the cache knows; NULL when there is none. */
+struct object *registry_get(struct registry *registry, const struct resource *resource,
+                            const char *namespace, const char *name);
+/* By group and plural, in the version in which it is stored. */
+const struct resource *registry_resource(const struct registry *registry, const char *group,
+                                         const char *plural);
+
+#endif
