@@ -36,7 +36,9 @@ enum schema_type {
     SCHEMA_QUANTITY,      /* resource.Quantity: string, or number on input; protobuf {string}. */
     SCHEMA_INT_OR_STRING, /* intstr.IntOrString. */
     SCHEMA_FIELDS_V1,     /* metav1.FieldsV1: any object; protobuf {Raw}. */
-    SCHEMA_JSON,          /* Any JSON value, kept as it is; protobuf {raw}. */
+    SCHEMA_JSON,          /* Any JSON value, kept as it is; protobuf {raw}. With an 'object' (the
+                           * three unions of JSONSchemaProps): in protobuf a message of which one
+                           * member is set, whose value is the JSON form. */
     SCHEMA_RAW,           /* runtime.RawExtension: any object, kept; protobuf {raw}. */
     SCHEMA_OBJECT,        /* Members of its 'object'. */
     SCHEMA_MAP,           /* String keys to 'items'. */
@@ -74,7 +76,7 @@ struct schema {
     enum schema_type type;
     enum schema_format
         format; /* Of a string; of a map's keys; of each element of a list of strings. */
-    const struct schema_object *object; /* SCHEMA_OBJECT only. */
+    const struct schema_object *object; /* SCHEMA_OBJECT, and unions of SCHEMA_JSON. */
     const struct schema *items;         /* SCHEMA_LIST and SCHEMA_MAP only. */
     enum schema_list_type list_type;    /* For server-side apply and duplicates. */
     const char *const *list_keys;       /* SCHEMA_LIST_MAP: its keys, NULL-terminated. */
@@ -88,7 +90,8 @@ struct schema {
     bool has_minimum, has_maximum;
     int64_t minimum, maximum;       /* Of a number; inclusive. */
     int64_t max_length;             /* Of a string in bytes, of a list in elements; 0: none. */
-    const char *const *enumeration; /* Accepted strings, NULL-terminated; NULL: any. */
+    const char *const *enumeration; /* Accepted strings, NULL-terminated; NULL: any. Of a list of
+                                     * strings it is in 'items', as are minimum and maximum. */
     const char *default_value;      /* JSON text; NULL: none. */
 };
 
@@ -101,12 +104,22 @@ struct schema_field {
     bool immutable; /* An update may not change it once it is set. */
 };
 
+/* Members that stand among the object's own in JSON (and in its 'fields', with number 0), while
+ * protobuf has them in a message of their own: Go's embedded structs. */
+struct schema_inline {
+    uint32_t number; /* Of that message. */
+    const struct schema_object *object;
+};
+
 /* The members of an object type. */
 struct schema_object {
     const char *name; /* As upstream's OpenAPI: "io.k8s.api.core.v1.Container". */
     const char *doc;
     const struct schema_field *fields; /* Sorted by name, bytewise. */
     size_t field_count;
+    const struct schema_inline *inlines;
+    size_t inline_count;
+    bool atomic;       /* The type's own map-type is atomic; a use may differ. */
     bool has_defaults; /* Some field at any depth below has a default: worth walking into. */
 };
 
@@ -115,6 +128,10 @@ const struct schema_field *schema_field_find(const struct schema_object *object,
 /* The field with that protobuf number, or NULL. */
 const struct schema_field *schema_field_by_number(const struct schema_object *object,
                                                   uint32_t number);
+/* The embedded members with that protobuf number, or NULL. Decode the message as that object, into
+ * the same JSON object. */
+const struct schema_inline *schema_inline_by_number(const struct schema_object *object,
+                                                    uint32_t number);
 /* Follows a dotted path of fields ("spec.template.spec"), stepping through lists and maps to their
  * items. NULL when it leads nowhere. */
 const struct schema_field *schema_find_path(const struct schema *schema, const char *path);
@@ -133,7 +150,8 @@ enum verb {
 };
 
 /* Table column. 'value' is how to get the cell: a path of members ".spec.replicas" (absent: the
- * zero value of the type), or the name of a function in apiserver/views/columns.c: "pod_ready". */
+ * zero value of the member's type), or the name of a function in apiserver/views/columns.c, with
+ * the paths it works on behind it: "pod_ready", "or_none .spec.nodeName". */
 struct resource_column {
     const char *name, *type, *format, *doc;
     int priority; /* 0: always shown; 1: with -o wide. */
@@ -154,9 +172,10 @@ struct resource {
     const char *doc;
     const char *const *short_names; /* NULL-terminated, as the following ones. */
     const char *const *categories;
-    const struct schema *schema; /* Of the kind; SCHEMA_OBJECT. */
-    unsigned verbs;              /* enum verb bits; of a kind that is only posted
-                                  * (SubjectAccessReview): VERB_CREATE alone. */
+    const struct schema *schema;      /* Of the kind; SCHEMA_OBJECT. */
+    const struct schema *list_schema; /* Of the list kind; NULL for what can't be listed. */
+    unsigned verbs;                   /* enum verb bits; of a kind that is only posted
+                                       * (SubjectAccessReview): VERB_CREATE alone. */
     bool namespaced;
     bool has_generation;        /* metadata.generation counts changes of the spec. */
     bool update_creates;        /* PUT to an absent name creates. */
@@ -171,8 +190,10 @@ struct resource {
     size_t column_count;
     const struct resource_subresource *subresources;
     size_t subresource_count;
-    const char *const *selectable_fields; /* Paths usable in fieldSelector besides metadata.name
+    const char *const *selectable_fields; /* Names usable in fieldSelector besides metadata.name
                                            * and metadata.namespace. */
+    const char *const *selectable_paths;  /* Where the value of each is: ".spec.nodeName"; absent:
+                                           * the zero value. */
 };
 
 bool resource_has_verb(const struct resource *resource, enum verb verb);
@@ -185,10 +206,13 @@ const struct resource_subresource *resource_subresource_find(const struct resour
 struct scheme_group {
     const char *name;
     const char *const *versions; /* NULL-terminated. */
+    int priority;                /* Of the group's APIService objects, which order discovery. */
+    const int *version_priorities;
 };
 
-/* A kind that bodies may have without being a resource's own: DeleteOptions, Scale, Eviction,
- * TokenRequest, List kinds excluded. */
+/* A kind that bodies may have: a resource's own, or DeleteOptions, Scale, Eviction, TokenRequest.
+ * List kinds excluded. Group and version are both "" for kinds that every group and version knows:
+ * DeleteOptions, CreateOptions, …. */
 struct scheme_kind {
     const char *group, *version, *kind;
     const struct schema *schema;
@@ -196,7 +220,8 @@ struct scheme_kind {
 
 struct scheme;
 
-/* The built-in API. Constant; never freed, but ref and unref it like any other. */
+/* The built-in API. Constant; never freed, but ref and unref it like any other. The compiler makes
+ * this function beside the tables. */
 struct scheme *scheme_builtin(void);
 struct scheme *scheme_ref(struct scheme *scheme);
 void scheme_unref(struct scheme *scheme);
@@ -205,7 +230,7 @@ size_t scheme_group_count(const struct scheme *scheme);
 const struct scheme_group *scheme_group(const struct scheme *scheme, size_t index);
 const struct scheme_group *scheme_group_find(const struct scheme *scheme, const char *name);
 size_t scheme_resource_count(const struct scheme *scheme);
-/* Resources by group, then version, then in the order of the schema file. */
+/* Resources by group, then version, then plural: the order of discovery. */
 const struct resource *scheme_resource(const struct scheme *scheme, size_t index);
 /* By URL; NULL when there is none. */
 const struct resource *scheme_resource_find(const struct scheme *scheme, const char *group,
@@ -222,17 +247,27 @@ const struct schema *scheme_kind_schema(const struct scheme *scheme, const char 
 /* Object types of a group and version that OpenAPI shows; iterate while it returns non-NULL. */
 const struct schema_object *scheme_object(const struct scheme *scheme, size_t index);
 
-/* The constant tables, made by the compiler from api-schemas/. Only scheme_builtin() reads them. */
+/* The kinds of bodies; iterate while it returns non-NULL. */
+const struct scheme_kind *scheme_kind(const struct scheme *scheme, size_t index);
+
+/* The constant tables, made by the compiler from api-schemas/. Read by the functions above. */
 struct schema_tables {
     const struct scheme_group *groups;
     size_t group_count;
     const struct resource *resources;
     size_t resource_count;
-    const struct scheme_kind *kinds;
+    const uint16_t *resources_by_plural; /* Their indexes, sorted by group, version, plural … */
+    const uint16_t *resources_by_kind;   /* … and by group, version, kind. */
+    const struct scheme_kind *kinds;     /* Sorted by group, version, kind. */
     size_t kind_count;
     const struct schema_object *const *objects;
     size_t object_count;
 };
 extern const struct schema_tables schema_builtin_tables;
+
+struct scheme {
+    const struct schema_tables *tables;
+    size_t references; /* Atomic; 0: constant, never freed. */
+};
 
 #endif
