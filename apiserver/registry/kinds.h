@@ -43,6 +43,8 @@ struct kind {
     /* Before a delete does anything: may refuse it, or set '*grace_seconds' for kinds that are
      * deleted gracefully (it comes in as what the client asked, -1 if nothing; 0 means at once). */
     bool (*before_delete)(struct write *write, int64_t *grace_seconds, struct error *error);
+    /* After a delete has marked the object as being deleted. */
+    void (*mark_deleting)(json_t *object);
     /* The update has made the object ready to go (beyond metadata.finalizers); NULL: always. */
     bool (*may_go)(const json_t *object);
     /* Objects of this kind are deleted with dependents orphaned by default. */

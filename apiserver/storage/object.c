@@ -334,32 +334,49 @@ const char *object_field(const void *argument, const char *path, size_t *length)
 
 /* ---- writing out ---- */
 
-static void add_with_revision(const struct object *object, uint32_t start, uint32_t end,
+static const char metadata_member[] = "\"metadata\":{";
+
+/* Appends text[start, end) with the resourceVersion entered at 'split'. */
+static void add_with_revision(const char *text, size_t start, size_t split, size_t end,
                               int64_t revision, struct buffer *out)
 {
     buffer_reserve(out, end - start + 48);
-    buffer_add(out, object->bytes + start, object->split - start);
-    buffer_add_literal(out, "\"resourceVersion\":\"");
-    buffer_add_int(out, revision);
-    buffer_add_literal(out, "\",");
-    buffer_add(out, object->bytes + object->split, end - object->split);
+    buffer_add(out, text + start, split - start);
+    if (revision > 0) { /* A dry run's new object has none. */
+        buffer_add_literal(out, "\"resourceVersion\":\"");
+        buffer_add_int(out, revision);
+        buffer_add_literal(out, "\",");
+    }
+    buffer_add(out, text + split, end - split);
 }
 
 void object_write(const struct object *object, int64_t revision, struct buffer *out)
 {
-    add_with_revision(object, 0, object->length, revision, out);
+    add_with_revision(object->bytes, 0, object->split, object->length, revision, out);
 }
 
 void object_write_item(const struct object *object, int64_t revision, struct buffer *out)
 {
     buffer_add_char(out, '{');
-    uint32_t start = object->split - (uint32_t)(sizeof "\"metadata\":{" - 1);
-    add_with_revision(object, start, object->length, revision, out);
+    add_with_revision(object->bytes, object->split - (sizeof metadata_member - 1), object->split,
+                      object->length, revision, out);
 }
 
 void object_write_metadata(const struct object *object, int64_t revision, struct buffer *out)
 {
-    add_with_revision(object, object->split - 1, object->metadata_end, revision, out);
+    add_with_revision(object->bytes, object->split - 1, object->split, object->metadata_end,
+                      revision, out);
+}
+
+void object_write_text(const char *text, size_t length, int64_t revision, bool item,
+                       struct buffer *out)
+{
+    size_t split = find_split(text, length);
+    if (item) {
+        buffer_add_char(out, '{');
+    }
+    add_with_revision(text, item ? split - (sizeof metadata_member - 1) : 0, split, length,
+                      revision, out);
 }
 
 /* ---- renditions ---- */

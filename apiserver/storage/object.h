@@ -96,6 +96,10 @@ void object_write(const struct object *object, int64_t revision, struct buffer *
 void object_write_item(const struct object *object, int64_t revision, struct buffer *out);
 void object_write_metadata(const struct object *object, int64_t revision, struct buffer *out);
 
+/* The same for canonical text of its own, such as a rendition in another version. */
+void object_write_text(const char *text, size_t length, int64_t revision, bool item,
+                       struct buffer *out);
+
 /* The object in another form, made by 'make' when it is asked for the first time. 'form' identifies
  * the form by address. Borrowed, lives with the object. */
 const struct object_rendition *object_rendition(const struct object *object, const void *form,
