@@ -58,7 +58,7 @@ struct node_list {
 
 static void node_list_add(struct node_list *list, const struct node *node)
 {
-    list->nodes = grow(list->nodes, list->count, &list->capacity, sizeof(*list->nodes));
+    list->nodes = grow(list->nodes, list->count, &list->capacity, sizeof(const struct node *));
     list->nodes[list->count++] = node;
 }
 

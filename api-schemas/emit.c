@@ -512,14 +512,14 @@ static size_t emit_shown(struct emitter *emitter, struct buffer *out)
 {
     const struct compiler *compiler = emitter->compiler;
     const struct type **shown =
-        arena_allocate(emitter->compiler, (compiler->type_count + 1) * sizeof(*shown));
+        arena_allocate(emitter->compiler, (compiler->type_count + 1) * sizeof(const struct type *));
     size_t count = 0;
     for (size_t i = 0; i < compiler->type_count; i++) {
         if (!compiler->types[i]->hidden && !compiler->types[i]->is_union) {
             shown[count++] = compiler->types[i];
         }
     }
-    qsort(shown, count, sizeof(*shown), compare_names);
+    qsort(shown, count, sizeof(const struct type *), compare_names);
     buffer_add_literal(out, "static const struct schema_object *const shown[] = {\n");
     for (size_t i = 0; i < count; i++) {
         buffer_addf(out, "    objects + %zu,\n", shown[i]->index);

@@ -355,7 +355,7 @@ static void read_resource(struct compiler *compiler, const struct source *source
     read_storage(compiler, text, node);
     read_subresources(compiler, text);
     compiler->resources = grow(compiler->resources, compiler->resource_count,
-                               &compiler->resource_capacity, sizeof(*compiler->resources));
+                               &compiler->resource_capacity, sizeof(struct resource_text *));
     compiler->resources[compiler->resource_count++] = text;
 }
 

@@ -88,14 +88,34 @@ static void check_numbers(struct compiler *compiler, const struct type *type)
     }
 }
 
-static bool has_field(const struct schema_field *fields, size_t count, const char *name)
+static const struct schema_field *find_field(const struct schema_field *fields, size_t count,
+                                             const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(fields[i].name, name) == 0) {
-            return true;
+            return &fields[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+/* Adds the fields of an inlined type to the 'count' that are there. A type may write such a field
+ * itself to say more about it, with the number 0 as it is none of its own message. */
+static size_t add_inlined_fields(struct compiler *compiler, const struct type *type,
+                                 const struct schema_object *inner, struct schema_field *fields,
+                                 size_t count)
+{
+    for (size_t i = 0; i < inner->field_count; i++) {
+        const struct schema_field *own = find_field(fields, count, inner->fields[i].name);
+        if (own == NULL) {
+            fields[count] = inner->fields[i];
+            fields[count++].number = 0;
+        } else if (own->number != 0) {
+            complain(compiler, type->node, "%s is a field of %s and of %s", own->name, type->name,
+                     inner->name);
+        }
+    }
+    return count;
 }
 
 static struct schema *plain_schema(struct compiler *compiler, enum schema_type type)
@@ -177,13 +197,7 @@ static void complete_fields(struct compiler *compiler, struct type *type)
     }
     count += add_kind_fields(compiler, type, fields + count);
     for (size_t i = 0; i < type->inline_count; i++) {
-        const struct schema_object *inner = &type->inlines[i].type->object;
-        for (size_t j = 0; j < inner->field_count; j++) {
-            if (!has_field(fields, count, inner->fields[j].name)) {
-                fields[count] = inner->fields[j];
-                fields[count++].number = 0;
-            }
-        }
+        count = add_inlined_fields(compiler, type, &type->inlines[i].type->object, fields, count);
     }
     qsort(fields, count, sizeof(*fields), compare_fields);
     type->object.fields = fields;
