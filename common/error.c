@@ -187,6 +187,7 @@ void error_clear(struct error *error)
     free(error->kind);
     free(error->name);
     free(error->uid);
+    free(error->continue_token);
     json_decref(error->causes);
     *error = ERROR_INIT;
 }
@@ -196,6 +197,10 @@ json_t *error_to_status(const struct error *error)
     json_t *status =
         json_pack("{s:s, s:s, s:{}, s:s, s:s}", "kind", "Status", "apiVersion", "v1", "metadata",
                   "status", "Failure", "message", error->message ? error->message : "");
+    if (error->continue_token != NULL) {
+        json_object_set_new(json_object_get(status, "metadata"), "continue",
+                            json_string(error->continue_token));
+    }
     if (error->reason && error->reason[0]) {
         json_object_set_new(status, "reason", json_string(error->reason));
     }

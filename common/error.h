@@ -30,6 +30,7 @@ struct error {
     char *group, *kind, *name, *uid;
     json_t *causes; /* Array of {reason, message, field}. */
     int retry_after_seconds;
+    char *continue_token; /* Status.metadata.continue: how to go on with an expired list. */
 };
 
 #define ERROR_INIT ((struct error){0})

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From a request's verb to the road it takes, and back to an answer. */
+#include <string.h>
+
+#include "apiserver/patch/patch.h"
+#include "apiserver/registry/decode.h"
+#include "apiserver/registry/kinds.h"
+#include "apiserver/registry/metadata.h"
+#include "apiserver/registry/read.h"
+#include "apiserver/registry/serve.h"
+#include "apiserver/views/render.h"
+#include "common/alloc.h"
+#include "common/json.h"
+
+/* ---- answers ---- */
+
+void serve_object(struct registry *registry, struct request *request, struct response *response,
+                  int status, const struct object *object)
+{
+    (void)registry;
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    cleanup(renderer_clear)
+    struct renderer renderer = {0};
+    if (!renderer_init(&renderer, request, request->resource, &error)) {
+        response_set_error(response, request, &error);
+        return;
+    }
+    render_object(&renderer, request, response, status, object, object->revision);
+}
+
+bool serve_check_dry_run(const struct request *request, struct error *error)
+{
+    const char *dry_run = request_parameter(request, "dryRun");
+    if (dry_run == NULL || strcmp(dry_run, "All") == 0) {
+        return true;
+    }
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    cleanup(json_release)
+    json_t *value = json_pack("[s]", dry_run);
+    static const char *const supported[] = {"All", NULL};
+    field_error_not_supported(&errors, FIELD(NULL, "dryRun"), value, supported);
+    return error_invalid(error, "meta.k8s.io", "CreateOptions", "", &errors);
+}
+
+/* Brings a tree from the addressed to the stored version. */
+static void to_storage(const struct write *write, json_t *object)
+{
+    if (write->resource == write->storage) {
+        return;
+    }
+    if (write->kind->to_storage != NULL) {
+        write->kind->to_storage(object, write->resource);
+    }
+    cleanup(free_char)
+    char *version = decode_api_version(write->storage->group, write->storage->version);
+    json_object_set_new(object, "apiVersion", json_string(version));
+    json_object_set_new(object, "kind", json_string(write->storage->kind));
+}
+
+static void from_storage(const struct write *write, json_t *object)
+{
+    if (write->resource == write->storage) {
+        return;
+    }
+    if (write->kind->from_storage != NULL) {
+        write->kind->from_storage(object, write->resource);
+    }
+    cleanup(free_char)
+    char *version = decode_api_version(write->resource->group, write->resource->version);
+    json_object_set_new(object, "apiVersion", json_string(version));
+    json_object_set_new(object, "kind", json_string(write->resource->kind));
+}
+
+static json_t *decode_own(const struct write *write, struct error *error)
+{
+    const struct resource *resource = write->resource;
+    json_t *object = decode_body(write->request, write->response, resource->schema, resource->group,
+                                 resource->version, resource->kind, error);
+    if (object != NULL) {
+        to_storage(write, object);
+    }
+    return object;
+}
+
+/* ---- create ---- */
+
+static void serve_create(struct registry *registry, struct request *request,
+                         struct response *response)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    cleanup(write_clear)
+    struct write write = {0};
+    cleanup(object_release)
+    struct object *object = NULL;
+    write_begin(&write, registry, request, response, request->resource, WRITE_CREATE);
+    bool created = serve_check_dry_run(request, &error) &&
+                   (write.object = decode_own(&write, &error)) != NULL &&
+                   registry_create(&write, &object, &error);
+    if (!created) {
+        response_set_error(response, request, &error);
+        return;
+    }
+    serve_object(registry, request, response, 201, object);
+}
+
+/* ---- update and patch ---- */
+
+static bool replace_object(struct write *write, void *argument, struct error *error)
+{
+    (void)argument;
+    write->object = decode_own(write, error);
+    return write->object != NULL;
+}
+
+static bool unsupported_patch(struct error *error)
+{
+    return error_set(error, 415, "UnsupportedMediaType",
+                     "the body of the request was in an unknown format - accepted media types "
+                     "include: application/json-patch+json, application/merge-patch+json, "
+                     "application/strategic-merge-patch+json");
+}
+
+static json_t *parse_patch(const struct request *request, struct error *error)
+{
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    json_t *patch = json_parse(request->body ? request->body : "", request->body_length, &why);
+    if (patch == NULL) {
+        error_bad_request(error, "error decoding patch: %s", why.message);
+    }
+    return patch;
+}
+
+bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,
+                       struct error *error)
+{
+    enum media_body type = media_body(request->content_type);
+    if (type != MEDIA_BODY_JSON_PATCH && type != MEDIA_BODY_MERGE_PATCH &&
+        type != MEDIA_BODY_STRATEGIC_PATCH) {
+        return unsupported_patch(error);
+    }
+    cleanup(json_release)
+    json_t *patch = parse_patch(request, error);
+    if (patch == NULL) {
+        return false;
+    }
+    switch (type) {
+    case MEDIA_BODY_JSON_PATCH:
+        return patch_json(patch, object, error);
+    case MEDIA_BODY_MERGE_PATCH:
+        return patch_merge(patch, object, error);
+    default:
+        return patch_strategic(schema, patch, *object, error);
+    }
+}
+
+static bool patch_object(struct write *write, void *argument, struct error *error)
+{
+    (void)argument;
+    const struct resource *resource = write->resource;
+    json_t *object = object_tree(write->live_object);
+    from_storage(write, object);
+    bool patched = serve_apply_patch(write->request, resource->schema, &object, error) &&
+                   decode_patched(write->request, write->response, resource, object, error);
+    if (patched && !json_is_object(object)) {
+        patched = error_bad_request(error, "the patch does not leave an object");
+    }
+    if (!patched) {
+        json_decref(object);
+        return false;
+    }
+    cleanup(free_char)
+    char *version = decode_api_version(resource->group, resource->version);
+    json_object_set_new(object, "apiVersion", json_string(version));
+    json_object_set_new(object, "kind", json_string(resource->kind));
+    to_storage(write, object);
+    write->object = object;
+    return true;
+}
+
+static void serve_update(struct registry *registry, struct request *request,
+                         struct response *response, write_transform transform)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    cleanup(write_clear)
+    struct write write = {0};
+    cleanup(object_release)
+    struct object *object = NULL;
+    write_begin(&write, registry, request, response, request->resource, WRITE_UPDATE);
+    if (!serve_check_dry_run(request, &error) ||
+        !registry_update(&write, transform, NULL, &object, NULL, &error)) {
+        response_set_error(response, request, &error);
+        return;
+    }
+    int status = write.operation == WRITE_CREATE ? 201 : 200;
+    serve_object(registry, request, response, status, object);
+}
+
+/* ---- delete ---- */
+
+static bool parse_propagation(const struct request *request, const json_t *body,
+                              struct delete_options *options, struct error *error)
+{
+    static const char *const known[] = {"Background", "Foreground", "Orphan", NULL};
+    const char *policy = json_get_string(body, "propagationPolicy");
+    policy = policy ? policy : request_parameter(request, "propagationPolicy");
+    const json_t *orphan = json_object_get(body, "orphanDependents");
+    options->orphan_dependents_given = json_is_boolean(orphan);
+    options->orphan_dependents = json_is_true(orphan);
+    if (request_parameter(request, "orphanDependents") != NULL) {
+        options->orphan_dependents_given = true;
+        options->orphan_dependents = request_parameter_bool(request, "orphanDependents");
+    }
+    if (policy == NULL || policy[0] == '\0') {
+        return true;
+    }
+    for (size_t i = 0; known[i] != NULL; i++) {
+        if (strcmp(known[i], policy) == 0) {
+            options->propagation_policy = duplicate(policy);
+            return true;
+        }
+    }
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    cleanup(json_release)
+    json_t *value = json_string(policy);
+    field_error_not_supported(&errors, FIELD(NULL, "propagationPolicy"), value, known);
+    return error_invalid(error, "meta.k8s.io", "DeleteOptions", "", &errors);
+}
+
+void serve_delete_options_clear(struct delete_options *options)
+{
+    free(options->precondition_uid);
+    free(options->precondition_resource_version);
+    free(options->propagation_policy);
+    *options = (struct delete_options){0};
+}
+
+static char *copy_member(const json_t *object, const char *name)
+{
+    const char *text = json_get_string(object, name);
+    return text && text[0] ? duplicate(text) : NULL;
+}
+
+bool serve_delete_options(const struct request *request, const json_t *body,
+                          struct delete_options *options, struct error *error)
+{
+    const char *grace = request_parameter(request, "gracePeriodSeconds");
+    const json_t *body_grace = json_object_get(body, "gracePeriodSeconds");
+    const json_t *preconditions = json_object_get(body, "preconditions");
+    *options = (struct delete_options){.grace_period_seconds = -1};
+    if (json_is_integer(body_grace)) {
+        options->grace_period_seconds = json_integer_value(body_grace);
+    } else if (grace != NULL && grace[0] != '\0') {
+        char *end;
+        options->grace_period_seconds = strtoll(grace, &end, 10);
+        if (*end != '\0') {
+            return error_bad_request(error, "gracePeriodSeconds: \"%s\" is no number", grace);
+        }
+    }
+    if (options->grace_period_seconds < -1) {
+        options->grace_period_seconds = 1; /* As upstream treats negative ones. */
+    }
+    options->precondition_uid = copy_member(preconditions, "uid");
+    options->precondition_resource_version = copy_member(preconditions, "resourceVersion");
+    return parse_propagation(request, body, options, error);
+}
+
+json_t *serve_delete_body(const struct request *request, struct error *error)
+{
+    if (request->body_length == 0) {
+        return json_object();
+    }
+    json_t *body = decode_body_any(request, error);
+    if (body == NULL) {
+        return NULL;
+    }
+    const char *kind = json_get_string(body, "kind");
+    const json_t *dry_run = json_object_get(body, "dryRun");
+    if (kind != NULL && kind[0] != '\0' && strcmp(kind, "DeleteOptions") != 0) {
+        error_bad_request(error, "the body of a delete must be DeleteOptions, not %s", kind);
+    } else if (json_array_size(dry_run) > 0 &&
+               !(json_array_size(dry_run) == 1 && json_array_has_string(dry_run, "All"))) {
+        struct field_errors errors = FIELD_ERRORS_INIT;
+        static const char *const supported[] = {"All", NULL};
+        field_error_not_supported(&errors, FIELD(NULL, "dryRun"), dry_run, supported);
+        error_invalid(error, "meta.k8s.io", "DeleteOptions", "", &errors);
+    } else {
+        return body;
+    }
+    json_decref(body);
+    return NULL;
+}
+
+/* The Status of an object that is gone. */
+static void answer_gone(const struct request *request, struct response *response,
+                        const struct object *object)
+{
+    struct json_span uid;
+    json_scan(object->bytes, object->length, (const char *[]){"metadata.uid"}, 1, &uid);
+    cleanup(free_char)
+    char *uid_text = json_span_value(uid);
+    cleanup(json_release)
+    json_t *status = json_pack("{s:s, s:s, s:{}, s:s, s:{s:s, s:s}}", "kind", "Status",
+                               "apiVersion", "v1", "metadata", "status", "Success", "details",
+                               "name", object_name(object), "kind", request->resource->plural);
+    json_t *details = json_object_get(status, "details");
+    if (request->resource->group[0] != '\0') {
+        json_object_set_new(details, "group", json_string(request->resource->group));
+    }
+    if (uid_text != NULL) {
+        json_object_set_new(details, "uid", json_string(uid_text));
+    }
+    response_set_json(response, request, 200, status);
+}
+
+static void serve_delete(struct registry *registry, struct request *request,
+                         struct response *response)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    cleanup(write_clear)
+    struct write write = {0};
+    cleanup(object_release)
+    struct object *object = NULL;
+    cleanup(serve_delete_options_clear)
+    struct delete_options options = {0};
+    cleanup(json_release)
+    json_t *body = serve_delete_body(request, &error);
+    bool gone = false;
+    write_begin(&write, registry, request, response, request->resource, WRITE_DELETE);
+    write.dry_run = write.dry_run || json_object_get(body, "dryRun") != NULL;
+    if (body == NULL || !serve_check_dry_run(request, &error) ||
+        !serve_delete_options(request, body, &options, &error) ||
+        !registry_delete(&write, &options, &object, &gone, &error)) {
+        response_set_error(response, request, &error);
+    } else if (gone && !request->resource->delete_returns_object) {
+        answer_gone(request, response, object);
+    } else {
+        serve_object(registry, request, response, 200, object);
+    }
+}
+
+/* Deletes one object of a collection; one that is gone meanwhile is as good as deleted. */
+static bool delete_one(struct registry *registry, struct request *request,
+                       struct response *response, const struct object *object, bool dry_run,
+                       const struct delete_options *options, struct object **result,
+                       struct error *error)
+{
+    cleanup(write_clear)
+    struct write write = {0};
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    cleanup(free_char)
+    char *namespace = duplicate_bytes(object->key, object->namespace_length);
+    bool gone;
+    write_begin(&write, registry, request, response, request->resource, WRITE_DELETE);
+    write_address(&write, namespace, object_name(object));
+    write.dry_run = dry_run;
+    if (registry_delete(&write, options, result, &gone, &why) || why.code == 404) {
+        return true;
+    }
+    return error_move(error, &why);
+}
+
+static void serve_delete_collection(struct registry *registry, struct request *request,
+                                    struct response *response)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    cleanup(list_query_clear)
+    struct list_query query = {0};
+    cleanup(renderer_clear)
+    struct renderer renderer = {0};
+    cleanup(serve_delete_options_clear)
+    struct delete_options options = {0};
+    cleanup(json_release)
+    json_t *body = serve_delete_body(request, &error);
+    bool dry_run =
+        request_parameter(request, "dryRun") != NULL || json_object_get(body, "dryRun") != NULL;
+    bool done = body != NULL && serve_check_dry_run(request, &error) &&
+                serve_delete_options(request, body, &options, &error) &&
+                list_query_parse(request, &query, &error) &&
+                renderer_init(&renderer, request, request->resource, &error);
+    struct snapshot *present = done ? registry_list(registry, request, &query, &error) : NULL;
+    struct object **deleted =
+        present ? allocate_zero(present->count, sizeof(struct object *)) : NULL;
+    size_t count = 0;
+    for (size_t i = 0; present != NULL && done && i < present->count; i++) {
+        struct object *result = NULL;
+        if (!list_query_matches(&query, present->objects[i])) {
+            continue;
+        }
+        done = delete_one(registry, request, response, present->objects[i], dry_run, &options,
+                          &result, &error);
+        if (result != NULL) {
+            deleted[count++] = result;
+        }
+    }
+    done = done && present != NULL;
+    struct list_metadata metadata = {.revision = cache_revision(registry->cache), .remaining = -1};
+    struct snapshot *shown = snapshot_of_objects(deleted, count, metadata.revision);
+    snapshot_free(present);
+    if (!done) {
+        snapshot_free(shown);
+        free(deleted);
+        response_set_error(response, request, &error);
+        return;
+    }
+    render_list(&renderer, request, response, shown, deleted, count, &metadata);
+}
+
+/* ---- dispatch ---- */
+
+static bool serve_subresource(struct registry *registry, struct request *request,
+                              struct response *response)
+{
+    if (request->info.subresource[0] == '\0') {
+        return false;
+    }
+    const struct resource *storage = scheme_storage_resource(registry->scheme, request->resource);
+    const struct kind_subresource *own =
+        kind_subresource_find(kind_find(storage), request->info.subresource);
+    if (own == NULL) {
+        return false;
+    }
+    own->serve(registry, request, response);
+    return true;
+}
+
+void registry_serve(struct registry *registry, struct request *request, struct response *response)
+{
+    static const struct {
+        const char *verb;
+        void (*serve)(struct registry *registry, struct request *request,
+                      struct response *response);
+    } verbs[] = {
+        {"get", registry_serve_get},     {"list", registry_serve_list},
+        {"watch", registry_serve_watch}, {"create", serve_create},
+        {"delete", serve_delete},        {"deletecollection", serve_delete_collection},
+    };
+    const char *verb = request->info.verb;
+    if (serve_subresource(registry, request, response)) {
+        return;
+    }
+    if (strcmp(verb, "update") == 0) {
+        serve_update(registry, request, response, replace_object);
+        return;
+    }
+    if (strcmp(verb, "patch") == 0) {
+        serve_update(registry, request, response, patch_object);
+        return;
+    }
+    for (size_t i = 0; i < array_length(verbs); i++) {
+        if (strcmp(verbs[i].verb, verb) == 0) {
+            verbs[i].serve(registry, request, response);
+            return;
+        }
+    }
+}
+
+bool registry_may_block(const struct registry *registry, const struct request *request)
+{
+    const char *verb = request->info.verb;
+    bool reads =
+        strcmp(verb, "get") == 0 || strcmp(verb, "list") == 0 || strcmp(verb, "watch") == 0;
+    const char *revision = request_parameter(request, "resourceVersion");
+    const char *token = request_parameter(request, "continue");
+    bool any = revision != NULL && strcmp(revision, "0") == 0;
+    bool current = revision == NULL || revision[0] == '\0';
+    return !reads || (token != NULL && token[0] != '\0') ||
+           !(any || (current && cache_is_local(registry->cache)));
+}

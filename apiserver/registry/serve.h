@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Pieces of serving a request that subresources share with the main road. */
+#ifndef APISERVER_REGISTRY_SERVE_H
+#define APISERVER_REGISTRY_SERVE_H
+
+#include "apiserver/registry/registry.h"
+
+/* Answers with one object in the form that the request asks for. */
+void serve_object(struct registry *registry, struct request *request, struct response *response,
+                  int status, const struct object *object);
+/* ?dryRun= is absent or "All". */
+bool serve_check_dry_run(const struct request *request, struct error *error);
+/* Applies the request's body, by its Content-Type, to the tree. 415 for other types. */
+bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,
+                       struct error *error);
+
+/* The body of a delete: DeleteOptions, {} when there is none. The caller's. */
+json_t *serve_delete_body(const struct request *request, struct error *error);
+/* Options from the body and the query. Clear them in any case. */
+bool serve_delete_options(const struct request *request, const json_t *body,
+                          struct delete_options *options, struct error *error);
+void serve_delete_options_clear(struct delete_options *options);
+
+#endif
