@@ -155,6 +155,7 @@ static size_t schema_index(struct emitter *emitter, const struct schema *schema)
         buffer_addf(&text, ".list_type = %s, ", list_type_names[schema->list_type]);
     }
     add_list(emitter, &text, "list_keys", schema->list_keys);
+    add_flag(&text, "unique", schema->unique);
     if (schema->merge_key != NULL) {
         add_member(&text, "merge_key", schema->merge_key);
     }

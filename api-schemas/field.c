@@ -173,9 +173,13 @@ static void apply_list_rules(struct compiler *compiler, struct schema *schema,
     const struct node *list = node_get(node, "list");
     const struct node *keys = node_get(node, "keys");
     const struct node *merge = node_get(node, "merge");
-    const struct node *about_lists = list != NULL ? list : keys != NULL ? keys : merge;
+    const struct node *unique = node_get(node, "unique");
+    const struct node *about_lists = list != NULL    ? list
+                                     : keys != NULL  ? keys
+                                     : merge != NULL ? merge
+                                                     : unique;
     if (about_lists != NULL && schema->type != SCHEMA_LIST) {
-        complain(compiler, about_lists, "only a list has list, keys or merge");
+        complain(compiler, about_lists, "only a list has list, keys, unique or merge");
         return;
     }
     if (list != NULL) {
@@ -195,6 +199,10 @@ static void apply_list_rules(struct compiler *compiler, struct schema *schema,
         complain(compiler, about_lists, "a list that is a map has keys, and no other");
     }
     schema->list_keys = keys != NULL ? model_strings(compiler, keys) : NULL;
+    schema->unique = is_flag_set(compiler, node, "unique");
+    if (schema->unique && schema->list_type == SCHEMA_LIST_ATOMIC) {
+        complain(compiler, node, "only a list that is a set or map is unique");
+    }
     schema->patch_merge = merge != NULL;
     if (merge != NULL && (merge->kind != NODE_SCALAR || strcmp(merge->text, "true") != 0)) {
         schema->merge_key = merge->text;

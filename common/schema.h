@@ -80,6 +80,8 @@ struct schema {
     const struct schema *items;         /* SCHEMA_LIST and SCHEMA_MAP only. */
     enum schema_list_type list_type;    /* For server-side apply and duplicates. */
     const char *const *list_keys;       /* SCHEMA_LIST_MAP: its keys, NULL-terminated. */
+    bool unique;                        /* Validation refuses duplicates in a list of type set or
+                                         * map; many built-in lists accept them. */
     const char *merge_key;              /* Strategic merge: key of a merged list of objects. */
     bool patch_merge;                   /* Strategic merge: patchStrategy has "merge". */
     bool patch_retain_keys;             /* Strategic merge: patchStrategy has "retainKeys". */
