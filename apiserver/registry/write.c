@@ -306,45 +306,60 @@ static void set_live(struct write *write, struct object *live)
     write->live = object_tree(live);
 }
 
-/* Puts back what this kind of update may not touch: the status on the main resource, all but the
- * status and metadata on the status subresource. */
-static void restore_other_part(struct write *write)
+/* The one part of an object that a subresource may change, besides metadata. */
+static const struct {
+    const char *subresource, *member, *field; /* field NULL: the whole member. */
+} subresource_parts[] = {
+    {"status", "status", NULL},         {"approval", "status", "conditions"},
+    {"finalize", "spec", "finalizers"}, {"ephemeralcontainers", "spec", "ephemeralContainers"},
+    {"resize", "spec", "containers"},
+};
+
+static void set_or_delete(json_t *object, const char *name, json_t *value)
 {
-    if (!has_status_subresource(write)) {
-        return;
-    }
-    if (write->subresource[0] == '\0') {
-        json_t *status = json_object_get(write->live, "status");
-        if (status != NULL) {
-            json_object_set(write->object, "status", status);
-        } else {
-            json_object_del(write->object, "status");
-        }
-        return;
-    }
-    if (strcmp(write->subresource, "status") != 0) {
-        return;
-    }
-    json_t *object = json_object();
-    json_object_update(object, write->live);
-    json_object_set(object, "metadata", json_object_get(write->object, "metadata"));
-    json_t *status = json_object_get(write->object, "status");
-    if (status != NULL) {
-        json_object_set(object, "status", status);
+    if (value != NULL) {
+        json_object_set(object, name, value);
     } else {
-        json_object_del(object, "status");
+        json_object_del(object, name);
     }
-    if (write->kind->status_keeps_labels) {
-        json_t *labels = json_path(write->live, "metadata", "labels");
-        json_t *metadata = json_object_get(object, "metadata");
-        if (labels != NULL) {
-            json_object_set(metadata, "labels", labels);
-        } else {
-            json_object_del(metadata, "labels");
-        }
+}
+
+/* Leaves of the new object only metadata and the given part; the rest is as it was. */
+static void keep_part(struct write *write, const char *member, const char *field)
+{
+    json_t *object = json_copy(write->live);
+    json_t *wanted = json_object_get(write->object, member);
+    set_or_delete(object, "metadata", json_object_get(write->object, "metadata"));
+    if (field == NULL) {
+        set_or_delete(object, member, wanted);
+    } else {
+        json_t *live = json_object_get(write->live, member);
+        json_t *changed = live ? json_copy(live) : json_object();
+        set_or_delete(changed, field, json_object_get(wanted, field));
+        json_object_set_new(object, member, changed);
     }
     json_decref(write->object);
     write->object = object;
+}
+
+/* Puts back what this kind of update may not touch: on the main resource the status. */
+static void restore_other_part(struct write *write)
+{
+    if (write->subresource[0] == '\0') {
+        if (has_status_subresource(write)) {
+            set_or_delete(write->object, "status", json_object_get(write->live, "status"));
+        }
+        return;
+    }
+    for (size_t i = 0; i < array_length(subresource_parts); i++) {
+        if (strcmp(subresource_parts[i].subresource, write->subresource) == 0) {
+            keep_part(write, subresource_parts[i].member, subresource_parts[i].field);
+        }
+    }
+    if (write->kind->status_keeps_labels && strcmp(write->subresource, "status") == 0) {
+        set_or_delete(json_object_get(write->object, "metadata"), "labels",
+                      json_path(write->live, "metadata", "labels"));
+    }
 }
 
 static bool is_ready_to_go(const struct write *write)

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/api.h"
+
+#include <string.h>
+
+#include "apiserver/health.h"
+#include "apiserver/registry/kinds.h"
+#include "apiserver/views/discovery.h"
+#include "apiserver/views/openapi.h"
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/timestamp.h"
+#include "common/version.h"
+
+/* ---- paths that are no resources ---- */
+
+static bool is_path(const char *path, const char *root)
+{
+    size_t length = strlen(root);
+    return strncmp(path, root, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+static void serve_version(struct request *request, struct response *response)
+{
+    cleanup(json_release)
+    json_t *version = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "major", "1", "minor",
+        "34", "emulationMajor", "1", "emulationMinor", "34", "minCompatibilityMajor", "1",
+        "minCompatibilityMinor", "33", "gitVersion", version_git_version, "gitCommit",
+        version_git_commit, "gitTreeState", "clean", "buildDate", "1970-01-01T00:00:00Z",
+        "goVersion", "none", "compiler", "gcc", "platform", "linux/amd64");
+    response_set_json(response, request, 200, version);
+}
+
+static void report_table(void *argument, const struct resource *resource, size_t objects,
+                         size_t watchers)
+{
+    (void)watchers;
+    struct buffer *out = argument;
+    buffer_addf(out, "apiserver_storage_objects{resource=\"%s%s%s\"} %zu\n", resource->plural,
+                resource->group[0] ? "." : "", resource->group, objects);
+}
+
+static void report_watchers(void *argument, const struct resource *resource, size_t objects,
+                            size_t watchers)
+{
+    (void)objects;
+    struct buffer *out = argument;
+    buffer_addf(out,
+                "apiserver_longrunning_requests{verb=\"WATCH\",group=\"%s\",version=\"%s\","
+                "resource=\"%s\"} %zu\n",
+                resource->group, resource->version, resource->plural, watchers);
+}
+
+static void serve_metrics(struct api *api, struct response *response)
+{
+    struct buffer text = BUFFER_INIT;
+    metrics_render(api->metrics, &text);
+    buffer_add_literal(&text, "# HELP apiserver_storage_objects Number of stored objects by "
+                              "resource.\n# TYPE apiserver_storage_objects gauge\n");
+    cache_statistics(api->registry->cache, report_table, &text);
+    buffer_add_literal(&text, "# HELP apiserver_longrunning_requests Number of open watches by "
+                              "resource.\n# TYPE apiserver_longrunning_requests gauge\n");
+    cache_statistics(api->registry->cache, report_watchers, &text);
+    response->status = 200;
+    response->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    response->bytes = text;
+}
+
+static void serve_not_found(struct request *request, struct response *response)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    error_set(&error, 404, "NotFound", "the server could not find the requested resource");
+    response_set_error(response, request, &error);
+}
+
+static void serve_path(struct api *api, struct request *request, struct response *response)
+{
+    const char *path = request->path;
+    if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        error_set(&error, 405, "MethodNotAllowed",
+                  "the server does not allow this method on the requested resource");
+        response_set_error(response, request, &error);
+    } else if (strcmp(path, "/version") == 0) {
+        serve_version(request, response);
+    } else if (strcmp(path, "/metrics") == 0) {
+        serve_metrics(api, response);
+    } else if (is_path(path, "/healthz") || is_path(path, "/livez") || is_path(path, "/readyz")) {
+        health_serve(api->registry, request, response);
+    } else if (is_path(path, "/openapi")) {
+        openapi_serve(api->openapi, request, response);
+    } else if (!discovery_serve(request, response)) {
+        serve_not_found(request, response);
+    }
+}
+
+/* ---- resources ---- */
+
+static const struct {
+    const char *name;
+    enum verb verb;
+} verbs[] = {
+    {"get", VERB_GET},       {"list", VERB_LIST},
+    {"watch", VERB_WATCH},   {"create", VERB_CREATE},
+    {"update", VERB_UPDATE}, {"patch", VERB_PATCH},
+    {"delete", VERB_DELETE}, {"deletecollection", VERB_DELETE_COLLECTION},
+};
+
+static unsigned verb_bit(const char *name)
+{
+    for (size_t i = 0; i < array_length(verbs); i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            return verbs[i].verb;
+        }
+    }
+    return 0;
+}
+
+/* Finds the resource and subresource; 404 or 405 when they or the verb are not there. */
+static bool find_resource(struct request *request, struct error *error)
+{
+    const struct request_info *info = &request->info;
+    request->resource =
+        scheme_resource_find(request->scheme, info->group, info->version, info->plural);
+    if (request->resource == NULL ||
+        (request->resource->namespaced && info->namespace[0] == '\0' && info->name[0] != '\0')) {
+        return error_set(error, 404, "NotFound",
+                         "the server could not find the requested resource");
+    }
+    unsigned allowed = request->resource->verbs;
+    if (info->subresource[0] != '\0') {
+        request->subresource = resource_subresource_find(request->resource, info->subresource);
+        if (request->subresource == NULL) {
+            return error_set(error, 404, "NotFound",
+                             "the server could not find the requested resource");
+        }
+        allowed = request->subresource->verbs;
+    }
+    if ((allowed & verb_bit(info->verb)) == 0) {
+        return error_set(error, 405, "MethodNotAllowed",
+                         "the server does not allow this method on the requested resource");
+    }
+    return true;
+}
+
+static bool negotiate(struct request *request, struct error *error)
+{
+    return media_negotiate(request->accept, &request->media, error);
+}
+
+static void serve_resource(struct api *api, struct request *request, struct response *response)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    if (!find_resource(request, &error) || !negotiate(request, &error)) {
+        response_set_error(response, request, &error);
+        return;
+    }
+    const struct kind *kind = kind_find(request->resource);
+    if (request->resource->virtual && kind->serve_virtual != NULL) {
+        kind->serve_virtual(api->registry, request, response);
+    } else if (request->resource->virtual) {
+        serve_not_found(request, response);
+    } else {
+        registry_serve(api->registry, request, response);
+    }
+}
+
+/* ---- the handler ---- */
+
+static bool authenticate(void *argument, const struct credentials *credentials, struct user *user,
+                         struct error *error)
+{
+    struct api *api = argument;
+    return authn_authenticate(api->authn, credentials, user, error);
+}
+
+static bool may_block(void *argument, const struct request *request)
+{
+    const struct api *api = argument;
+    return request->info.is_resource_request ? registry_may_block(api->registry, request)
+                                             : health_may_block(api->registry, request);
+}
+
+static void serve(void *argument, struct request *request, struct response *response)
+{
+    struct api *api = argument;
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    request->scheme = scheme_ref(api->registry->scheme);
+    if (!authz_allows(request, &error)) {
+        response_set_error(response, request, &error);
+    } else if (request->info.is_resource_request) {
+        serve_resource(api, request, response);
+    } else {
+        serve_path(api, request, response);
+    }
+}
+
+static void served(void *argument, const struct request *request, int status, size_t bytes)
+{
+    struct api *api = argument;
+    const struct request_info *info = &request->info;
+    bool known = request->resource != NULL;
+    char code[16], verb[24];
+    snprintf(code, sizeof code, "%d", status);
+    size_t i = 0;
+    for (; i < sizeof verb - 1 && info->verb != NULL && info->verb[i] != '\0'; i++) {
+        verb[i] = (char)(info->verb[i] >= 'a' && info->verb[i] <= 'z' ? info->verb[i] - 32
+                                                                      : info->verb[i]);
+    }
+    verb[i] = '\0';
+    /* Labels only of what exists, so that no client makes up series. */
+    const char *group = known ? info->group : "", *version = known ? info->version : "",
+               *resource = known ? info->plural : "", *subresource = known ? info->subresource : "";
+    double seconds = (double)(timestamp_monotonic() - request->received_ns) / 1e9;
+    metric_add(api->request_total, 1,
+               metric_labels(verb, group, version, resource, subresource, code));
+    if (strcmp(verb, "WATCH") != 0) {
+        metric_observe(api->request_duration, seconds,
+                       metric_labels(verb, group, version, resource, subresource));
+        metric_observe(api->response_sizes, (double)bytes,
+                       metric_labels(verb, group, version, resource, subresource));
+    }
+}
+
+struct handler api_handler(struct api *api)
+{
+    return (struct handler){authenticate, may_block, serve, served, api};
+}
+
+void api_set_up(struct api *api, struct registry *registry, struct authn *authn)
+{
+    static const char *const total_labels[] = {"verb",        "group", "version", "resource",
+                                               "subresource", "code",  NULL};
+    static const char *const labels[] = {"verb",     "group",       "version",
+                                         "resource", "subresource", NULL};
+    static const double seconds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+                                     0.5,   1,      2.5,   5,    10,    30,   60};
+    static const double sizes[] = {1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+    *api = (struct api){.registry = registry,
+                        .authn = authn,
+                        .metrics = metrics_new(),
+                        .started_ns = timestamp_monotonic()};
+    api->request_total =
+        metrics_counter(api->metrics, "apiserver_request_total",
+                        "Number of requests by verb, resource and status code.", total_labels);
+    api->request_duration = metrics_histogram(api->metrics, "apiserver_request_duration_seconds",
+                                              "How long requests took, in seconds, watches aside.",
+                                              labels, seconds, array_length(seconds));
+    api->response_sizes = metrics_histogram(api->metrics, "apiserver_response_sizes",
+                                            "Size of answers in bytes, watches aside.", labels,
+                                            sizes, array_length(sizes));
+    api->openapi = openapi_new(registry->scheme);
+}
+
+void api_clear(struct api *api)
+{
+    openapi_free(api->openapi);
+    metrics_free(api->metrics);
+}

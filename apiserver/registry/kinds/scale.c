@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The scale subresource: any kind with spec.replicas, seen as an autoscaling/v1 Scale. */
+#include <string.h>
+
+#include "apiserver/registry/decode.h"
+#include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/metadata.h"
+#include "apiserver/registry/serve.h"
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/selector.h"
+
+static void add_requirements(struct buffer *text, const json_t *expressions)
+{
+    static const struct {
+        const char *operator, * infix;
+    } operators[] = {{"In", " in "}, {"NotIn", " notin "}};
+    for (size_t i = 0; i < json_array_size(expressions); i++) {
+        const json_t *expression = json_array_get(expressions, i);
+        const char *key = json_get_string(expression, "key");
+        const char *operator= json_get_string(expression, "operator");
+        const json_t *values = json_object_get(expression, "values");
+        if (key == NULL || operator== NULL) {
+            continue;
+        }
+        buffer_add_text(text, text->length ? "," : "");
+        buffer_add_text(text, strcmp(operator, "DoesNotExist") == 0 ? "!" : "");
+        buffer_add_text(text, key);
+        for (size_t at = 0; at < array_length(operators); at++) {
+            if (strcmp(operator, operators[at].operator) != 0) {
+                continue;
+            }
+            buffer_addf(text, "%s(", operators[at].infix);
+            for (size_t v = 0; v < json_array_size(values); v++) {
+                buffer_addf(text, "%s%s", v ? "," : "",
+                            json_string_value(json_array_get(values, v)));
+            }
+            buffer_add_char(text, ')');
+        }
+    }
+}
+
+/* The selector as text: a LabelSelector, or the plain map of a ReplicationController. */
+static char *selector_text(const json_t *selector)
+{
+    struct buffer text = BUFFER_INIT;
+    const json_t *labels = json_object_get(selector, "matchLabels");
+    const json_t *expressions = json_object_get(selector, "matchExpressions");
+    if (labels == NULL && expressions == NULL) {
+        labels = selector;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)labels, key, value) {
+        buffer_addf(&text, "%s%s=%s", text.length ? "," : "", key, json_string_value(value));
+    }
+    add_requirements(&text, expressions);
+    return buffer_steal(&text);
+}
+
+static json_t *scale_of(const struct object *object)
+{
+    static const char *const copied[] = {"name", "namespace", "uid", "resourceVersion",
+                                         "creationTimestamp"};
+    cleanup(json_release)
+    json_t *tree = object_tree(object);
+    json_t *metadata = json_object();
+    for (size_t i = 0; i < array_length(copied); i++) {
+        json_t *value = json_path(tree, "metadata", copied[i]);
+        if (value != NULL) {
+            json_object_set(metadata, copied[i], value);
+        }
+    }
+    json_t *spec = json_object(), *status = json_object();
+    json_int_t replicas = json_get_int(json_object_get(tree, "spec"), "replicas", 0);
+    if (replicas != 0) {
+        json_object_set_new(spec, "replicas", json_integer(replicas));
+    }
+    json_object_set_new(status, "replicas",
+                        json_integer(json_get_int(json_object_get(tree, "status"), "replicas", 0)));
+    cleanup(free_char)
+    char *selector = selector_text(json_path(tree, "spec", "selector"));
+    if (selector[0] != '\0') {
+        json_object_set_new(status, "selector", json_string(selector));
+    }
+    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "kind", "Scale", "apiVersion", "autoscaling/v1",
+                     "metadata", metadata, "spec", spec, "status", status);
+}
+
+static const struct schema *scale_schema(const struct write *write)
+{
+    return scheme_kind_schema(write->registry->scheme, "autoscaling", "v1", "Scale");
+}
+
+static json_t *wanted_scale(struct write *write, struct error *error)
+{
+    if (strcmp(write->request->method, "PATCH") != 0) {
+        return decode_body(write->request, write->response, scale_schema(write), "autoscaling",
+                           "v1", "Scale", error);
+    }
+    json_t *scale = scale_of(write->live_object);
+    if (!serve_apply_patch(write->request, scale_schema(write), &scale, error)) {
+        json_decref(scale);
+        return NULL;
+    }
+    return scale;
+}
+
+static bool set_replicas(struct write *write, void *argument, struct error *error)
+{
+    (void)argument;
+    cleanup(json_release)
+    json_t *scale = wanted_scale(write, error);
+    if (scale == NULL) {
+        return false;
+    }
+    json_int_t replicas = json_get_int(json_object_get(scale, "spec"), "replicas", 0);
+    if (replicas < 0) {
+        struct field_errors errors = FIELD_ERRORS_INIT;
+        field_error(&errors, FIELD_INVALID, FIELD(FIELD(NULL, "spec"), "replicas"),
+                    json_path(scale, "spec", "replicas"), "must be greater than or equal to 0");
+        return error_invalid(error, "autoscaling", "Scale", write->name, &errors);
+    }
+    write->object = object_tree(write->live_object);
+    json_object_set_new(json_get_or_add_object(write->object, "spec"), "replicas",
+                        json_integer(replicas));
+    json_t *revision = json_path(scale, "metadata", "resourceVersion");
+    json_t *metadata = json_object_get(write->object, "metadata");
+    if (json_string_length(revision) > 0) {
+        json_object_set(metadata, "resourceVersion", revision);
+    } else {
+        json_object_del(metadata, "resourceVersion");
+    }
+    return true;
+}
+
+static void serve(struct registry *registry, struct request *request, struct response *response)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    cleanup(object_release)
+    struct object *object = NULL;
+    if (strcmp(request->info.verb, "get") == 0) {
+        object =
+            registry_get(registry, request->resource, request->info.namespace, request->info.name);
+        if (object == NULL) {
+            error_not_found(&error, request->resource->group, request->resource->plural,
+                            request->info.name);
+        }
+    } else {
+        cleanup(write_clear)
+        struct write write = {0};
+        write_begin(&write, registry, request, response, request->resource, WRITE_UPDATE);
+        if (serve_check_dry_run(request, &error)) {
+            registry_update(&write, set_replicas, NULL, &object, NULL, &error);
+        }
+    }
+    if (object == NULL) {
+        response_set_error(response, request, &error);
+        return;
+    }
+    cleanup(json_release)
+    json_t *scale = scale_of(object);
+    response_set_json(response, request, 200, scale);
+}
+
+const struct kind_subresource kind_scale = {"scale", serve};

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Command-line flags, in the forms that Kubernetes' programs take: --name=value, --name value, and
+ * --name for booleans.
+ */
+#ifndef COMMON_FLAGS_H
+#define COMMON_FLAGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+enum flag_type {
+    FLAG_TEXT,     /* const char **: borrowed from the command line. */
+    FLAG_BOOLEAN,  /* bool * */
+    FLAG_NUMBER,   /* int64_t * */
+    FLAG_DURATION, /* int64_t *, nanoseconds: "5m" */
+};
+
+struct flag {
+    const char *name; /* Without the dashes. NULL ends a table; a name of "" is a heading. */
+    enum flag_type type;
+    void *value;      /* Holds the default before, which --help shows. */
+    const char *help; /* One sentence. */
+};
+
+/* Sets the values. --help prints 'summary' and the flags, --version the version; both end the
+ * process. An unknown flag, a missing or wrong value, or a stray argument is an error (400) that
+ * says what to do. */
+bool flags_parse(const char *program, const char *summary, const struct flag *flags, int count,
+                 char **arguments, struct error *error);
+
+#endif
