@@ -156,6 +156,7 @@ static size_t schema_index(struct emitter *emitter, const struct schema *schema)
     }
     add_list(emitter, &text, "list_keys", schema->list_keys);
     add_flag(&text, "unique", schema->unique);
+    add_flag(&text, "wrapped", schema->wrapped);
     if (schema->merge_key != NULL) {
         add_member(&text, "merge_key", schema->merge_key);
     }
@@ -194,6 +195,7 @@ static void emit_field(struct emitter *emitter, const struct schema_field *field
     if (field->presence != SCHEMA_OPTIONAL) {
         buffer_addf(out, ".presence = %s, ", presences[field->presence]);
     }
+    add_flag(out, "undeclared", field->undeclared);
     add_flag(out, "immutable", field->immutable);
     buffer_add_literal(out, "},\n");
     emitter->field_count++;

@@ -229,6 +229,13 @@ struct schema *field_schema(struct compiler *compiler, const struct type *type,
             complain(compiler, text->name, "only a map or an object can be atomic");
         }
     }
+    if (is_flag_set(compiler, text->node, "wrapped")) {
+        struct schema *list = schema->type == SCHEMA_MAP ? (struct schema *)schema->items : schema;
+        list->wrapped = true;
+        if (list->type != SCHEMA_LIST) {
+            complain(compiler, text->name, "only a list can be wrapped");
+        }
+    }
     schema->patch_retain_keys = is_flag_set(compiler, text->node, "retain_keys");
     schema->nullable = is_flag_set(compiler, text->node, "nullable");
     schema->preserve_unknown = is_flag_set(compiler, text->node, "preserve_unknown");

@@ -153,7 +153,8 @@ static void read_fields(struct compiler *compiler, struct type *type, const stru
     static const char *const known[] = {
         "n",      "type", "default",  "required", "immutable",        "enum",   "format",
         "min",    "max",  "list",     "keys",     "max_length",       "merge",  "retain_keys",
-        "atomic", "doc",  "nullable", "embedded", "preserve_unknown", "unique", NULL};
+        "atomic", "doc",  "nullable", "embedded", "preserve_unknown", "unique", "wrapped",
+        NULL};
     for (size_t i = 0; fields != NULL && i < fields->count; i++) {
         const struct node *node = fields->values[i];
         struct schema_field *field = &type->fields[i];
@@ -173,11 +174,14 @@ static void read_fields(struct compiler *compiler, struct type *type, const stru
         const char *required = read_text(compiler, node, "required", "false");
         if (strcmp(required, "true") == 0) {
             field->presence = SCHEMA_REQUIRED;
+        } else if (strcmp(required, "checked") == 0) {
+            field->presence = SCHEMA_REQUIRED;
+            field->undeclared = true;
         } else if (strcmp(required, "documented") == 0) {
             field->presence = SCHEMA_DOCUMENTED;
         } else if (strcmp(required, "false") != 0) {
             complain(compiler, node_get(node, "required"),
-                     "\"required\" must be true or documented");
+                     "\"required\" must be true, checked or documented");
         }
         const struct node *number = node_get(node, "n");
         text->has_number = number != NULL;

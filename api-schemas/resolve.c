@@ -71,7 +71,8 @@ static void check_numbers(struct compiler *compiler, const struct type *type)
     for (size_t i = 0; numbered && i < type->field_count; i++) {
         uint32_t number = type->fields[i].number;
         const struct node *at = type->texts[i].name;
-        bool taken = type->form == TYPE_OBJECT && number == 1;
+        bool taken = type->form == TYPE_OBJECT && number == 1 &&
+                     strcmp(type->fields[i].name, "metadata") != 0;
         for (size_t j = 0; j < i; j++) {
             taken = taken || type->fields[j].number == number;
         }
@@ -143,7 +144,8 @@ static size_t add_kind_fields(struct compiler *compiler, const struct type *type
         .doc = "What this object is, in CamelCase, such as Deployment.",
         .schema = string,
     };
-    if (type->form == TYPE_BARE) {
+    if (type->form == TYPE_BARE ||
+        find_field(type->fields, type->field_count, "metadata") != NULL) {
         return 2;
     }
     const struct type *metadata = find_type(compiler, type->source, "ObjectMeta");

@@ -82,13 +82,15 @@ struct schema {
     const char *const *list_keys;       /* SCHEMA_LIST_MAP: its keys, NULL-terminated. */
     bool unique;                        /* Validation refuses duplicates in a list of type set or
                                          * map; many built-in lists accept them. */
-    const char *merge_key;              /* Strategic merge: key of a merged list of objects. */
-    bool patch_merge;                   /* Strategic merge: patchStrategy has "merge". */
-    bool patch_retain_keys;             /* Strategic merge: patchStrategy has "retainKeys". */
-    bool atomic;                        /* A map or object whose map-type is atomic. */
-    bool nullable;                      /* null is kept, not dropped. */
-    bool preserve_unknown;              /* Members that the schema lacks are kept. */
-    bool embedded;                      /* A complete object with kind, apiVersion, metadata. */
+    bool wrapped;           /* A list that protobuf has in a message of its own, as field
+                             * 1: ExtraValue, Verbs. */
+    const char *merge_key;  /* Strategic merge: key of a merged list of objects. */
+    bool patch_merge;       /* Strategic merge: patchStrategy has "merge". */
+    bool patch_retain_keys; /* Strategic merge: patchStrategy has "retainKeys". */
+    bool atomic;            /* A map or object whose map-type is atomic. */
+    bool nullable;          /* null is kept, not dropped. */
+    bool preserve_unknown;  /* Members that the schema lacks are kept. */
+    bool embedded;          /* A complete object with kind, apiVersion, metadata. */
     bool has_minimum, has_maximum;
     int64_t minimum, maximum;       /* Of a number; inclusive. */
     int64_t max_length;             /* Of a string in bytes, of a list in elements; 0: none. */
@@ -103,7 +105,8 @@ struct schema_field {
     const struct schema *schema;
     uint32_t number; /* In protobuf; 0: not in the protobuf form. */
     enum schema_presence presence;
-    bool immutable; /* An update may not change it once it is set. */
+    bool undeclared; /* SCHEMA_REQUIRED, yet OpenAPI does not declare it so. */
+    bool immutable;  /* An update may not change it once it is set. */
 };
 
 /* Members that stand among the object's own in JSON (and in its 'fields', with number 0), while
