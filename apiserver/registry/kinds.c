@@ -12,6 +12,7 @@ static const struct kind *const kinds[] = {
     &kind_pod,
     &kind_service,
     &kind_secret,
+    &kind_config_map,
     &kind_event,
     &kind_node,
     &kind_replication_controller,
@@ -28,17 +29,13 @@ static const struct kind *const kinds[] = {
     &kind_persistent_volume,
     &kind_persistent_volume_claim,
     &kind_custom_resource_definition,
-    &kind_api_service,
     &kind_certificate_request,
     &kind_binding,
-    &kind_service_account,
-    &kind_component_status,
     &kind_self_subject_access_review,
     &kind_subject_access_review,
     &kind_local_subject_access_review,
     &kind_self_subject_rules_review,
     &kind_self_subject_review,
-    &kind_token_review,
 };
 
 static const struct kind kind_plain = {.group = "", .plural = ""};

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Small hooks of the core group. */
+#include <string.h>
+
+#include "apiserver/registry/kinds/all.h"
+#include "common/alloc.h"
+#include "common/base64.h"
+#include "common/json.h"
+
+/* ---- secrets ---- */
+
+/* stringData is for writing only: its values go, encoded, into data. */
+static void secret_fill_defaults(json_t *object)
+{
+    const char *key;
+    json_t *value;
+    json_t *texts = json_object_get(object, "stringData");
+    if (json_object_size(texts) > 0) {
+        json_t *data = json_get_or_add_object(object, "data");
+        json_object_foreach (texts, key, value) {
+            cleanup(free_char)
+            char *encoded = base64_encode(json_string_value(value), json_string_length(value));
+            json_object_set_new(data, key, json_string(encoded));
+        }
+    }
+    json_object_del(object, "stringData");
+}
+
+/* What both config maps and secrets promise when they are marked immutable. */
+static void validate_immutable_data(const struct write *write, struct field_errors *errors)
+{
+    static const char *const data[] = {"data", "binaryData"};
+    if (write->live == NULL || !json_get_bool(write->live, "immutable", false)) {
+        return;
+    }
+    if (!json_get_bool(write->object, "immutable", false)) {
+        field_error(errors, FIELD_FORBIDDEN, FIELD(NULL, "immutable"), NULL,
+                    "field is immutable when `immutable` is set");
+    }
+    for (size_t i = 0; i < array_length(data); i++) {
+        const json_t *now = json_object_get(write->object, data[i]);
+        const json_t *before = json_object_get(write->live, data[i]);
+        bool equal = now && before ? json_equal(now, before)
+                                   : json_object_size(now) + json_object_size(before) == 0;
+        if (!equal) {
+            field_error(errors, FIELD_FORBIDDEN, FIELD(NULL, data[i]), NULL,
+                        "field is immutable when `immutable` is set");
+        }
+    }
+}
+
+const struct kind kind_secret = {
+    .group = "",
+    .plural = "secrets",
+    .fill_defaults = secret_fill_defaults,
+    .validate = validate_immutable_data,
+};
+
+const struct kind kind_config_map = {
+    .group = "",
+    .plural = "configmaps",
+    .validate = validate_immutable_data,
+};
+
+/* ---- events: one stored object, two views ---- */
+
+/* Members that core and events.k8s.io name differently. */
+static const struct {
+    const char *core, *events;
+} event_names[] = {
+    {"involvedObject", "regarding"},
+    {"message", "note"},
+    {"source", "deprecatedSource"},
+    {"firstTimestamp", "deprecatedFirstTimestamp"},
+    {"lastTimestamp", "deprecatedLastTimestamp"},
+    {"count", "deprecatedCount"},
+    {"reportingComponent", "reportingController"},
+};
+
+static void rename_member(json_t *object, const char *from, const char *to)
+{
+    json_t *value = json_object_get(object, from);
+    if (value != NULL) {
+        json_object_set(object, to, value);
+        json_object_del(object, from);
+    }
+}
+
+static void event_from_storage(json_t *object, const struct resource *resource)
+{
+    bool renamed = strcmp(resource->group, "events.k8s.io") == 0;
+    for (size_t i = 0; renamed && i < array_length(event_names); i++) {
+        rename_member(object, event_names[i].core, event_names[i].events);
+    }
+}
+
+static void event_to_storage(json_t *object, const struct resource *resource)
+{
+    bool renamed = strcmp(resource->group, "events.k8s.io") == 0;
+    for (size_t i = 0; renamed && i < array_length(event_names); i++) {
+        rename_member(object, event_names[i].events, event_names[i].core);
+    }
+}
+
+const struct kind kind_event = {
+    .group = "",
+    .plural = "events",
+    .expires = true,
+    .from_storage = event_from_storage,
+    .to_storage = event_to_storage,
+};
+
+/* ---- nodes ---- */
+
+static void node_fill_defaults(json_t *object)
+{
+    json_t *status = json_object_get(object, "status");
+    json_t *capacity = json_object_get(status, "capacity");
+    if (capacity != NULL && json_object_get(status, "allocatable") == NULL) {
+        json_object_set_new(status, "allocatable", json_copy(capacity));
+    }
+}
+
+const struct kind kind_node = {
+    .group = "",
+    .plural = "nodes",
+    .fill_defaults = node_fill_defaults,
+};
+
+/* ---- volumes ---- */
+
+static bool volume_prepare_create(struct write *write, struct error *error)
+{
+    (void)error;
+    json_object_set_new(write->object, "status", json_pack("{s:s}", "phase", "Pending"));
+    return true;
+}
+
+/* The class may also stand in the old annotation. */
+static void claim_fill_defaults(json_t *object)
+{
+    json_t *spec = json_object_get(object, "spec");
+    json_t *source = json_object_get(spec, "dataSource");
+    if (source != NULL && json_object_get(spec, "dataSourceRef") == NULL) {
+        json_object_set_new(spec, "dataSourceRef", json_copy(source));
+    }
+}
+
+const struct kind kind_persistent_volume = {
+    .group = "",
+    .plural = "persistentvolumes",
+    .prepare_create = volume_prepare_create,
+};
+
+const struct kind kind_persistent_volume_claim = {
+    .group = "",
+    .plural = "persistentvolumeclaims",
+    .fill_defaults = claim_fill_defaults,
+    .prepare_create = volume_prepare_create,
+};
