@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of the HTTP layer share among themselves. */
+#ifndef APISERVER_HTTP_INTERNAL_H
+#define APISERVER_HTTP_INTERNAL_H
+
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "apiserver/http/server.h"
+
+struct tls;
+struct workers;
+struct streams;
+
+struct server {
+    struct server_options options;
+    struct handler handler;
+    struct MHD_Daemon *daemon;
+    struct tls *tls;
+    struct workers *workers;
+    struct streams *streams;
+    atomic_bool stopping;
+    atomic_int in_flight; /* Requests on workers. */
+    uint16_t port;
+};
+
+/* One TCP connection: who its client certificate says it is, found out with the first request. */
+struct peer {
+    bool examined, refused;
+    char *common_name;
+    char **organizations; /* NULL-terminated. */
+};
+
+void peer_free(struct peer *peer);
+
+/* ---- one request and its answer: exchange.c ---- */
+
+enum exchange_state {
+    EXCHANGE_NEW,      /* Headers are not looked at yet. */
+    EXCHANGE_READING,  /* The body is coming in. */
+    EXCHANGE_SERVING,  /* On a worker, the connection is suspended. */
+    EXCHANGE_SERVED,   /* The response is filled. */
+    EXCHANGE_ANSWERED, /* It is queued. */
+};
+
+struct exchange {
+    struct server *server;
+    struct MHD_Connection *connection;
+    enum exchange_state state; /* Written by the HTTP thread, and by the worker in between. */
+    char *uri;                 /* As sent. */
+    struct request request;
+    struct response response;
+    struct buffer body;
+    bool too_large;
+    int status;                     /* Of the queued answer. */
+    size_t sent;                    /* Bytes of the body before compression. */
+    struct exchange *next_in_queue; /* Of the workers. */
+
+    /* A body that waits; see streams.c. */
+    pthread_mutex_t lock; /* Guards the next four. */
+    bool suspended, woken, gone;
+    bool stream_known; /* Registered with the streams. */
+    uint64_t stream_id;
+    bool wake_queued; /* Guarded by the streams' lock, with the links. */
+    struct exchange *next_to_wake, *previous_to_wake;
+};
+
+/* Callbacks for libmicrohttpd. */
+void *exchange_begin(void *server, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result exchange_handle(void *server, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_size, void **context);
+void exchange_completed(void *server, struct MHD_Connection *connection, void **context,
+                        enum MHD_RequestTerminationCode code);
+
+/* ---- workers.c ---- */
+
+struct workers *workers_start(struct server *server, unsigned count);
+/* The worker serves the exchange and resumes its connection. */
+void workers_add(struct workers *workers, struct exchange *exchange);
+void workers_stop(struct workers *workers); /* Waits for those under way. */
+
+/* ---- streams.c ---- */
+
+struct streams *streams_start(void);
+void streams_stop(struct streams *streams);
+/* Reads from a body for libmicrohttpd: the content reader; suspends when the body waits. */
+ssize_t stream_read(void *exchange, uint64_t position, char *out, size_t size);
+/* The 'wake' of a body; the argument is its exchange. */
+void stream_wake(void *exchange);
+/* The exchange ends: nothing refers to it after this. */
+void stream_forget(struct exchange *exchange);
+/* Resumes every suspended stream, so that it can end. */
+void streams_resume_all(struct streams *streams);
+
+/* ---- tls.c ---- */
+
+struct tls *tls_open(const struct server_options *options, struct error *error);
+void tls_free(struct tls *tls);
+/* MHD_OPTION_HTTPS_CERT_CALLBACK. */
+int tls_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
+                    int authority_count, const gnutls_pk_algorithm_t *algorithms,
+                    int algorithm_count, gnutls_pcert_st **certificates,
+                    unsigned int *certificate_count, gnutls_privkey_t *key);
+/* Looks at the client's certificate. */
+void tls_examine(struct tls *tls, gnutls_session_t session, struct peer *peer);
+
+/* ---- gzip.c ---- */
+
+/* Compresses the response if it is large and no stream, and adds the headers that tell so. */
+void gzip_response(struct response *response);
+
+#endif

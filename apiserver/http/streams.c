@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Bodies that wait. A connection whose body has nothing to send is suspended until the body is
+ * woken.
+ *
+ * The order of things is what makes this right. A read that finds nothing suspends under the
+ * exchange's lock, unless a wake came in meanwhile; a wake resumes under the same lock only if the
+ * exchange is suspended, else it leaves a note. So no wake is lost.
+ *
+ * Resuming makes libmicrohttpd walk all suspended connections of a thread, so wakes are collected
+ * and done by one thread, a batch at a time.
+ *
+ * libmicrohttpd does not notice that the client of a suspended connection has gone; an epoll of our
+ * own does. Its events carry a number, never a pointer: the exchange is looked up under the lock
+ * that its end takes as well.
+ */
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "apiserver/http/internal.h"
+#include "common/alloc.h"
+
+struct slot {
+    struct exchange *exchange; /* NULL: free. */
+    uint32_t generation;
+};
+
+struct streams {
+    pthread_mutex_t lock; /* Guards all members but the threads. Taken before an exchange's. */
+    pthread_cond_t work;
+    struct exchange *first_to_wake;
+    struct slot *slots;
+    size_t slot_count, slot_capacity;
+    size_t free_hint;
+    bool stopping;
+    int poll;
+    int stop_pipe[2];
+    pthread_t waker, watcher;
+};
+
+/* ---- waking ---- */
+
+static void unlink_wake(struct streams *streams, struct exchange *exchange)
+{
+    if (!exchange->wake_queued) {
+        return;
+    }
+    if (exchange->previous_to_wake != NULL) {
+        exchange->previous_to_wake->next_to_wake = exchange->next_to_wake;
+    } else {
+        streams->first_to_wake = exchange->next_to_wake;
+    }
+    if (exchange->next_to_wake != NULL) {
+        exchange->next_to_wake->previous_to_wake = exchange->previous_to_wake;
+    }
+    exchange->wake_queued = false;
+}
+
+static void queue_wake(struct streams *streams, struct exchange *exchange)
+{
+    if (exchange->wake_queued) {
+        return;
+    }
+    exchange->wake_queued = true;
+    exchange->previous_to_wake = NULL;
+    exchange->next_to_wake = streams->first_to_wake;
+    if (streams->first_to_wake != NULL) {
+        streams->first_to_wake->previous_to_wake = exchange;
+    } else {
+        pthread_cond_signal(&streams->work);
+    }
+    streams->first_to_wake = exchange;
+}
+
+static void resume(struct exchange *exchange)
+{
+    pthread_mutex_lock(&exchange->lock);
+    if (exchange->suspended) {
+        exchange->suspended = false;
+        MHD_resume_connection(exchange->connection);
+    } else {
+        exchange->woken = true;
+    }
+    pthread_mutex_unlock(&exchange->lock);
+}
+
+static void *waker_main(void *argument)
+{
+    struct streams *streams = argument;
+    pthread_mutex_lock(&streams->lock);
+    while (!streams->stopping) {
+        struct exchange *exchange = streams->first_to_wake;
+        if (exchange == NULL) {
+            pthread_cond_wait(&streams->work, &streams->lock);
+            continue;
+        }
+        unlink_wake(streams, exchange);
+        resume(exchange);
+    }
+    pthread_mutex_unlock(&streams->lock);
+    return NULL;
+}
+
+void stream_wake(void *argument)
+{
+    struct exchange *exchange = argument;
+    struct streams *streams = exchange->server->streams;
+    pthread_mutex_lock(&streams->lock);
+    queue_wake(streams, exchange);
+    pthread_mutex_unlock(&streams->lock);
+}
+
+/* ---- clients that leave ---- */
+
+/* With the lock: gives the exchange a number and watches its socket. */
+static void remember(struct streams *streams, struct exchange *exchange)
+{
+    size_t at = streams->free_hint;
+    while (at < streams->slot_count && streams->slots[at].exchange != NULL) {
+        at++;
+    }
+    if (at == streams->slot_count) {
+        streams->slots = grow(streams->slots, streams->slot_count, &streams->slot_capacity,
+                              sizeof *streams->slots);
+        streams->slots[streams->slot_count++] = (struct slot){0};
+    }
+    streams->free_hint = at + 1;
+    struct slot *slot = &streams->slots[at];
+    slot->exchange = exchange;
+    slot->generation++;
+    exchange->stream_id = (uint64_t)slot->generation << 32 | (uint32_t)at;
+    exchange->stream_known = true;
+}
+
+static int socket_of(const struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+static void watch_socket(struct streams *streams, struct exchange *exchange)
+{
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT,
+                                .data.u64 = exchange->stream_id};
+    epoll_ctl(streams->poll, EPOLL_CTL_ADD, socket_of(exchange), &event);
+}
+
+static void client_left(struct streams *streams, uint64_t id)
+{
+    size_t at = (uint32_t)id;
+    pthread_mutex_lock(&streams->lock);
+    struct slot *slot = at < streams->slot_count ? &streams->slots[at] : NULL;
+    if (slot != NULL && slot->exchange != NULL && slot->generation == id >> 32) {
+        pthread_mutex_lock(&slot->exchange->lock);
+        slot->exchange->gone = true;
+        pthread_mutex_unlock(&slot->exchange->lock);
+        queue_wake(streams, slot->exchange);
+    }
+    pthread_mutex_unlock(&streams->lock);
+}
+
+enum { stop_id = -1 };
+
+static void *watcher_main(void *argument)
+{
+    struct streams *streams = argument;
+    struct epoll_event events[64];
+    for (;;) {
+        int count = epoll_wait(streams->poll, events, array_length(events), -1);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.u64 == (uint64_t)stop_id) {
+                return NULL;
+            }
+            client_left(streams, events[i].data.u64);
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+/* True when the connection is now suspended; false when it is to read again, or the client is gone.
+ */
+static bool suspend(struct exchange *exchange)
+{
+    pthread_mutex_lock(&exchange->lock);
+    bool sleep = !exchange->woken && !exchange->gone;
+    exchange->woken = false;
+    if (sleep) {
+        exchange->suspended = true;
+        MHD_suspend_connection(exchange->connection);
+    }
+    pthread_mutex_unlock(&exchange->lock);
+    return sleep;
+}
+
+static bool is_gone(struct exchange *exchange)
+{
+    pthread_mutex_lock(&exchange->lock);
+    bool gone = exchange->gone;
+    pthread_mutex_unlock(&exchange->lock);
+    return gone;
+}
+
+static void make_known(struct exchange *exchange)
+{
+    struct streams *streams = exchange->server->streams;
+    if (!exchange->stream_known) {
+        pthread_mutex_lock(&streams->lock);
+        remember(streams, exchange);
+        pthread_mutex_unlock(&streams->lock);
+        watch_socket(streams, exchange);
+    }
+}
+
+ssize_t stream_read(void *argument, uint64_t position, char *out, size_t size)
+{
+    (void)position;
+    struct exchange *exchange = argument;
+    struct body *body = exchange->response.body;
+    for (;;) {
+        if (is_gone(exchange)) {
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        }
+        ssize_t count = body->class->read(body, out, size);
+        if (count > 0) {
+            exchange->sent += (size_t)count;
+            return count;
+        }
+        if (count != BODY_WAIT) {
+            return count == BODY_END ? MHD_CONTENT_READER_END_OF_STREAM
+                                     : MHD_CONTENT_READER_END_WITH_ERROR;
+        }
+        if (atomic_load(&exchange->server->stopping)) {
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        }
+        make_known(exchange);
+        if (suspend(exchange)) {
+            return 0;
+        }
+    }
+}
+
+void stream_forget(struct exchange *exchange)
+{
+    struct streams *streams = exchange->server->streams;
+    pthread_mutex_lock(&streams->lock);
+    unlink_wake(streams, exchange);
+    if (exchange->stream_known) {
+        size_t at = (uint32_t)exchange->stream_id;
+        streams->slots[at].exchange = NULL;
+        streams->free_hint = at < streams->free_hint ? at : streams->free_hint;
+    }
+    pthread_mutex_unlock(&streams->lock);
+    if (exchange->stream_known) {
+        epoll_ctl(streams->poll, EPOLL_CTL_DEL, socket_of(exchange), NULL);
+    }
+}
+
+/* ---- life ---- */
+
+struct streams *streams_start(void)
+{
+    struct streams *streams = allocate_struct(struct streams);
+    pthread_mutex_init(&streams->lock, NULL);
+    pthread_cond_init(&streams->work, NULL);
+    streams->poll = epoll_create1(EPOLL_CLOEXEC);
+    if (streams->poll < 0 || pipe(streams->stop_pipe) != 0) {
+        abort(); /* No descriptors at start. */
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)stop_id};
+    epoll_ctl(streams->poll, EPOLL_CTL_ADD, streams->stop_pipe[0], &event);
+    pthread_create(&streams->waker, NULL, waker_main, streams);
+    pthread_create(&streams->watcher, NULL, watcher_main, streams);
+    return streams;
+}
+
+void streams_resume_all(struct streams *streams)
+{
+    pthread_mutex_lock(&streams->lock);
+    for (size_t i = 0; i < streams->slot_count; i++) {
+        if (streams->slots[i].exchange != NULL) {
+            queue_wake(streams, streams->slots[i].exchange);
+        }
+    }
+    pthread_mutex_unlock(&streams->lock);
+}
+
+void streams_stop(struct streams *streams)
+{
+    if (streams == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&streams->lock);
+    streams->stopping = true;
+    pthread_cond_signal(&streams->work);
+    pthread_mutex_unlock(&streams->lock);
+    ssize_t ignored = write(streams->stop_pipe[1], "", 1);
+    (void)ignored;
+    pthread_join(streams->waker, NULL);
+    pthread_join(streams->watcher, NULL);
+    close(streams->stop_pipe[0]);
+    close(streams->stop_pipe[1]);
+    close(streams->poll);
+    pthread_mutex_destroy(&streams->lock);
+    pthread_cond_destroy(&streams->work);
+    free(streams->slots);
+    free(streams);
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A pool of threads for requests that wait for disk or network. */
+#include "apiserver/http/internal.h"
+#include "common/alloc.h"
+
+enum { stack_size_bytes = 512 << 10 };
+
+struct workers {
+    struct server *server;
+    pthread_mutex_t lock; /* Guards the queue. */
+    pthread_cond_t work;
+    struct exchange *first, **last;
+    bool stopping;
+    unsigned count;
+    pthread_t threads[];
+};
+
+static struct exchange *take(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    while (workers->first == NULL && !workers->stopping) {
+        pthread_cond_wait(&workers->work, &workers->lock);
+    }
+    struct exchange *exchange = workers->first;
+    if (exchange != NULL) {
+        workers->first = exchange->next_in_queue;
+        if (workers->first == NULL) {
+            workers->last = &workers->first;
+        }
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return exchange;
+}
+
+static void *worker_main(void *argument)
+{
+    struct workers *workers = argument;
+    struct server *server = workers->server;
+    struct exchange *exchange;
+    while ((exchange = take(workers)) != NULL) {
+        server->handler.serve(server->handler.argument, &exchange->request, &exchange->response);
+        exchange->state = EXCHANGE_SERVED;
+        atomic_fetch_sub(&server->in_flight, 1);
+        MHD_resume_connection(exchange->connection);
+    }
+    return NULL;
+}
+
+struct workers *workers_start(struct server *server, unsigned count)
+{
+    struct workers *workers = allocate_zero(1, sizeof *workers + count * sizeof(pthread_t));
+    workers->server = server;
+    workers->last = &workers->first;
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->work, NULL);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, stack_size_bytes);
+    for (; workers->count < count; workers->count++) {
+        if (pthread_create(&workers->threads[workers->count], &attributes, worker_main, workers) !=
+            0) {
+            break;
+        }
+    }
+    pthread_attr_destroy(&attributes);
+    return workers;
+}
+
+void workers_add(struct workers *workers, struct exchange *exchange)
+{
+    atomic_fetch_add(&workers->server->in_flight, 1);
+    pthread_mutex_lock(&workers->lock);
+    exchange->next_in_queue = NULL;
+    *workers->last = exchange;
+    workers->last = &exchange->next_in_queue;
+    pthread_cond_signal(&workers->work);
+    pthread_mutex_unlock(&workers->lock);
+}
+
+void workers_stop(struct workers *workers)
+{
+    if (workers == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&workers->lock);
+    workers->stopping = true;
+    pthread_cond_broadcast(&workers->work);
+    pthread_mutex_unlock(&workers->lock);
+    for (unsigned i = 0; i < workers->count; i++) {
+        pthread_join(workers->threads[i], NULL);
+    }
+    pthread_mutex_destroy(&workers->lock);
+    pthread_cond_destroy(&workers->work);
+    free(workers);
+}
