@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The life of one request: headers, body, who asks, serving (here or on a worker), the answer.
+ *
+ * libmicrohttpd calls exchange_handle() several times. What may block is handed to a worker in the
+ * last call that brings the body, with the connection suspended; the worker fills the response and
+ * resumes, and the next call queues the answer. So one thread at a time touches the exchange.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <strings.h>
+
+#include "apiserver/http/internal.h"
+#include "apiserver/registry/metadata.h"
+#include "common/alloc.h"
+#include "common/timestamp.h"
+
+enum { list_block_bytes = 64 << 10, stream_block_bytes = 2 << 10 };
+
+void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *connection)
+{
+    struct exchange *exchange = allocate_struct(struct exchange);
+    exchange->server = argument;
+    exchange->connection = connection;
+    exchange->uri = duplicate(uri);
+    exchange->request.received_ns = timestamp_monotonic();
+    pthread_mutex_init(&exchange->lock, NULL);
+    return exchange;
+}
+
+static void exchange_free(struct exchange *exchange)
+{
+    request_clear(&exchange->request);
+    response_clear(&exchange->response);
+    buffer_free(&exchange->body);
+    pthread_mutex_destroy(&exchange->lock);
+    free(exchange->uri);
+    free(exchange);
+}
+
+/* ---- the request ---- */
+
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* A decoded part of a query: %XX and '+'. What is no escape stays as it is. */
+static char *decode_query(const char *text, size_t length)
+{
+    char *decoded = allocate(length + 1), *to = decoded;
+    for (size_t i = 0; i < length; i++) {
+        int high = i + 2 < length && text[i] == '%' ? hex_value(text[i + 1]) : -1;
+        int low = high >= 0 ? hex_value(text[i + 2]) : -1;
+        if (low >= 0 && high * 16 + low > 0) {
+            *to++ = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            *to++ = text[i] == '+' ? ' ' : text[i];
+        }
+    }
+    *to = '\0';
+    return decoded;
+}
+
+enum { parameters_max = 256 };
+
+static void parse_query(struct request *request, const char *query)
+{
+    size_t capacity = 0;
+    while (*query != '\0' && request->parameter_count < parameters_max) {
+        size_t length = strcspn(query, "&");
+        const char *equals = memchr(query, '=', length);
+        size_t name_length = equals ? (size_t)(equals - query) : length;
+        if (length > 0) {
+            request->parameters = grow(request->parameters, request->parameter_count, &capacity,
+                                       sizeof *request->parameters);
+            request->parameters[request->parameter_count++] = (struct parameter){
+                decode_query(query, name_length),
+                equals ? decode_query(equals + 1, length - name_length - 1) : duplicate("")};
+        }
+        query += length;
+        query += *query == '&';
+    }
+}
+
+static const char *header(struct exchange *exchange, const char *name)
+{
+    const char *value = MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+    return value ? value : "";
+}
+
+static char *remote_address(struct exchange *exchange)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info == NULL || info->client_addr == NULL) {
+        return duplicate("");
+    }
+    if (info->client_addr->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const void *)info->client_addr;
+        inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof text);
+        return format("[%s]:%u", text, ntohs(six->sin6_port));
+    }
+    const struct sockaddr_in *four = (const void *)info->client_addr;
+    inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
+    return format("%s:%u", text, ntohs(four->sin_port));
+}
+
+static void fill_request(struct exchange *exchange, const char *method)
+{
+    struct request *request = &exchange->request;
+    const char *query = strchr(exchange->uri, '?');
+    size_t path_length = query ? (size_t)(query - exchange->uri) : strlen(exchange->uri);
+    request->method = method;
+    request->path = duplicate_bytes(exchange->uri, path_length);
+    request->accept = header(exchange, "Accept");
+    request->content_type = header(exchange, "Content-Type");
+    request->user_agent = header(exchange, "User-Agent");
+    request->if_none_match = header(exchange, "If-None-Match");
+    request->remote_address = remote_address(exchange);
+    parse_query(request, query ? query + 1 : "");
+}
+
+struct header_check {
+    unsigned lengths, encodings;
+};
+
+static enum MHD_Result check_header(void *argument, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    (void)kind;
+    (void)value;
+    struct header_check *check = argument;
+    check->lengths += strcasecmp(name, "Content-Length") == 0;
+    check->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
+    return MHD_YES;
+}
+
+/* Who the connection's client certificate says it is; looked at once. */
+static struct peer *peer_of(struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct peer *peer = info ? info->socket_context : NULL;
+    if (peer != NULL && !peer->examined) {
+        const union MHD_ConnectionInfo *tls =
+            MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        tls_examine(exchange->server->tls, tls->tls_session, peer);
+    }
+    return peer;
+}
+
+static bool authenticate(struct exchange *exchange, struct error *error)
+{
+    const struct handler *handler = &exchange->server->handler;
+    const struct peer *peer = peer_of(exchange);
+    struct credentials credentials = {
+        .authorization =
+            MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Authorization"),
+        .client_common_name = peer && !peer->refused ? peer->common_name : NULL,
+        .client_organizations = peer ? (const char *const *)peer->organizations : NULL,
+        .client_certificate_refused = peer && peer->refused,
+    };
+    return handler->authenticate(handler->argument, &credentials, &exchange->request.user, error);
+}
+
+/* ---- the answer ---- */
+
+static void add_headers(struct exchange *exchange, struct MHD_Response *answer)
+{
+    struct response *response = &exchange->response;
+    char audit_id[37];
+    metadata_new_uid(audit_id);
+    MHD_add_response_header(answer, "Audit-Id", audit_id);
+    MHD_add_response_header(answer, "Cache-Control", "no-cache, private");
+    if (response->content_type != NULL && response->status != 304) {
+        MHD_add_response_header(answer, "Content-Type", response->content_type);
+    }
+    for (size_t i = 0; i < response->header_count; i++) {
+        MHD_add_response_header(answer, response->headers[i].name, response->headers[i].value);
+    }
+}
+
+static bool accepts_gzip(struct exchange *exchange)
+{
+    return strstr(header(exchange, "Accept-Encoding"), "gzip") != NULL;
+}
+
+static enum MHD_Result queue_answer(struct exchange *exchange)
+{
+    struct response *response = &exchange->response;
+    if (accepts_gzip(exchange)) {
+        gzip_response(response);
+    }
+    struct MHD_Response *answer;
+    if (response->body != NULL) {
+        response->body->wake = stream_wake;
+        response->body->wake_argument = exchange;
+        answer = MHD_create_response_from_callback(
+            MHD_SIZE_UNKNOWN, response->body->stream ? stream_block_bytes : list_block_bytes,
+            stream_read, exchange, NULL);
+    } else {
+        size_t length = response->bytes.length;
+        exchange->sent = length;
+        answer = MHD_create_response_from_buffer(length, buffer_steal(&response->bytes),
+                                                 MHD_RESPMEM_MUST_FREE);
+    }
+    add_headers(exchange, answer);
+    exchange->status = response->status;
+    exchange->state = EXCHANGE_ANSWERED;
+    enum MHD_Result result =
+        MHD_queue_response(exchange->connection, (unsigned)response->status, answer);
+    MHD_destroy_response(answer);
+    return result;
+}
+
+static enum MHD_Result answer_error(struct exchange *exchange, const struct error *error,
+                                    bool close_after)
+{
+    response_set_error(&exchange->response, &exchange->request, error);
+    if (close_after) {
+        response_add_header(&exchange->response, "Connection", "close");
+    }
+    return queue_answer(exchange);
+}
+
+/* ---- calls ---- */
+
+/* The headers are there. */
+static enum MHD_Result begin(struct exchange *exchange, const char *method)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    struct header_check check = {0};
+    fill_request(exchange, method);
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, check_header, &check);
+    exchange->state = EXCHANGE_READING;
+    if (check.lengths > 1 || check.encodings > 1 || (check.lengths > 0 && check.encodings > 0)) {
+        error_bad_request(&error, "the request says twice how long its body is");
+        return answer_error(exchange, &error, true);
+    }
+    const char *length = header(exchange, "Content-Length");
+    if (length[0] != '\0' &&
+        strtoull(length, NULL, 10) > exchange->server->options.body_limit_bytes) {
+        error_set(&error, 413, "RequestEntityTooLarge", "Request entity too large: limit is %zu",
+                  exchange->server->options.body_limit_bytes);
+        return answer_error(exchange, &error, true);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result take_upload(struct exchange *exchange, const char *upload, size_t *size)
+{
+    if (exchange->body.length + *size > exchange->server->options.body_limit_bytes) {
+        exchange->too_large = true;
+        buffer_free(&exchange->body);
+    }
+    if (!exchange->too_large) {
+        buffer_add(&exchange->body, upload, *size);
+    }
+    *size = 0;
+    return MHD_YES;
+}
+
+/* All of the request is there. */
+static enum MHD_Result serve(struct exchange *exchange)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    struct server *server = exchange->server;
+    struct request *request = &exchange->request;
+    request->body_length = exchange->body.length;
+    request->body = exchange->body.bytes ? buffer_steal(&exchange->body) : NULL;
+    if (exchange->too_large) {
+        error_set(&error, 413, "RequestEntityTooLarge", "Request entity too large: limit is %zu",
+                  server->options.body_limit_bytes);
+        return answer_error(exchange, &error, false);
+    }
+    if (!request_info_parse(request->method, request->path, request->parameters,
+                            request->parameter_count, &request->info, &error) ||
+        !authenticate(exchange, &error)) {
+        return answer_error(exchange, &error, false);
+    }
+    if (server->handler.may_block(server->handler.argument, request)) {
+        exchange->state = EXCHANGE_SERVING;
+        MHD_suspend_connection(exchange->connection);
+        workers_add(server->workers, exchange);
+        return MHD_YES;
+    }
+    server->handler.serve(server->handler.argument, request, &exchange->response);
+    return queue_answer(exchange);
+}
+
+enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_size, void **context)
+{
+    (void)argument;
+    (void)connection;
+    (void)url;
+    (void)version;
+    struct exchange *exchange = *context;
+    switch (exchange->state) {
+    case EXCHANGE_NEW:
+        return begin(exchange, method);
+    case EXCHANGE_READING:
+        return *upload_size > 0 ? take_upload(exchange, upload, upload_size) : serve(exchange);
+    case EXCHANGE_SERVED:
+        return queue_answer(exchange);
+    default:
+        return MHD_YES;
+    }
+}
+
+void exchange_completed(void *argument, struct MHD_Connection *connection, void **context,
+                        enum MHD_RequestTerminationCode code)
+{
+    (void)connection;
+    (void)code;
+    struct server *server = argument;
+    struct exchange *exchange = *context;
+    if (exchange == NULL) {
+        return;
+    }
+    *context = NULL;
+    stream_forget(exchange);
+    if (server->handler.served != NULL && exchange->status != 0) {
+        server->handler.served(server->handler.argument, &exchange->request, exchange->status,
+                               exchange->sent);
+    }
+    exchange_free(exchange);
+}

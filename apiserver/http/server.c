@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/http/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "apiserver/http/internal.h"
+#include "common/alloc.h"
+#include "common/log.h"
+#include "common/timestamp.h"
+
+enum {
+    default_workers = 32,
+    default_body_limit = 3 << 20,
+    default_header_limit = 16 << 10,
+    default_connections = 20000,
+    default_idle_seconds = 180,
+    user_timeout_ms = 60000,
+};
+
+static void fill_defaults(struct server_options *options)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    options->http_threads =
+        options->http_threads ? options->http_threads : (unsigned)(cores > 0 ? cores : 1);
+    options->workers = options->workers ? options->workers : default_workers;
+    options->body_limit_bytes =
+        options->body_limit_bytes ? options->body_limit_bytes : default_body_limit;
+    options->header_limit_bytes =
+        options->header_limit_bytes ? options->header_limit_bytes : default_header_limit;
+    options->connection_limit =
+        options->connection_limit ? options->connection_limit : default_connections;
+    options->idle_timeout_seconds =
+        options->idle_timeout_seconds ? options->idle_timeout_seconds : default_idle_seconds;
+}
+
+/* ---- connections ---- */
+
+static void set_socket_options(int socket)
+{
+    int on = 1, timeout = user_timeout_ms, idle = 30, interval = 10, count = 3;
+    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+}
+
+static void connection_changed(void *argument, struct MHD_Connection *connection,
+                               void **socket_context, enum MHD_ConnectionNotificationCode code)
+{
+    (void)argument;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        set_socket_options(info->connect_fd);
+        *socket_context = allocate_struct(struct peer);
+    } else {
+        peer_free(*socket_context);
+        *socket_context = NULL;
+    }
+}
+
+static void daemon_log(void *argument, const char *text, va_list arguments)
+{
+    (void)argument;
+    if (log_enabled(LOG_DEBUG)) {
+        cleanup(free_char)
+        char *message = format_list(text, arguments);
+        log_debug("http: %s", message);
+    }
+}
+
+/* ---- start ---- */
+
+static int bind_socket(const struct server_options *options, uint16_t *port, struct error *error)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(options->port)};
+    if (inet_pton(AF_INET, options->bind_address, &address.sin_addr) != 1) {
+        error_internal(error, "\"%s\" is no IPv4 address to bind to", options->bind_address);
+        return -1;
+    }
+    int on = 1, socket_file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    setsockopt(socket_file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(socket_file, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(socket_file, 1024) != 0) {
+        error_internal(error, "can't listen on %s:%u: %s", options->bind_address, options->port,
+                       strerror(errno));
+        close(socket_file);
+        return -1;
+    }
+    socklen_t length = sizeof address;
+    getsockname(socket_file, (struct sockaddr *)&address, &length);
+    *port = ntohs(address.sin_port);
+    return socket_file;
+}
+
+static struct MHD_Daemon *start_daemon(struct server *server, int socket_file)
+{
+    static const char priorities[] =
+        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-GCM:+AES-256-GCM:"
+        "+CHACHA20-POLY1305";
+    const struct server_options *options = &server->options;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+            MHD_USE_PEDANTIC_CHECKS,
+        0, NULL, NULL, exchange_handle, server, MHD_OPTION_EXTERNAL_LOGGER, daemon_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)socket_file, MHD_OPTION_THREAD_POOL_SIZE,
+        options->http_threads, MHD_OPTION_CONNECTION_LIMIT, options->connection_limit,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->header_limit_bytes,
+        MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_seconds, MHD_OPTION_URI_LOG_CALLBACK,
+        exchange_begin, server, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, server,
+        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, NULL, MHD_OPTION_HTTPS_CERT_CALLBACK,
+        tls_certificate, MHD_OPTION_HTTPS_PRIORITIES, priorities, MHD_OPTION_END);
+}
+
+static void server_free(struct server *server)
+{
+    workers_stop(server->workers);
+    streams_stop(server->streams);
+    tls_free(server->tls);
+    free(server);
+}
+
+struct server *server_start(const struct server_options *options, const struct handler *handler,
+                            struct error *error)
+{
+    struct server *server = allocate_struct(struct server);
+    server->options = *options;
+    server->handler = *handler;
+    fill_defaults(&server->options);
+    server->tls = tls_open(&server->options, error);
+    int socket_file = server->tls ? bind_socket(&server->options, &server->port, error) : -1;
+    if (socket_file < 0) {
+        server_free(server);
+        return NULL;
+    }
+    server->streams = streams_start();
+    server->workers = workers_start(server, server->options.workers);
+    server->daemon = start_daemon(server, socket_file);
+    if (server->daemon == NULL) {
+        close(socket_file);
+        error_internal(error, "the HTTP server could not be started");
+        server_free(server);
+        return NULL;
+    }
+    return server;
+}
+
+uint16_t server_port(const struct server *server)
+{
+    return server->port;
+}
+
+void server_stop(struct server *server, unsigned grace_ms)
+{
+    if (server == NULL) {
+        return;
+    }
+    int64_t until = timestamp_monotonic() + grace_ms * INT64_C(1000000);
+    atomic_store(&server->stopping, true);
+    MHD_socket listening = MHD_quiesce_daemon(server->daemon);
+    if (listening != MHD_INVALID_SOCKET) {
+        close(listening);
+    }
+    const union MHD_DaemonInfo *info;
+    do {
+        streams_resume_all(server->streams);
+        usleep(10000);
+        info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    } while (timestamp_monotonic() < until && atomic_load(&server->in_flight) > 0 && info != NULL);
+    /* Workers finish what they have begun before the connections go. */
+    workers_stop(server->workers);
+    server->workers = NULL;
+    streams_resume_all(server->streams);
+    usleep(20000);
+    MHD_stop_daemon(server->daemon);
+    server_free(server);
+}
