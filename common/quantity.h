@@ -20,6 +20,10 @@ struct quantity {
  * "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'". */
 bool quantity_parse(const char *text, struct quantity *quantity);
 extern const char quantity_parse_message[];
+/* The text that upstream would send back for a text that it was sent: canonical, but some that
+ * upstream takes for canonical ("1.234", "+5") stay as they are. NULL, or what is wrong (static).
+ */
+const char *quantity_canonical(const char *text, char canonical[static QUANTITY_SIZE]);
 /* The canonical text, as upstream prints it: "1500m", "1536Mi". */
 void quantity_format(const struct quantity *quantity, char text[static QUANTITY_SIZE]);
 int quantity_compare(const struct quantity *a, const struct quantity *b);

@@ -18,6 +18,9 @@ void timestamp_format(int64_t nanoseconds, char text[static TIMESTAMP_SIZE]);
 void timestamp_format_micro(int64_t nanoseconds, char text[static TIMESTAMP_SIZE]);
 /* RFC 3339 with any offset and any number of decimals. */
 bool timestamp_parse(const char *text, int64_t *nanoseconds);
+/* The same time, of any year up to 9999, in UTC as the two functions above print it; "" for the
+ * first moment of the year 1, which is Go's zero time. False when the text is no time. */
+bool timestamp_canonical(const char *text, bool micro, char canonical[static TIMESTAMP_SIZE]);
 /* Go's time.Duration: "1h30m", "300ms", "-1.5h". */
 bool duration_parse(const char *text, int64_t *nanoseconds);
 void duration_format(int64_t nanoseconds, char text[static TIMESTAMP_SIZE]);
