@@ -136,7 +136,10 @@ static wide gather_digits(const struct parts *parts, int *dropped, bool *inexact
 /* mantissa * 10^power, rounded up, at most AMOUNT_MAX. */
 static wide scale(wide mantissa, int power, bool inexact)
 {
-    for (; power > 0 && mantissa > 0 && mantissa < (wide)AMOUNT_MAX; power--) {
+    for (; power > 0 && mantissa > 0; power--) {
+        if (mantissa > (wide)AMOUNT_MAX / 10) {
+            return (wide)AMOUNT_MAX;
+        }
         mantissa *= 10;
     }
     for (; power < 0 && mantissa > 0; power++) {
