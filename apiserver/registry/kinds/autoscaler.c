@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * HorizontalPodAutoscalers: stored as autoscaling/v2, seen as v1 as well. What v1 has no field for
+ * travels in annotations, as upstream does it, so that nothing is lost on the way.
+ */
+#include <string.h>
+
+#include "apiserver/registry/kinds/all.h"
+#include "common/alloc.h"
+#include "common/json.h"
+
+static const char metrics_annotation[] = "autoscaling.alpha.kubernetes.io/metrics";
+static const char behavior_annotation[] = "autoscaling.alpha.kubernetes.io/behavior";
+static const char conditions_annotation[] = "autoscaling.alpha.kubernetes.io/conditions";
+static const char current_annotation[] = "autoscaling.alpha.kubernetes.io/current-metrics";
+
+static bool is_cpu(const json_t *metric)
+{
+    const char *type = json_get_string(metric, "type");
+    const char *name = json_path_string(metric, "resource", "name");
+    return type != NULL && name != NULL && strcmp(type, "Resource") == 0 &&
+           strcmp(name, "cpu") == 0;
+}
+
+static json_t *cpu_metric(json_int_t utilization)
+{
+    return json_pack("{s:s, s:{s:s, s:{s:s, s:I}}}", "type", "Resource", "resource", "name", "cpu",
+                     "target", "type", "Utilization", "averageUtilization", utilization);
+}
+
+static void fill_defaults(json_t *object)
+{
+    json_t *spec = json_object_get(object, "spec");
+    if (spec != NULL && json_array_size(json_object_get(spec, "metrics")) == 0) {
+        json_object_set_new(spec, "metrics", json_pack("[o]", cpu_metric(80)));
+    }
+}
+
+/* Keeps a value of v2 in an annotation of v1. */
+static void keep(json_t *object, const char *annotation, const json_t *value)
+{
+    if (value != NULL) {
+        cleanup(free_char)
+        char *text = json_text(value);
+        json_t *metadata = json_get_or_add_object(object, "metadata");
+        json_object_set_new(json_get_or_add_object(metadata, "annotations"), annotation,
+                            json_string(text));
+    }
+}
+
+/* Takes a kept value out again; the caller's, NULL when there is none. */
+static json_t *take_kept(json_t *object, const char *annotation)
+{
+    json_t *annotations = json_path(object, "metadata", "annotations");
+    const char *text = json_get_string(annotations, annotation);
+    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    if (text != NULL) {
+        json_object_del(annotations, annotation);
+    }
+    if (annotations != NULL && json_object_size(annotations) == 0) {
+        json_object_del(json_object_get(object, "metadata"), "annotations");
+    }
+    return value;
+}
+
+static void from_storage(json_t *object, const struct resource *resource)
+{
+    if (strcmp(resource->version, "v1") != 0) {
+        return;
+    }
+    json_t *spec = json_object_get(object, "spec"), *status = json_object_get(object, "status");
+    const json_t *metrics = json_object_get(spec, "metrics");
+    cleanup(json_release)
+    json_t *others = json_array();
+    for (size_t i = 0; i < json_array_size(metrics); i++) {
+        json_t *metric = json_array_get(metrics, i);
+        json_t *utilization = json_path(metric, "resource", "target", "averageUtilization");
+        if (is_cpu(metric) && utilization != NULL) {
+            json_object_set(spec, "targetCPUUtilizationPercentage", utilization);
+        } else {
+            json_array_append(others, metric);
+        }
+    }
+    keep(object, metrics_annotation, json_array_size(others) > 0 ? others : NULL);
+    keep(object, behavior_annotation, json_object_get(spec, "behavior"));
+    keep(object, conditions_annotation, json_object_get(status, "conditions"));
+    keep(object, current_annotation, json_object_get(status, "currentMetrics"));
+    json_object_del(spec, "metrics");
+    json_object_del(spec, "behavior");
+    json_object_del(status, "conditions");
+    json_object_del(status, "currentMetrics");
+}
+
+static void to_storage(json_t *object, const struct resource *resource)
+{
+    if (strcmp(resource->version, "v1") != 0) {
+        return;
+    }
+    json_t *spec = json_get_or_add_object(object, "spec");
+    json_t *metrics = take_kept(object, metrics_annotation);
+    metrics = json_is_array(metrics) ? metrics : json_array();
+    json_t *utilization = json_object_get(spec, "targetCPUUtilizationPercentage");
+    if (json_is_integer(utilization)) {
+        json_array_insert_new(metrics, 0, cpu_metric(json_integer_value(utilization)));
+    }
+    json_object_del(spec, "targetCPUUtilizationPercentage");
+    json_object_set_new(spec, "metrics", metrics);
+    json_t *behavior = take_kept(object, behavior_annotation);
+    if (behavior != NULL) {
+        json_object_set_new(spec, "behavior", behavior);
+    }
+    json_t *conditions = take_kept(object, conditions_annotation);
+    json_t *current = take_kept(object, current_annotation);
+    if (conditions != NULL) {
+        json_object_set_new(json_get_or_add_object(object, "status"), "conditions", conditions);
+    }
+    if (current != NULL) {
+        json_object_set_new(json_get_or_add_object(object, "status"), "currentMetrics", current);
+    }
+}
+
+const struct kind kind_autoscaler = {
+    .group = "autoscaling",
+    .plural = "horizontalpodautoscalers",
+    .fill_defaults = fill_defaults,
+    .from_storage = from_storage,
+    .to_storage = to_storage,
+};
