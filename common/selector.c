@@ -566,14 +566,21 @@ bool selector_is_everything(const struct selector *selector)
 }
 
 /* 'value' need not end with NUL. */
+static int compare(const char *candidate, const char *value, size_t length)
+{
+    size_t candidate_length = strlen(candidate);
+    size_t shared = candidate_length < length ? candidate_length : length;
+    int order = memcmp(candidate, value, shared);
+    return order != 0 ? order : (candidate_length > length) - (candidate_length < length);
+}
+
 static bool has_value(const struct requirement *requirement, const char *value, size_t length)
 {
     size_t low = 0, high = requirement->value_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        const char *candidate = requirement->values[middle];
-        int order = strncmp(candidate, value, length);
-        if (order == 0 && candidate[length] == '\0') {
+        int order = compare(requirement->values[middle], value, length);
+        if (order == 0) {
             return true;
         }
         if (order < 0) {
