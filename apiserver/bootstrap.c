@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/bootstrap.h"
+
+#include "apiserver/registry/kinds/service.h"
+#include "common/alloc.h"
+#include "common/json.h"
+
+static bool wanted_object(struct write *write, void *argument, struct error *error)
+{
+    (void)error;
+    write->object = object_tree(write->live_object);
+    json_t *wanted = argument;
+    const char *key;
+    json_t *value;
+    json_object_foreach (wanted, key, value) {
+        if (json_object_get(write->object, key) == NULL || !json_is_object(value)) {
+            json_object_set(write->object, key, value);
+        } else {
+            json_object_update(json_object_get(write->object, key), value);
+        }
+    }
+    json_object_del(json_object_get(write->object, "metadata"), "resourceVersion");
+    return true;
+}
+
+/* Makes sure that an object has these contents (consumed): creates it, or sets what differs. */
+static bool ensure(struct registry *registry, const char *group, const char *plural,
+                   const char *namespace, const char *name, json_t *contents, struct error *error)
+{
+    cleanup(json_release)
+    json_t *wanted = contents;
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    cleanup(write_clear)
+    struct write create = {0}, update = {0};
+    cleanup(object_release)
+    struct object *created = NULL, *updated = NULL;
+    const struct resource *resource = registry_resource(registry, group, plural);
+    json_t *metadata = json_get_or_add_object(wanted, "metadata");
+    json_object_set_new(metadata, "name", json_string(name));
+    write_begin(&create, registry, NULL, NULL, resource, WRITE_CREATE);
+    write_address(&create, namespace, name);
+    create.object = json_deep_copy(wanted);
+    json_object_set_new(create.object, "kind", json_string(resource->kind));
+    cleanup(free_char)
+    char *version =
+        group[0] ? format("%s/%s", group, resource->version) : duplicate(resource->version);
+    json_object_set_new(create.object, "apiVersion", json_string(version));
+    if (registry_create(&create, &created, &why)) {
+        return true;
+    }
+    if (why.code != 409) {
+        return error_wrap(error, &why, "creating %s %s", plural, name);
+    }
+    write_begin(&update, registry, NULL, NULL, resource, WRITE_UPDATE);
+    write_address(&update, namespace, name);
+    error_clear(&why);
+    if (!registry_update(&update, wanted_object, wanted, &updated, NULL, &why)) {
+        return error_wrap(error, &why, "updating %s %s", plural, name);
+    }
+    return true;
+}
+
+static bool ensure_namespaces(struct registry *registry, struct error *error)
+{
+    static const char *const names[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
+    for (size_t i = 0; i < array_length(names); i++) {
+        if (!ensure(registry, "", "namespaces", "", names[i], json_object(), error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool ensure_kubernetes_service(struct registry *registry, struct error *error)
+{
+    cleanup(free_char)
+    char *address = service_allocator_first(registry->services);
+    json_t *labels =
+        json_pack("{s:{s:{s:s, s:s}}, s:{s:s, s:s, s:[{s:s, s:s, s:i, s:i}]}}", "metadata",
+                  "labels", "component", "apiserver", "provider", "kubernetes", "spec", "type",
+                  "ClusterIP", "clusterIP", address, "ports", "name", "https", "protocol", "TCP",
+                  "port", 443, "targetPort", registry->secure_port);
+    if (!ensure(registry, "", "services", "default", "kubernetes", labels, error)) {
+        return false;
+    }
+    json_t *endpoints =
+        json_pack("{s:{s:{s:s}}, s:[{s:[{s:s}], s:[{s:s, s:i, s:s}]}]}", "metadata", "labels",
+                  "endpointslice.kubernetes.io/skip-mirror", "true", "subsets", "addresses", "ip",
+                  registry->advertise_address, "ports", "name", "https", "port",
+                  registry->secure_port, "protocol", "TCP");
+    if (!ensure(registry, "", "endpoints", "default", "kubernetes", endpoints, error)) {
+        return false;
+    }
+    json_t *slice =
+        json_pack("{s:{s:{s:s}}, s:s, s:[{s:[s], s:{s:b}}], s:[{s:s, s:i, s:s}]}", "metadata",
+                  "labels", "kubernetes.io/service-name", "kubernetes", "addressType", "IPv4",
+                  "endpoints", "addresses", registry->advertise_address, "conditions", "ready", 1,
+                  "ports", "name", "https", "port", registry->secure_port, "protocol", "TCP");
+    return ensure(registry, "discovery.k8s.io", "endpointslices", "default", "kubernetes", slice,
+                  error);
+}
+
+bool bootstrap(struct registry *registry, struct error *error)
+{
+    return ensure_namespaces(registry, error) && ensure_kubernetes_service(registry, error);
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+/* coracle-apiserver: sets everything up, serves until it is told to stop, and takes it down again.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "apiserver/api.h"
+#include "apiserver/bootstrap.h"
+#include "apiserver/registry/kinds/service.h"
+#include "common/alloc.h"
+#include "common/flags.h"
+#include "common/log.h"
+#include "common/timestamp.h"
+
+enum { stop_grace_ms = 5000 };
+
+struct options {
+    const char *bind_address, *advertise_address, *certificate, *key, *client_ca, *token_file;
+    int64_t port;
+    const char *store_file, *etcd_servers, *etcd_ca, *etcd_certificate, *etcd_key;
+    const char *service_range, *node_port_range;
+    int64_t event_ttl_ns, compaction_interval_ns, workers;
+    bool verbose;
+};
+
+static bool parse_options(int count, char **arguments, struct options *options, struct error *error)
+{
+    *options = (struct options){
+        .bind_address = "127.0.0.1",
+        .port = 6443,
+        .service_range = "10.0.0.0/24",
+        .node_port_range = "30000-32767",
+        .event_ttl_ns = INT64_C(3600) * 1000000000,
+        .compaction_interval_ns = INT64_C(300) * 1000000000,
+    };
+    const struct flag flags[] = {
+        {"", FLAG_TEXT, NULL, "Serving"},
+        {"bind-address", FLAG_TEXT, &options->bind_address, "Address to listen on."},
+        {"secure-port", FLAG_NUMBER, &options->port, "Port to listen on, with TLS."},
+        {"advertise-address", FLAG_TEXT, &options->advertise_address,
+         "Address of the kubernetes service's endpoint; the bind address if not given."},
+        {"tls-cert-file", FLAG_TEXT, &options->certificate,
+         "Serving certificate, PEM, with its chain. Read again when it changes."},
+        {"tls-private-key-file", FLAG_TEXT, &options->key, "Its private key, PEM."},
+        {"", FLAG_TEXT, NULL, "Access"},
+        {"client-ca-file", FLAG_TEXT, &options->client_ca,
+         "Accept client certificates signed by these authorities: CN is the user, O the groups."},
+        {"token-auth-file", FLAG_TEXT, &options->token_file,
+         "Accept bearer tokens of this file: lines of token,user,uid,\"group,group\"."},
+        {"", FLAG_TEXT, NULL, "Storage"},
+        {"store-file", FLAG_TEXT, &options->store_file,
+         "Keep objects in this file, in the embedded store."},
+        {"etcd-servers", FLAG_TEXT, &options->etcd_servers,
+         "Keep objects in etcd instead: URLs of its members, separated by commas."},
+        {"etcd-cafile", FLAG_TEXT, &options->etcd_ca, "Authority of etcd's certificates."},
+        {"etcd-certfile", FLAG_TEXT, &options->etcd_certificate, "Client certificate for etcd."},
+        {"etcd-keyfile", FLAG_TEXT, &options->etcd_key, "Its private key."},
+        {"etcd-compaction-interval", FLAG_DURATION, &options->compaction_interval_ns,
+         "How often versions that nobody needs are dropped; 0 for never."},
+        {"event-ttl", FLAG_DURATION, &options->event_ttl_ns, "How long events are kept."},
+        {"", FLAG_TEXT, NULL, "Services"},
+        {"service-cluster-ip-range", FLAG_TEXT, &options->service_range,
+         "Range from which services get their cluster IPs."},
+        {"service-node-port-range", FLAG_TEXT, &options->node_port_range,
+         "Range of ports for services of type NodePort."},
+        {"", FLAG_TEXT, NULL, "Other"},
+        {"workers", FLAG_NUMBER, &options->workers,
+         "Threads for requests that wait for the store; 0 for the default of 32."},
+        {"verbose", FLAG_BOOLEAN, &options->verbose, "Log details."},
+        {NULL, FLAG_TEXT, NULL, NULL},
+    };
+    if (!flags_parse("coracle-apiserver",
+                     "The Coracle API server: Kubernetes' API on etcd or a file.", flags, count,
+                     arguments, error)) {
+        return false;
+    }
+    if (options->certificate == NULL || options->key == NULL) {
+        return error_bad_request(error, "--tls-cert-file and --tls-private-key-file are needed; "
+                                        "see --help");
+    }
+    if ((options->store_file == NULL) == (options->etcd_servers == NULL)) {
+        return error_bad_request(error,
+                                 "one of --store-file and --etcd-servers is needed; see --help");
+    }
+    if (options->port < 0 || options->port > 65535) {
+        return error_bad_request(error, "--secure-port: %lld is no port", (long long)options->port);
+    }
+    return true;
+}
+
+/* ---- parts ---- */
+
+static struct store *open_etcd(const struct options *options, struct error *error)
+{
+    cleanup(free_char)
+    char *list = duplicate(options->etcd_servers);
+    const char *endpoints[32] = {0};
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *url = strtok_r(list, ",", &rest); url != NULL && count < 31;
+         url = strtok_r(NULL, ",", &rest)) {
+        endpoints[count++] = url;
+    }
+    struct store_etcd_options etcd = {
+        .endpoints = endpoints,
+        .ca_file = options->etcd_ca,
+        .certificate_file = options->etcd_certificate,
+        .key_file = options->etcd_key,
+    };
+    return store_etcd_open(&etcd, error);
+}
+
+static struct store *open_store(const struct options *options, struct error *error)
+{
+    return options->store_file ? store_sqlite_open(options->store_file, error)
+                               : open_etcd(options, error);
+}
+
+/* Drops old versions: at each interval what was superseded an interval ago. */
+struct compactor {
+    struct registry *registry;
+    int64_t interval_ns;
+    pthread_t thread;
+    bool runs;
+    pthread_mutex_t lock; /* Guards 'stopping'. */
+    pthread_cond_t stop;
+    bool stopping;
+};
+
+static bool compactor_wait(struct compactor *compactor)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += compactor->interval_ns / 1000000000;
+    until.tv_nsec += compactor->interval_ns % 1000000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&compactor->lock);
+    int waited = 0;
+    while (!compactor->stopping && waited == 0) {
+        waited = pthread_cond_timedwait(&compactor->stop, &compactor->lock, &until);
+    }
+    bool go_on = !compactor->stopping;
+    pthread_mutex_unlock(&compactor->lock);
+    return go_on;
+}
+
+static void *compactor_main(void *argument)
+{
+    struct compactor *compactor = argument;
+    int64_t revision = cache_revision(compactor->registry->cache), last = 0;
+    while (compactor_wait(compactor)) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        if (revision > last && !store_compact(compactor->registry->store, revision, &error) &&
+            error.code != 410) {
+            log_warning("dropping old versions failed: %s", error.message);
+        }
+        last = revision;
+        revision = cache_revision(compactor->registry->cache);
+    }
+    return NULL;
+}
+
+static void compactor_start(struct compactor *compactor, struct registry *registry,
+                            int64_t interval_ns)
+{
+    *compactor = (struct compactor){.registry = registry, .interval_ns = interval_ns};
+    pthread_mutex_init(&compactor->lock, NULL);
+    pthread_cond_init(&compactor->stop, NULL);
+    compactor->runs =
+        interval_ns > 0 && pthread_create(&compactor->thread, NULL, compactor_main, compactor) == 0;
+}
+
+static void compactor_stop(struct compactor *compactor)
+{
+    pthread_mutex_lock(&compactor->lock);
+    compactor->stopping = true;
+    pthread_cond_signal(&compactor->stop);
+    pthread_mutex_unlock(&compactor->lock);
+    if (compactor->runs) {
+        pthread_join(compactor->thread, NULL);
+    }
+}
+
+static bool open_registry(struct registry *registry, const struct options *options,
+                          struct error *error)
+{
+    registry->scheme = scheme_builtin();
+    registry->advertise_address =
+        options->advertise_address ? options->advertise_address : options->bind_address;
+    registry->secure_port = (uint16_t)options->port;
+    registry->service_cluster_ip_range = options->service_range;
+    registry->service_node_port_range = options->node_port_range;
+    registry->event_ttl_seconds = options->event_ttl_ns / 1000000000;
+    registry->store = open_store(options, error);
+    return registry->store != NULL &&
+           (registry->cache = cache_open(registry->store, registry->scheme, error)) != NULL &&
+           (registry->services = service_allocator_new(registry, error)) != NULL &&
+           bootstrap(registry, error);
+}
+
+static void close_registry(struct registry *registry)
+{
+    store_close(registry->store);
+    cache_free(registry->cache);
+    service_allocator_free(registry->services);
+}
+
+static struct server *serve(struct api *api, const struct options *options, struct error *error)
+{
+    struct server_options server = {
+        .bind_address = options->bind_address,
+        .port = (uint16_t)options->port,
+        .certificate_file = options->certificate,
+        .key_file = options->key,
+        .client_ca_file = options->client_ca,
+        .workers = (unsigned)(options->workers > 0 ? options->workers : 0),
+    };
+    struct handler handler = api_handler(api);
+    return server_start(&server, &handler, error);
+}
+
+static void wait_for_signal(void)
+{
+    sigset_t signals;
+    int received;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigwait(&signals, &received);
+    log_info("stopping on signal %s", strsignal(received));
+}
+
+/* Blocked in all threads; main takes them with sigwait(). */
+static void block_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static bool run(const struct options *options, struct error *error)
+{
+    struct registry registry = {0};
+    struct authn *authn = authn_open(options->token_file, error);
+    struct compactor compactor;
+    struct api api = {0};
+    struct server *server = NULL;
+    if (authn == NULL || !open_registry(&registry, options, error)) {
+        close_registry(&registry);
+        authn_free(authn);
+        return false;
+    }
+    api_set_up(&api, &registry, authn);
+    compactor_start(&compactor, &registry, options->compaction_interval_ns);
+    server = serve(&api, options, error);
+    if (server != NULL) {
+        log_info("serving on https://%s:%u", options->bind_address, server_port(server));
+        wait_for_signal();
+    }
+    atomic_store(&registry.stopping, true);
+    cache_wake_all(registry.cache);
+    server_stop(server, stop_grace_ms);
+    compactor_stop(&compactor);
+    api_clear(&api);
+    close_registry(&registry);
+    authn_free(authn);
+    return server != NULL;
+}
+
+int main(int count, char **arguments)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    struct options options;
+    block_signals();
+    log_setup("apiserver", LOG_INFO);
+    if (!parse_options(count, arguments, &options, &error)) {
+        fprintf(stderr, "coracle-apiserver: %s\n", error.message);
+        return 2;
+    }
+    log_setup("apiserver", options.verbose ? LOG_DEBUG : LOG_INFO);
+    if (!run(&options, &error)) {
+        fprintf(stderr, "coracle-apiserver: %s\n", error.message);
+        return 1;
+    }
+    return 0;
+}
