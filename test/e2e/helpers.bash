@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the end-to-end tests share: one API server a test file, real kubectl against it.
+
+BIN=${BIN:-build/plain}
+KUBECTL=${KUBECTL:-kubectl}
+
+# start_server: on a free port, with data of its own; waits until it is ready.
+start_server() {
+    export DATA=${DATA:-$BATS_FILE_TMPDIR/data} STORE=${STORE:-sqlite}
+    if [ -z "${PORT:-}" ]; then
+        PORT=$((20000 + RANDOM % 20000))
+        while (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; do PORT=$((PORT + 1)); done
+    fi
+    export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
+    deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/pid"
+    wait_until 30 grep -q "Coracle is ready" "$BATS_FILE_TMPDIR/log" || {
+        cat "$BATS_FILE_TMPDIR/log" >&2
+        return 1
+    }
+}
+
+stop_server() {
+    local pid
+    pid=$(cat "$BATS_FILE_TMPDIR/pid")
+    kill -TERM "$pid" 2>/dev/null
+    wait_until 20 gone "$pid"
+}
+
+gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# wait_until SECONDS COMMAND…: until the command succeeds.
+wait_until() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.05
+    done
+}
+
+k() {
+    "$KUBECTL" "$@"
+}
+
+# api METHOD PATH [CURL ARGUMENTS…]: the body of the answer.
+api() {
+    local method=$1 path=$2
+    shift 2
+    curl -sS -X "$method" --cacert "$DATA/pki/ca.crt" --cert "$DATA/pki/admin.crt" \
+        --key "$DATA/pki/admin.key" "$@" "https://127.0.0.1:$PORT$path"
+}
+
+# new_namespace: makes one of its own for the test and makes it kubectl's default.
+new_namespace() {
+    NS=t-$BATS_TEST_NUMBER-$RANDOM
+    k create namespace "$NS" >/dev/null
+    export NS
+}
