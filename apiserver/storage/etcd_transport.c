@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Whether a request reached etcd decides what may be said of a transaction that broke: not sent
+ * means "did not happen" and is simply tried again, sent means "unknown". curl is no help here: on
+ * a kept-alive connection that turns out dead it repeats a POST by itself, which would make our own
+ * transaction conflict with itself. So bodies are handed to curl by a callback that cannot be
+ * rewound: a body that curl has not asked for was not sent, and one that it has asked for is never
+ * sent twice.
+ */
+#include "apiserver/storage/etcd_transport.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/timestamp.h"
+
+enum {
+    connect_timeout_ms = 2000,
+    least_rest_ms = 500, /* How long an endpoint that failed is left alone, */
+    most_rest_ms = 10000,
+    least_pause_ms = 20, /* and how long a request waits once all endpoints have failed it. */
+    most_pause_ms = 500,
+    most_connections = 128, /* To one endpoint. */
+    most_spare_handles = 64,
+    no_grpc_code = -1,
+};
+
+/* The codes of gRPC that matter, as the gateway reports them. */
+enum {
+    grpc_invalid_argument = 3,
+    grpc_not_found = 5,
+    grpc_permission_denied = 7,
+    grpc_resource_exhausted = 8,
+    grpc_failed_precondition = 9,
+    grpc_out_of_range = 11,
+    grpc_unimplemented = 12,
+    grpc_unauthenticated = 16,
+};
+
+static const int64_t millisecond = 1000000;
+
+struct endpoint {
+    char *url;           /* Without a slash at its end. */
+    int64_t rests_until; /* Monotonic; 0 while it serves. */
+    int rest_ms;         /* How long it was last left alone. */
+};
+
+/* A request on its way; lives on its caller's stack. The transport's thread owns it until 'done'.
+ */
+struct call {
+    const struct etcd_request *request;
+    struct buffer *answer;
+    struct error *error;
+    struct call *next; /* In the queue or the list of those that wait for their next attempt. */
+    int64_t deadline;  /* Monotonic. */
+    int64_t not_before;
+    int pause_ms;
+    int attempts;
+    /* The present attempt. */
+    CURL *easy;
+    size_t endpoint;
+    size_t taken; /* Bytes of the body that curl has asked for. */
+    bool too_long;
+    char curl_words[CURL_ERROR_SIZE];
+    /* Guarded by the transport's lock. */
+    enum etcd_outcome outcome;
+    bool done;
+    pthread_cond_t answered;
+};
+
+struct etcd_transport {
+    pthread_t thread;
+    char *ca_file, *certificate_file, *key_file; /* Each may be NULL. */
+    struct curl_slist *headers;
+    size_t endpoint_count;
+
+    /* Owned by the thread. */
+    CURLM *multi;
+    struct call *waiting; /* For their next attempt. */
+    size_t in_flight;
+    CURL *spare[most_spare_handles];
+    size_t spare_count;
+
+    pthread_mutex_t lock; /* Guards what follows. */
+    struct endpoint *endpoints;
+    size_t preferred;
+    struct call *queue; /* Newest first. */
+    bool closing;
+};
+
+/* ---- endpoints ---- */
+
+size_t etcd_transport_endpoint(struct etcd_transport *transport)
+{
+    int64_t now = timestamp_monotonic();
+    pthread_mutex_lock(&transport->lock);
+    size_t best = transport->preferred;
+    for (size_t i = 0; i < transport->endpoint_count; i++) {
+        size_t at = (transport->preferred + i) % transport->endpoint_count;
+        if (transport->endpoints[at].rests_until <= now) {
+            best = at;
+            break;
+        }
+        if (transport->endpoints[at].rests_until < transport->endpoints[best].rests_until) {
+            best = at;
+        }
+    }
+    transport->preferred = best;
+    pthread_mutex_unlock(&transport->lock);
+    return best;
+}
+
+void etcd_transport_report(struct etcd_transport *transport, size_t index, bool served)
+{
+    int64_t now = timestamp_monotonic();
+    pthread_mutex_lock(&transport->lock);
+    struct endpoint *endpoint = &transport->endpoints[index];
+    if (served) {
+        endpoint->rests_until = 0;
+        endpoint->rest_ms = 0;
+    } else if (endpoint->rests_until <= now) {
+        int rest_ms = endpoint->rest_ms * 2;
+        rest_ms = rest_ms < least_rest_ms ? least_rest_ms : rest_ms;
+        endpoint->rest_ms = rest_ms > most_rest_ms ? most_rest_ms : rest_ms;
+        endpoint->rests_until = now + endpoint->rest_ms * millisecond;
+    }
+    pthread_mutex_unlock(&transport->lock);
+}
+
+void etcd_transport_prepare(struct etcd_transport *transport, CURL *easy, size_t endpoint,
+                            const char *path)
+{
+    cleanup(free_char)
+    char *url = format("%s%s", transport->endpoints[endpoint].url, path);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transport->headers);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 10L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 128L * 1024);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 128L * 1024);
+    if (transport->ca_file != NULL) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, transport->ca_file);
+    }
+    if (transport->certificate_file != NULL) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, transport->certificate_file);
+    }
+    if (transport->key_file != NULL) {
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, transport->key_file);
+    }
+}
+
+/* ---- what went wrong ---- */
+
+void etcd_transport_translate(const char *text, struct error *error)
+{
+    if (strstr(text, "has been compacted") != NULL) {
+        error_expired(error, "%s", text);
+    } else if (strstr(text, "is a future revision") != NULL) {
+        error_bad_request(error, "%s", text);
+    } else if (strstr(text, "space exceeded") != NULL) {
+        error_set(error, 507, "InsufficientStorage", "%s", text);
+    } else if (strstr(text, "too large") != NULL || strstr(text, "larger than max") != NULL) {
+        error_set(error, 413, "RequestEntityTooLarge", "%s", text);
+    } else {
+        error_internal(error, "%s", text);
+    }
+}
+
+/* The error in a body of the gateway: its words, the caller's, and its gRPC code. */
+static char *words_of(const struct buffer *body, long status, int *grpc_code)
+{
+    *grpc_code = no_grpc_code;
+    const char *text = buffer_text(body);
+    const char *start = text + strspn(text, " \r\n\t");
+    if (*start == '{') {
+        static const char *const paths[] = {"message", "code"};
+        struct json_span spans[array_length(paths)];
+        json_scan(text, body->length, paths, array_length(paths), spans);
+        cleanup(free_char)
+        char *code = json_span_value(spans[1]);
+        *grpc_code = code != NULL ? atoi(code) : no_grpc_code;
+        char *message = json_span_value(spans[0]);
+        if (message != NULL) {
+            return message;
+        }
+    }
+    return format("HTTP status %ld", status);
+}
+
+/* An error after which etcd certainly did nothing, whatever was asked. All others (time limits,
+ * a leader lost, a server stopped) come from any stage of the work. */
+static bool is_refusal(int grpc_code, const char *words)
+{
+    switch (grpc_code) {
+    case grpc_invalid_argument:
+    case grpc_not_found:
+    case grpc_permission_denied:
+    case grpc_resource_exhausted:
+    case grpc_failed_precondition:
+    case grpc_out_of_range:
+    case grpc_unimplemented:
+    case grpc_unauthenticated:
+        return true;
+    default:
+        return strcmp(words, "etcdserver: no leader") == 0;
+    }
+}
+
+/* A refusal that is worth another attempt. */
+static bool is_passing(const char *words)
+{
+    return strstr(words, "too many requests") != NULL || strstr(words, "no leader") != NULL;
+}
+
+/* ---- attempts; all on the transport's thread ---- */
+
+static void finish(struct etcd_transport *transport, struct call *call, enum etcd_outcome outcome)
+{
+    pthread_mutex_lock(&transport->lock);
+    call->outcome = outcome;
+    call->done = true;
+    /* With the lock, as the call is gone as soon as its caller sees that it is done. */
+    pthread_cond_signal(&call->answered);
+    pthread_mutex_unlock(&transport->lock);
+}
+
+static size_t give_body(char *to, size_t size, size_t count, void *argument)
+{
+    struct call *call = argument;
+    size_t left = call->request->body_length - call->taken;
+    size_t some = size * count < left ? size * count : left;
+    memcpy(to, call->request->body + call->taken, some);
+    call->taken += some;
+    return some;
+}
+
+static size_t take_answer(char *bytes, size_t size, size_t count, void *argument)
+{
+    struct call *call = argument;
+    size_t limit = call->request->answer_limit;
+    if (limit > 0 && call->answer->length + size * count > limit) {
+        call->too_long = true;
+        return 0;
+    }
+    buffer_add(call->answer, bytes, size * count);
+    return size * count;
+}
+
+static int milliseconds_left(const struct call *call)
+{
+    int64_t left = (call->deadline - timestamp_monotonic()) / millisecond;
+    return left > 0 ? (int)left : 0;
+}
+
+static void start_attempt(struct etcd_transport *transport, struct call *call)
+{
+    const struct etcd_request *request = call->request;
+    int limit_ms = milliseconds_left(call);
+    if (request->repeatable) {
+        /* An endpoint that hangs must leave time for others. */
+        int share_ms = request->timeout_ms / 3;
+        limit_ms = limit_ms < share_ms ? limit_ms : share_ms;
+    }
+    CURL *easy =
+        transport->spare_count > 0 ? transport->spare[--transport->spare_count] : curl_easy_init();
+    if (easy == NULL) {
+        error_internal(call->error, "curl can't make a handle");
+        finish(transport, call, ETCD_FAILED);
+        return;
+    }
+    call->easy = easy;
+    call->endpoint = etcd_transport_endpoint(transport);
+    call->attempts++;
+    call->taken = 0;
+    call->too_long = false;
+    call->curl_words[0] = '\0';
+    buffer_reset(call->answer);
+    etcd_transport_prepare(transport, easy, call->endpoint, request->path);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_words);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body);
+    curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(limit_ms > 0 ? limit_ms : 1));
+    curl_multi_add_handle(transport->multi, easy);
+    transport->in_flight++;
+}
+
+static void wait_or_fail(struct etcd_transport *transport, struct call *call, const char *words)
+{
+    bool all_failed = (size_t)call->attempts % transport->endpoint_count == 0;
+    int pause_ms = 0;
+    if (all_failed) {
+        pause_ms = call->pause_ms;
+        call->pause_ms = pause_ms * 2 > most_pause_ms ? most_pause_ms : pause_ms * 2;
+    }
+    if (milliseconds_left(call) <= pause_ms) {
+        error_unavailable(call->error, "etcd at %s: %s", transport->endpoints[call->endpoint].url,
+                          words);
+        finish(transport, call, ETCD_FAILED);
+        return;
+    }
+    call->not_before = timestamp_monotonic() + pause_ms * millisecond;
+    call->next = transport->waiting;
+    transport->waiting = call;
+}
+
+/* The answer is an error of etcd's. */
+static void end_with_error(struct etcd_transport *transport, struct call *call, long status)
+{
+    int grpc_code;
+    cleanup(free_char)
+    char *words = words_of(call->answer, status, &grpc_code);
+    bool refused = is_refusal(grpc_code, words);
+    if (refused && !is_passing(words)) {
+        etcd_transport_translate(words, call->error);
+        finish(transport, call,
+               strstr(words, "lease not found") != NULL ? ETCD_LEASE_NOT_FOUND : ETCD_FAILED);
+        return;
+    }
+    etcd_transport_report(transport, call->endpoint, false);
+    if (refused || call->request->repeatable) {
+        wait_or_fail(transport, call, words);
+        return;
+    }
+    error_set(call->error, STORE_UNKNOWN, "Timeout",
+              "etcd at %s did not tell whether it carried out the request: %s",
+              transport->endpoints[call->endpoint].url, words);
+    finish(transport, call, ETCD_FAILED);
+}
+
+/* The connection failed, or the attempt took too long. */
+static void end_broken(struct etcd_transport *transport, struct call *call, CURLcode result)
+{
+    const char *words = call->curl_words[0] != '\0' ? call->curl_words : curl_easy_strerror(result);
+    etcd_transport_report(transport, call->endpoint, false);
+    if (call->taken == 0 || call->request->repeatable) {
+        wait_or_fail(transport, call, words);
+        return;
+    }
+    error_set(call->error, STORE_UNKNOWN, "Timeout",
+              "the connection to etcd at %s broke before the answer came: %s",
+              transport->endpoints[call->endpoint].url, words);
+    finish(transport, call, ETCD_FAILED);
+}
+
+static void end_attempt(struct etcd_transport *transport, CURL *easy, CURLcode result)
+{
+    struct call *call;
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_multi_remove_handle(transport->multi, easy);
+    if (transport->spare_count < most_spare_handles) {
+        curl_easy_reset(easy);
+        transport->spare[transport->spare_count++] = easy;
+    } else {
+        curl_easy_cleanup(easy);
+    }
+    transport->in_flight--;
+    call->easy = NULL;
+    if (call->too_long) {
+        finish(transport, call, ETCD_ANSWER_TOO_LONG);
+    } else if (result != CURLE_OK) {
+        end_broken(transport, call, result);
+    } else if (status != 200) {
+        end_with_error(transport, call, status);
+    } else {
+        etcd_transport_report(transport, call->endpoint, true);
+        finish(transport, call, ETCD_ANSWERED);
+    }
+}
+
+/* ---- the thread ---- */
+
+/* Moves new calls to those that wait, oldest first. Whether the thread may end. */
+static bool take_queue(struct etcd_transport *transport)
+{
+    pthread_mutex_lock(&transport->lock);
+    struct call *queue = transport->queue;
+    transport->queue = NULL;
+    bool closing = transport->closing;
+    pthread_mutex_unlock(&transport->lock);
+    bool idle = queue == NULL && transport->waiting == NULL && transport->in_flight == 0;
+    while (queue != NULL) {
+        struct call *call = queue;
+        queue = call->next;
+        call->next = transport->waiting;
+        transport->waiting = call;
+    }
+    return closing && idle;
+}
+
+/* Starts what is due. Returns in how many milliseconds the next one is, at most a second. */
+static int start_due(struct etcd_transport *transport)
+{
+    int64_t now = timestamp_monotonic();
+    int64_t wait_ms = 1000;
+    struct call **at = &transport->waiting;
+    while (*at != NULL) {
+        struct call *call = *at;
+        if (call->not_before <= now) {
+            *at = call->next;
+            start_attempt(transport, call);
+            continue;
+        }
+        int64_t more_ms = (call->not_before - now) / millisecond + 1;
+        wait_ms = more_ms < wait_ms ? more_ms : wait_ms;
+        at = &call->next;
+    }
+    return (int)wait_ms;
+}
+
+static void *thread_main(void *argument)
+{
+    struct etcd_transport *transport = argument;
+    while (!take_queue(transport)) {
+        int wait_ms = start_due(transport);
+        int running, left;
+        curl_multi_perform(transport->multi, &running);
+        bool ended = false;
+        for (CURLMsg *message; (message = curl_multi_info_read(transport->multi, &left)) != NULL;) {
+            if (message->msg == CURLMSG_DONE) {
+                end_attempt(transport, message->easy_handle, message->data.result);
+                ended = true;
+            }
+        }
+        /* What ended may be due again at once. */
+        curl_multi_poll(transport->multi, NULL, 0, ended ? 0 : wait_ms, NULL);
+    }
+    return NULL;
+}
+
+enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
+                                      const struct etcd_request *request, struct buffer *answer,
+                                      struct error *error)
+{
+    struct call call = {
+        .request = request,
+        .answer = answer,
+        .error = error,
+        .deadline = timestamp_monotonic() + request->timeout_ms * millisecond,
+        .pause_ms = least_pause_ms,
+    };
+    pthread_cond_init(&call.answered, NULL);
+    pthread_mutex_lock(&transport->lock);
+    bool first = transport->queue == NULL;
+    call.next = transport->queue;
+    transport->queue = &call;
+    pthread_mutex_unlock(&transport->lock);
+    if (first) {
+        curl_multi_wakeup(transport->multi);
+    }
+    pthread_mutex_lock(&transport->lock);
+    while (!call.done) {
+        pthread_cond_wait(&call.answered, &transport->lock);
+    }
+    pthread_mutex_unlock(&transport->lock);
+    pthread_cond_destroy(&call.answered);
+    return call.outcome;
+}
+
+/* ---- opening and closing ---- */
+
+static bool add_endpoints(struct etcd_transport *transport, const char *const *urls,
+                          struct error *error)
+{
+    for (size_t i = 0; urls[i] != NULL; i++) {
+        transport->endpoints =
+            reallocate(transport->endpoints, (i + 1) * sizeof(*transport->endpoints));
+        const char *scheme = strstr(urls[i], "://") == NULL ? "http://" : "";
+        char *url = format("%s%s", scheme, urls[i]);
+        for (size_t length = strlen(url); length > 0 && url[length - 1] == '/'; length--) {
+            url[length - 1] = '\0';
+        }
+        transport->endpoints[i] = (struct endpoint){.url = url};
+        transport->endpoint_count++;
+        if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+            return error_internal(error, "the etcd endpoint \"%s\" is no http or https URL",
+                                  urls[i]);
+        }
+    }
+    if (transport->endpoint_count == 0) {
+        return error_internal(error, "no etcd endpoint is given");
+    }
+    return true;
+}
+
+static bool check_readable(const char *path, const char *what, struct error *error)
+{
+    if (path != NULL && access(path, R_OK) != 0) {
+        return error_internal(error, "the %s for etcd can't be read: %s: %m", what, path);
+    }
+    return true;
+}
+
+static void release(struct etcd_transport *transport)
+{
+    for (size_t i = 0; i < transport->spare_count; i++) {
+        curl_easy_cleanup(transport->spare[i]);
+    }
+    if (transport->multi != NULL) {
+        curl_multi_cleanup(transport->multi);
+    }
+    curl_slist_free_all(transport->headers);
+    for (size_t i = 0; i < transport->endpoint_count; i++) {
+        free(transport->endpoints[i].url);
+    }
+    free(transport->endpoints);
+    free(transport->ca_file);
+    free(transport->certificate_file);
+    free(transport->key_file);
+    pthread_mutex_destroy(&transport->lock);
+    free(transport);
+    curl_global_cleanup();
+}
+
+/* Starts the thread with all signals blocked: they are for the program's own threads, and a
+ * connection that breaks must not raise SIGPIPE. */
+static bool start_thread(struct etcd_transport *transport, struct error *error)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&transport->thread, NULL, thread_main, transport);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed == 0 || error_internal(error, "can't start a thread: %s", strerror(failed));
+}
+
+static char *duplicate_or_null(const char *text)
+{
+    return text != NULL && *text != '\0' ? duplicate(text) : NULL;
+}
+
+struct etcd_transport *etcd_transport_open(const struct store_etcd_options *options,
+                                           struct error *error)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    struct etcd_transport *transport = allocate_struct(struct etcd_transport);
+    pthread_mutex_init(&transport->lock, NULL);
+    transport->ca_file = duplicate_or_null(options->ca_file);
+    transport->certificate_file = duplicate_or_null(options->certificate_file);
+    transport->key_file = duplicate_or_null(options->key_file);
+    transport->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    /* Without this, curl asks for permission before it sends a large body. */
+    transport->headers = curl_slist_append(transport->headers, "Expect:");
+    transport->multi = curl_multi_init();
+    curl_multi_setopt(transport->multi, CURLMOPT_MAXCONNECTS, (long)most_connections);
+    curl_multi_setopt(transport->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)most_connections);
+    if (!add_endpoints(transport, options->endpoints, error) ||
+        !check_readable(transport->ca_file, "CA file", error) ||
+        !check_readable(transport->certificate_file, "certificate", error) ||
+        !check_readable(transport->key_file, "private key", error) ||
+        !start_thread(transport, error)) {
+        release(transport);
+        return NULL;
+    }
+    return transport;
+}
+
+void etcd_transport_close(struct etcd_transport *transport)
+{
+    pthread_mutex_lock(&transport->lock);
+    transport->closing = true;
+    pthread_mutex_unlock(&transport->lock);
+    curl_multi_wakeup(transport->multi);
+    pthread_join(transport->thread, NULL);
+    release(transport);
+}
