@@ -44,7 +44,7 @@ spec:
       - name: web
         image: nginx:1.27
         ports: [{containerPort: 80}]
-        resources: {requests: {cpu: 0.1, memory: 64Mi}}
+        resources: {requests: {cpu: 100m, memory: 64Mi}}
 ---
 apiVersion: v1
 kind: Service
@@ -124,7 +124,7 @@ YAML
 }
 
 @test "a watch reports what happens" {
-    k -n "$NS" get configmaps --watch --output-watch-events -o name >"$BATS_TEST_TMPDIR/events" 3>&- &
+    k -n "$NS" get configmaps --watch --output-watch-events >"$BATS_TEST_TMPDIR/events" 3>&- &
     local watch=$!
     k -n "$NS" create configmap one --from-literal=a=1
     wait_until 10 grep -q "ADDED" "$BATS_TEST_TMPDIR/events"
