@@ -8,6 +8,7 @@
 #include <yaml.h>
 
 #include "common/alloc.h"
+#include "common/base64.h"
 #include "common/json.h"
 #include "common/map.h"
 
@@ -78,8 +79,9 @@ static bool parse_integer(const char *text, json_int_t *number)
     digits[length] = '\0';
     const char *start = digits + (digits[0] == '-' || digits[0] == '+');
     int base = 10;
-    if (start[0] == '0' && (start[1] == 'x' || start[1] == 'b' || start[1] == 'o')) {
-        base = start[1] == 'x' ? 16 : start[1] == 'b' ? 2 : 8;
+    int letter = tolower((unsigned char)start[1]);
+    if (start[0] == '0' && (letter == 'x' || letter == 'b' || letter == 'o')) {
+        base = letter == 'x' ? 16 : letter == 'b' ? 2 : 8;
         memmove((char *)start, start + 2, strlen(start + 2) + 1);
     } else if (start[0] == '0' && start[1] != '\0') {
         base = 8;
@@ -121,10 +123,10 @@ static bool parse_real(const char *text, double *number)
 static json_t *plain_scalar(const char *text, size_t length)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
-    static const char *const trues[] = {"true", "True", "TRUE", "yes", "Yes",
-                                        "YES",  "on",   "On",   "ON",  NULL};
-    static const char *const falses[] = {"false", "False", "FALSE", "no",  "No",
-                                         "NO",    "off",   "Off",   "OFF", NULL};
+    static const char *const trues[] = {"true", "True", "TRUE", "y",  "Y",  "yes",
+                                        "Yes",  "YES",  "on",   "On", "ON", NULL};
+    static const char *const falses[] = {"false", "False", "FALSE", "n",   "N",   "no",
+                                         "No",    "NO",    "off",   "Off", "OFF", NULL};
     json_int_t integer;
     double real;
     if (is_one_of(text, nulls)) {
@@ -139,7 +141,37 @@ static json_t *plain_scalar(const char *text, size_t length)
     if (parse_integer(text, &integer)) {
         return json_integer(integer);
     }
-    return parse_real(text, &real) ? json_real(real) : json_stringn(text, length);
+    if (parse_real(text, &real)) {
+        /* 1.0 becomes 1 on its way through Go's JSON. */
+        bool whole = fabs(real) < 1e15 && real == floor(real);
+        return whole ? json_integer((json_int_t)real) : json_real(real);
+    }
+    return json_stringn(text, length);
+}
+
+static bool is_infinite(const char *text)
+{
+    static const char *const words[] = {".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf",
+                                        "+.INF", "-.inf", "-.Inf", "-.INF", ".nan",
+                                        ".NaN",  ".NAN",  NULL};
+    return is_one_of(text, words);
+}
+
+static json_t *binary_scalar(const char *text, size_t length)
+{
+    size_t decoded_length;
+    cleanup(free_char)
+    char *decoded = base64_decode(text, length, &decoded_length);
+    return decoded ? json_stringn(decoded, decoded_length) : NULL;
+}
+
+/* A tag of YAML's own types asks for the meaning that a plain scalar has; others make a string. */
+static bool is_resolved(const yaml_event_t *event)
+{
+    static const char *const tags[] = {YAML_INT_TAG, YAML_FLOAT_TAG, YAML_BOOL_TAG, YAML_NULL_TAG,
+                                       NULL};
+    const char *tag = (const char *)event->data.scalar.tag;
+    return tag ? is_one_of(tag, tags) : event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
 static json_t *load_scalar(struct loader *loader)
@@ -148,10 +180,18 @@ static json_t *load_scalar(struct loader *loader)
     const char *text = (const char *)event->data.scalar.value;
     size_t length = event->data.scalar.length;
     const char *tag = (const char *)event->data.scalar.tag;
-    bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && tag == NULL;
-    json_t *scalar = plain ? plain_scalar(text, length) : json_stringn(text, length);
+    bool resolved = is_resolved(event);
+    if (resolved && is_infinite(text)) {
+        fail(loader, "a number must be finite");
+        return NULL;
+    }
+    bool binary = tag != NULL && strcmp(tag, "tag:yaml.org,2002:binary") == 0;
+    json_t *scalar = resolved ? plain_scalar(text, length)
+                     : binary ? binary_scalar(text, length)
+                              : json_stringn(text, length);
     if (scalar == NULL) {
-        fail(loader, "the text is not UTF-8");
+        fail(loader,
+             binary ? "!!binary value contains invalid base64 data" : "the text is not UTF-8");
     }
     return scalar;
 }
@@ -165,30 +205,38 @@ static void remember(struct loader *loader, const char *anchor, json_t *tree)
     }
 }
 
-static size_t count_nodes(const json_t *tree)
+/* The number of nodes and, in '*depth', of levels. */
+static size_t measure(const json_t *tree, int *depth)
 {
     size_t count = 1;
+    int below = 0, deepest = 0;
     const char *key;
     json_t *value;
-    if (json_is_array(tree)) {
-        for (size_t i = 0; i < json_array_size(tree); i++) {
-            count += count_nodes(json_array_get(tree, i));
-        }
+    for (size_t i = 0; i < json_array_size(tree); i++) {
+        count += measure(json_array_get(tree, i), &below);
+        deepest = below > deepest ? below : deepest;
     }
     json_object_foreach ((json_t *)tree, key, value) {
-        count += count_nodes(value);
+        count += measure(value, &below);
+        deepest = below > deepest ? below : deepest;
     }
+    *depth = deepest + 1;
     return count;
 }
 
-static json_t *load_alias(struct loader *loader)
+static json_t *load_alias(struct loader *loader, int level)
 {
+    int depth = 0;
     const json_t *tree = map_get(&loader->anchors, (const char *)loader->event.data.alias.anchor);
     if (tree == NULL) {
         fail(loader, "unknown anchor referenced");
         return NULL;
     }
-    loader->nodes += count_nodes(tree);
+    loader->nodes += measure(tree, &depth);
+    if (level + depth > levels_max) {
+        fail(loader, "exceeded max depth");
+        return NULL;
+    }
     if (loader->nodes > loader->nodes_max) {
         fail(loader, "document contains excessive aliasing");
         return NULL;
@@ -196,20 +244,23 @@ static json_t *load_alias(struct loader *loader)
     return json_deep_copy(tree);
 }
 
-/* The text of a key; numbers and booleans read as their text. The caller's. */
+/* The text of a key; numbers and booleans read as the text of their value. The caller's. */
 static char *load_key(struct loader *loader, int level)
 {
-    if (loader->event.type == YAML_SCALAR_EVENT) {
-        const char *text = (const char *)loader->event.data.scalar.value;
-        remember(loader, (const char *)loader->event.data.scalar.anchor, json_null());
-        return duplicate(text);
-    }
+    bool merges = loader->event.type == YAML_SCALAR_EVENT && is_resolved(&loader->event) &&
+                  strcmp((const char *)loader->event.data.scalar.value, "<<") == 0;
     cleanup(json_release)
     json_t *key = load_node(loader, level);
-    if (key != NULL && json_is_string(key)) {
-        return duplicate(json_string_value(key));
+    if (key == NULL) {
+        return NULL;
     }
-    fail(loader, "a key must be a scalar");
+    if (json_is_string(key) && strlen(json_string_value(key)) == json_string_length(key)) {
+        return duplicate(merges ? "<<" : json_string_value(key));
+    }
+    if (json_is_number(key) || json_is_boolean(key)) {
+        return json_text(key);
+    }
+    fail(loader, "a key must be a string, a number or a boolean");
     return NULL;
 }
 
@@ -322,7 +373,7 @@ static json_t *load_node(struct loader *loader, int level)
     case YAML_SEQUENCE_START_EVENT:
         return load_list(loader, level + 1);
     case YAML_ALIAS_EVENT:
-        return load_alias(loader);
+        return load_alias(loader, level);
     default:
         fail(loader, "unexpected end");
         return NULL;
@@ -409,11 +460,63 @@ bool yaml_parse_stream(const char *text, size_t length,
 
 /* ---- encoding ---- */
 
+/* Characters beyond ASCII that YAML takes for line breaks or does not allow unescaped: C1 controls,
+ * U+2028, U+2029, U+FEFF, U+FFFE and U+FFFF. Returns the code point of the one that begins here and
+ * its length, or 0. */
+static unsigned special_character(const unsigned char *text, size_t *length)
+{
+    *length = 3;
+    if (text[0] == 0x7f) {
+        *length = 1;
+        return 0x7f;
+    }
+    if (text[0] == 0xc2 && text[1] >= 0x80 && text[1] < 0xa0) {
+        *length = 2;
+        return text[1];
+    }
+    if (text[0] == 0xe2 && text[1] == 0x80 && (text[2] & 0xfe) == 0xa8) {
+        return 0x2000U + 0x28U + (text[2] & 1U);
+    }
+    if (text[0] == 0xef && text[1] == 0xbb && text[2] == 0xbf) {
+        return 0xfeff;
+    }
+    return text[0] == 0xef && text[1] == 0xbf && text[2] >= 0xbe ? 0xff00U | (text[2] + 0x40U) : 0;
+}
+
+static bool has_special_character(const char *text)
+{
+    size_t length;
+    for (; *text != '\0'; text++) {
+        if (special_character((const unsigned char *)text, &length) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In double quotes: as in JSON, with more escapes. */
+static void encode_quoted(const json_t *string, struct buffer *out)
+{
+    cleanup(free_char)
+    char *text = json_text(string);
+    for (const char *at = text; *at != '\0';) {
+        size_t length;
+        unsigned special = special_character((const unsigned char *)at, &length);
+        if (special != 0) {
+            buffer_addf(out, "\\u%04x", special);
+            at += length;
+        } else {
+            buffer_add_char(out, *at++);
+        }
+    }
+}
+
 /* Whether a plain scalar with this text would read back as the same string. */
 static bool is_plain(const char *text, size_t length)
 {
     if (length == 0 || isspace((unsigned char)text[0]) ||
-        isspace((unsigned char)text[length - 1]) || strchr("-?:,[]{}#&*!|>'\"%@`=<", text[0])) {
+        isspace((unsigned char)text[length - 1]) || strchr("-?:,[]{}#&*!|>'\"%@`=<", text[0]) ||
+        has_special_character(text)) {
         return false;
     }
     for (size_t i = 0; i < length; i++) {
@@ -424,10 +527,8 @@ static bool is_plain(const char *text, size_t length)
             return false;
         }
     }
-    static const char *const letters[] = {"y", "Y", "n", "N", NULL};
-    if (is_one_of(text, letters) || isdigit((unsigned char)text[0]) || text[0] == '.' ||
-        text[0] == '+') {
-        return false; /* Numbers, dates, and what other readers take for booleans. */
+    if (isdigit((unsigned char)text[0]) || text[0] == '.' || text[0] == '+') {
+        return false; /* Numbers and dates. */
     }
     json_t *read = plain_scalar(text, length);
     bool same = json_is_string(read);
@@ -437,7 +538,8 @@ static bool is_plain(const char *text, size_t length)
 
 static bool is_block(const char *text, size_t length)
 {
-    if (memchr(text, '\n', length) == NULL || text[0] == '\n' || text[0] == ' ') {
+    if (memchr(text, '\n', length) == NULL || text[0] == '\n' || text[0] == ' ' ||
+        text[0] == '\t' || has_special_character(text)) {
         return false;
     }
     for (size_t i = 0; i < length; i++) {
@@ -483,7 +585,7 @@ static void encode_text(const json_t *json, struct buffer *out, int spaces)
     if (strlen(text) == length && is_plain(text, length)) {
         buffer_add(out, text, length);
     } else {
-        json_encode(json, out); /* A JSON string is a YAML double-quoted one. */
+        encode_quoted(json, out);
     }
     buffer_add_char(out, '\n');
 }
@@ -514,7 +616,7 @@ static void encode_map(const json_t *json, struct buffer *out, int spaces, bool 
         } else {
             cleanup(json_release)
             json_t *quoted = json_string(keys[i]);
-            json_encode(quoted, out);
+            encode_quoted(quoted, out);
         }
         buffer_add_char(out, ':');
         encode_value(json_object_get(json, keys[i]), out, spaces, false);

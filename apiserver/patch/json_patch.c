@@ -6,7 +6,9 @@
 #include "common/alloc.h"
 #include "common/json.h"
 
-enum { operations_max = 10000, steps_max = 256 };
+/* Copies may add at most as many bytes as a request may have; else few operations that copy what
+ * was copied before would make an object of any size. */
+enum { operations_max = 10000, steps_max = 256, copied_max = 3 * 1024 * 1024 };
 
 static bool does_not_apply(struct error *error)
 {
@@ -47,10 +49,10 @@ static bool pointer_parse(const char *text, struct pointer *pointer)
     return *text == '\0';
 }
 
-/* The index that a step names in an array; "-" is behind the end. False when it is none. */
-static bool step_index(const json_t *array, const char *step, size_t *index)
+/* The index that a step names in an array of 'size' elements; negative ones count from the end and
+ * "-" is behind it. False when it is none. */
+static bool step_index(size_t size, const char *step, size_t *index)
 {
-    size_t size = json_array_size(array);
     if (strcmp(step, "-") == 0) {
         *index = size;
         return true;
@@ -72,7 +74,8 @@ static json_t *child(const json_t *container, const char *step)
     if (json_is_object(container)) {
         return json_object_get(container, step);
     }
-    return step_index(container, step, &index) ? json_array_get(container, index) : NULL;
+    return step_index(json_array_size(container), step, &index) ? json_array_get(container, index)
+                                                                : NULL;
 }
 
 /* The value at the first 'count' steps; borrowed, NULL when there is none. */
@@ -101,9 +104,12 @@ static bool add(json_t **root, const struct pointer *pointer, json_t *value, boo
     if (json_is_object(parent)) {
         done = (!replace || json_object_get(parent, last) != NULL) &&
                json_object_set(parent, last, value) == 0;
-    } else if (json_is_array(parent) && step_index(parent, last, &index)) {
-        done = replace ? json_array_set(parent, index, value) == 0
-                       : json_array_insert(parent, index, value) == 0;
+    } else if (json_is_array(parent) && replace) {
+        done = step_index(json_array_size(parent), last, &index) &&
+               json_array_set(parent, index, value) == 0;
+    } else if (json_is_array(parent)) {
+        size_t size = json_array_size(parent) + (strcmp(last, "-") == 0 ? 0 : 1);
+        done = step_index(size, last, &index) && json_array_insert(parent, index, value) == 0;
     }
     json_decref(value);
     return done;
@@ -117,20 +123,42 @@ static bool remove_value(json_t *root, const struct pointer *pointer)
     if (json_is_object(parent)) {
         return json_object_del(parent, last) == 0;
     }
-    return json_is_array(parent) && step_index(parent, last, &index) &&
+    return json_is_array(parent) && step_index(json_array_size(parent), last, &index) &&
            json_array_remove(parent, index) == 0;
 }
 
+static bool copy(json_t **root, const struct pointer *path, const json_t *source, size_t *copied)
+{
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    json_encode(source, &text);
+    *copied += text.length;
+    return *copied <= copied_max && add(root, path, json_deep_copy(source), false);
+}
+
+static bool move(json_t **root, const struct pointer *path, const struct pointer *from,
+                 json_t *source)
+{
+    json_incref(source);
+    if (!remove_value(*root, from)) {
+        json_decref(source);
+        return false;
+    }
+    return add(root, path, source, false);
+}
+
+/* Without a value, null is meant. */
 static bool apply(json_t **root, const char *name, const struct pointer *path,
-                  const struct pointer *from, const json_t *value)
+                  const struct pointer *from, const json_t *value, size_t *copied)
 {
     json_t *present = find(*root, path, path->count);
     json_t *source = from ? find(*root, from, from->count) : NULL;
     if (strcmp(name, "add") == 0) {
-        return value != NULL && add(root, path, json_deep_copy(value), false);
+        return add(root, path, value ? json_deep_copy(value) : json_null(), false);
     }
     if (strcmp(name, "replace") == 0) {
-        return value != NULL && present != NULL && add(root, path, json_deep_copy(value), true);
+        return present != NULL &&
+               add(root, path, value ? json_deep_copy(value) : json_null(), true);
     }
     if (strcmp(name, "remove") == 0) {
         return remove_value(*root, path);
@@ -142,15 +170,8 @@ static bool apply(json_t **root, const char *name, const struct pointer *path,
     if (source == NULL) {
         return false;
     }
-    if (strcmp(name, "copy") == 0) {
-        return add(root, path, json_deep_copy(source), false);
-    }
-    json_incref(source);
-    if (!remove_value(*root, from)) {
-        json_decref(source);
-        return false;
-    }
-    return add(root, path, source, false);
+    return strcmp(name, "copy") == 0 ? copy(root, path, source, copied)
+                                     : move(root, path, from, source);
 }
 
 static bool is_operation(const char *name)
@@ -174,6 +195,7 @@ bool patch_json(const json_t *patch, json_t **object, struct error *error)
                          "The allowed maximum operations in a JSON patch is %d, got %zu",
                          operations_max, json_array_size(patch));
     }
+    size_t copied = 0;
     for (size_t i = 0; i < json_array_size(patch); i++) {
         const json_t *operation = json_array_get(patch, i);
         const char *name = json_get_string(operation, "op");
@@ -183,8 +205,8 @@ bool patch_json(const json_t *patch, json_t **object, struct error *error)
         struct pointer to = {0}, source = {0};
         bool readable = is_operation(name) && path != NULL && pointer_parse(path, &to) &&
                         (from == NULL || pointer_parse(from, &source));
-        if (!readable ||
-            !apply(object, name, &to, from ? &source : NULL, json_object_get(operation, "value"))) {
+        if (!readable || !apply(object, name, &to, from ? &source : NULL,
+                                json_object_get(operation, "value"), &copied)) {
             return does_not_apply(error);
         }
     }

@@ -3,12 +3,19 @@
  * Strategic merge patch. Objects merge member by member; lists whose schema says so merge by a key,
  * or as sets of scalars; everything else is replaced. What the schema does not know merges as in a
  * JSON merge patch.
+ *
+ * The order of a merged list is upstream's: elements of the patch stand in the order of the patch
+ * (or of $setElementOrder), those that only the server has keep their order, and the two are
+ * interleaved by their places in the live list as far as those are known. So an element that is new
+ * comes first.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "apiserver/patch/patch.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/map.h"
 
 static const char directive[] = "$patch", retain[] = "$retainKeys",
                   order_prefix[] = "$setElementOrder/",
@@ -20,6 +27,12 @@ static bool merge_object(const struct schema *schema, const json_t *patch, json_
 static bool starts_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_directive(const char *key)
+{
+    return strcmp(key, directive) == 0 || strcmp(key, retain) == 0 ||
+           starts_with(key, order_prefix) || starts_with(key, delete_prefix);
 }
 
 static const struct schema *member_schema(const struct schema *schema, const char *name)
@@ -35,155 +48,328 @@ static const struct schema *member_schema(const struct schema *schema, const cha
     return field ? field->schema : NULL;
 }
 
-/* A patch's value as it would merge into nothing: without directives and nulls. The caller's. */
+static bool is_merged_list(const struct schema *schema)
+{
+    return schema != NULL && schema->type == SCHEMA_LIST && schema->patch_merge;
+}
+
+/* ---- complaints ---- */
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* A value as Go prints it in messages: map[image:nginx name:a]. */
+static void print_value(const json_t *value, struct buffer *out)
+{
+    if (json_is_string(value)) {
+        buffer_add_text(out, json_string_value(value));
+    } else if (json_is_array(value)) {
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            buffer_add_char(out, i ? ' ' : '[');
+            print_value(json_array_get(value, i), out);
+        }
+        buffer_add_text(out, json_array_size(value) ? "]" : "[]");
+    } else if (json_is_object(value)) {
+        const char **keys = allocate_zero(json_object_size(value) + 1, sizeof *keys);
+        size_t count = 0;
+        for (void *at = json_object_iter((json_t *)value); at != NULL;
+             at = json_object_iter_next((json_t *)value, at)) {
+            keys[count++] = json_object_iter_key(at);
+        }
+        qsort(keys, count, sizeof *keys, compare_keys);
+        buffer_add_text(out, "map[");
+        for (size_t i = 0; i < count; i++) {
+            buffer_addf(out, "%s%s:", i ? " " : "", keys[i]);
+            print_value(json_object_get(value, keys[i]), out);
+        }
+        buffer_add_char(out, ']');
+        free(keys);
+    } else {
+        json_encode(value, out);
+    }
+}
+
+/* Errors that upstream has no better code for. */
+static bool no_merge_key(const json_t *element, const char *key, struct error *error)
+{
+    cleanup(buffer_free)
+    struct buffer shown = BUFFER_INIT;
+    print_value(element, &shown);
+    return error_set(error, 500, "", "map: %s does not contain declared merge key: %s",
+                     buffer_text(&shown), key);
+}
+
+static bool unknown_directive(const char *what, const json_t *patch, struct error *error)
+{
+    cleanup(buffer_free)
+    struct buffer shown = BUFFER_INIT;
+    print_value(patch, &shown);
+    return error_set(error, 500, "", "unknown patch type: %s in map: %s", what,
+                     buffer_text(&shown));
+}
+
+/* ---- values that meet nothing ---- */
+
+/* A patch's value as it would merge into nothing: without directives and nulls, and nothing in it
+ * shared with the patch. The caller's; NULL on an error. */
 static json_t *without_directives(const struct schema *schema, const json_t *patch,
                                   struct error *error)
 {
+    cleanup(json_release)
+    json_t *clean = NULL;
     if (json_is_object(patch)) {
-        json_t *object = json_object();
-        if (!merge_object(schema, patch, object, error)) {
-            json_decref(object);
-            return NULL;
-        }
-        return object;
+        clean = json_object();
+        return merge_object(schema, patch, clean, error) ? steal(clean) : NULL;
     }
     if (!json_is_array(patch)) {
         return json_incref((json_t *)patch);
     }
-    json_t *list = json_array();
-    const struct schema *items = schema ? schema->items : NULL;
+    clean = json_array();
     for (size_t i = 0; i < json_array_size(patch); i++) {
         const json_t *element = json_array_get(patch, i);
-        if (json_get_string(element, directive) != NULL) {
+        if (json_object_get(element, directive) != NULL) {
             continue; /* Nothing is there to delete or replace. */
         }
-        json_t *clean = without_directives(items, element, error);
-        if (clean == NULL) {
-            json_decref(list);
+        json_t *copy = without_directives(schema ? schema->items : NULL, element, error);
+        if (copy == NULL) {
             return NULL;
         }
-        json_array_append_new(list, clean);
+        json_array_append_new(clean, copy);
     }
-    return list;
+    return steal(clean);
+}
+
+/* ---- places of elements ---- */
+
+/* Where the elements of a list stand, by their merge key or, of scalars, by themselves. */
+struct places {
+    struct map indexes; /* Text of the key to its first index + 1. */
+    const char *merge_key;
+};
+
+static char *key_text(const struct places *places, const json_t *element)
+{
+    const json_t *key = places->merge_key && json_is_object(element)
+                            ? json_object_get(element, places->merge_key)
+                            : element;
+    return key ? json_text(key) : NULL;
+}
+
+static void places_add(struct places *places, const json_t *element, size_t index)
+{
+    cleanup(free_char)
+    char *text = key_text(places, element);
+    if (text != NULL && map_get(&places->indexes, text) == NULL) {
+        map_set(&places->indexes, text, (void *)(uintptr_t)(index + 1));
+    }
+}
+
+static struct places places_of(const char *merge_key, const json_t *list)
+{
+    struct places places = {.merge_key = merge_key};
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        places_add(&places, json_array_get(list, i), i);
+    }
+    return places;
+}
+
+static void places_free(struct places *places)
+{
+    map_free(&places->indexes, NULL);
+}
+
+/* The index, or -1. */
+static long places_find(const struct places *places, const json_t *element)
+{
+    cleanup(free_char)
+    char *text = key_text(places, element);
+    return text ? (long)(uintptr_t)map_get(&places->indexes, text) - 1 : -1;
+}
+
+/* ---- order ---- */
+
+struct placed {
+    json_t *element; /* Borrowed from the list. */
+    long place;      /* In the order that the patch asks for; -1: only the server has it. */
+    long live_place; /* In the live list; -1: it is new. */
+    size_t index;    /* Where it stood; keeps sorting stable. */
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct placed *left = a, *right = b;
+    if (left->place != right->place) {
+        return left->place < right->place ? -1 : 1;
+    }
+    if (left->place < 0 && left->live_place != right->live_place) {
+        return left->live_place < right->live_place ? -1 : 1;
+    }
+    return (left->index > right->index) - (left->index < right->index);
+}
+
+/* 'sorted' holds first those that only the server has, then those of the patch. */
+static void interleave(const struct placed *sorted, size_t count, json_t *list)
+{
+    size_t server = 0, patch = 0;
+    while (patch < count && sorted[patch].place < 0) {
+        patch++;
+    }
+    size_t server_end = patch;
+    json_t *result = json_array();
+    while (server < server_end || patch < count) {
+        bool takes_server =
+            server < server_end &&
+            (patch == count || (sorted[server].live_place >= 0 && sorted[patch].live_place >= 0 &&
+                                sorted[server].live_place < sorted[patch].live_place));
+        json_array_append(result, sorted[takes_server ? server++ : patch++].element);
+    }
+    json_array_clear(list);
+    json_array_extend(list, result);
+    json_decref(result);
+}
+
+static void put_in_order(const char *merge_key, const json_t *order, const json_t *live,
+                         json_t *list)
+{
+    cleanup(places_free)
+    struct places wanted = places_of(merge_key, order);
+    cleanup(places_free)
+    struct places present = places_of(merge_key, live);
+    size_t count = json_array_size(list);
+    struct placed *placed = allocate_zero(count + 1, sizeof *placed);
+    for (size_t i = 0; i < count; i++) {
+        json_t *element = json_array_get(list, i);
+        placed[i] = (struct placed){element, places_find(&wanted, element),
+                                    places_find(&present, element), i};
+    }
+    qsort(placed, count, sizeof *placed, compare_places);
+    interleave(placed, count, list);
+    free(placed);
+}
+
+/* The elements of the patch must be among those of the order, and stand in that order. */
+static bool check_order(const char *merge_key, const json_t *order, const json_t *patch,
+                        struct error *error)
+{
+    cleanup(places_free)
+    struct places wanted = places_of(merge_key, order);
+    long last = -1;
+    if (json_array_size(order) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < json_array_size(patch); i++) {
+        const json_t *element = json_array_get(patch, i);
+        if (json_object_get(element, directive) != NULL) {
+            continue;
+        }
+        long place = places_find(&wanted, element);
+        if (place < 0 || place <= last) {
+            cleanup(buffer_free)
+            struct buffer shown = BUFFER_INIT;
+            buffer_add_text(&shown, "The order in patch list:\n");
+            print_value(patch, &shown);
+            buffer_add_text(&shown, "\n doesn't match $setElementOrder list:\n");
+            print_value(order, &shown);
+            return error_set(error, 500, "", "%s\n", buffer_text(&shown));
+        }
+        last = place;
+    }
+    return true;
 }
 
 /* ---- lists ---- */
 
-static size_t find_by_key(const json_t *list, const char *key, const json_t *value)
+/* Carries out "$patch: delete" and "$patch: replace" elements; '*rest' (the caller's) are the
+ * elements without directives. */
+static bool apply_special_elements(const struct schema *schema, const json_t *patch, json_t *list,
+                                   json_t **rest, struct error *error)
 {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *present = json_object_get(json_array_get(list, i), key);
-        if (present != NULL && value != NULL && json_equal(present, value)) {
-            return i;
-        }
-    }
-    return json_array_size(list);
-}
-
-static bool has_equal(const json_t *list, const json_t *value)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (json_equal(json_array_get(list, i), value)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool replaces_list(const json_t *patch)
-{
-    for (size_t i = 0; i < json_array_size(patch); i++) {
-        const char *what = json_get_string(json_array_get(patch, i), directive);
-        if (what != NULL && strcmp(what, "replace") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool merge_element(const struct schema *schema, const json_t *element, json_t *list,
-                          struct error *error)
-{
-    const char *what = json_get_string(element, directive);
-    const json_t *key = json_object_get(element, schema->merge_key);
-    if (key == NULL) {
-        return error_bad_request(error, "map: %s does not contain declared merge key: %s",
-                                 json_is_object(element) ? "the element" : "a value",
-                                 schema->merge_key);
-    }
-    size_t at = find_by_key(list, schema->merge_key, key);
-    if (what != NULL && strcmp(what, "delete") == 0) {
-        while (at < json_array_size(list)) {
-            json_array_remove(list, at);
-            at = find_by_key(list, schema->merge_key, key);
-        }
-        return true;
-    }
-    if (at < json_array_size(list)) {
-        return merge_object(schema->items, element, json_array_get(list, at), error);
-    }
-    json_t *fresh = without_directives(schema->items, element, error);
-    if (fresh != NULL) {
-        json_array_append_new(list, fresh);
-    }
-    return fresh != NULL;
-}
-
-static bool merge_list(const struct schema *schema, const json_t *patch, json_t *list,
-                       struct error *error)
-{
+    cleanup(places_free)
+    struct places deleted = {.merge_key = schema->merge_key};
+    bool replaces = false;
+    *rest = json_array();
     for (size_t i = 0; i < json_array_size(patch); i++) {
         json_t *element = json_array_get(patch, i);
-        if (schema->merge_key != NULL) {
-            if (!merge_element(schema, element, list, error)) {
-                return false;
-            }
-        } else if (!has_equal(list, element)) {
-            json_array_append(list, element);
+        const json_t *marker = json_object_get(element, directive);
+        const char *what = json_string_value(marker);
+        if (schema->merge_key != NULL && !json_is_object(element)) {
+            return error_set(error, 500, "",
+                             "expected a map[string]interface {}, but received another type");
+        }
+        bool keyless =
+            schema->merge_key != NULL && json_object_get(element, schema->merge_key) == NULL;
+        if (what != NULL && strcmp(what, "replace") == 0) {
+            replaces = true;
+        } else if (keyless) {
+            return no_merge_key(element, schema->merge_key, error);
+        } else if (marker == NULL) {
+            json_array_append(*rest, element);
+        } else if (what != NULL && strcmp(what, "delete") == 0) {
+            places_add(&deleted, element, i);
+        } else {
+            return unknown_directive(what ? what : "", element, error);
+        }
+    }
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        if (replaces || places_find(&deleted, json_array_get(list, i)) >= 0) {
+            json_array_remove(list, i);
         }
     }
     return true;
 }
 
-/* Sorts the elements that the order names into that order; the others keep their place behind the
- * element that they follow. */
-static void set_order(const struct schema *schema, const json_t *order, json_t *list)
+/* Merges elements into the list or puts them behind it. */
+static bool merge_elements(const struct schema *schema, const json_t *elements, json_t *list,
+                           struct error *error)
 {
-    const char *key = schema ? schema->merge_key : NULL;
-    cleanup(json_release)
-    json_t *old = json_copy(list);
-    json_t *sorted = json_array();
-    for (size_t i = 0; i < json_array_size(order); i++) {
-        const json_t *wanted = json_array_get(order, i);
-        for (size_t at = 0; at < json_array_size(old); at++) {
-            json_t *element = json_array_get(old, at);
-            const json_t *left = key ? json_object_get(element, key) : element;
-            const json_t *right =
-                key && json_is_object(wanted) ? json_object_get(wanted, key) : wanted;
-            if (left != NULL && right != NULL && json_equal(left, right)) {
-                json_array_append(sorted, element);
-                json_array_remove(old, at);
-                break;
+    cleanup(places_free)
+    struct places places = places_of(schema->merge_key, list);
+    for (size_t i = 0; i < json_array_size(elements); i++) {
+        const json_t *element = json_array_get(elements, i);
+        long at = places_find(&places, element);
+        if (at >= 0) {
+            json_t *present = json_array_get(list, (size_t)at);
+            if (json_is_object(element) && json_is_object(present) &&
+                !merge_object(schema->items, element, present, error)) {
+                return false;
             }
+            continue;
         }
-    }
-    /* What only the server has goes where it stood, as far as there is such a place. */
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        json_t *element = json_array_get(list, i);
-        if (has_equal(old, element) && !has_equal(sorted, element)) {
-            size_t place = i < json_array_size(sorted) ? i : json_array_size(sorted);
-            json_array_insert(sorted, place, element);
+        json_t *fresh = without_directives(schema->items, element, error);
+        if (fresh == NULL) {
+            return false;
         }
+        places_add(&places, fresh, json_array_size(list));
+        json_array_append_new(list, fresh);
     }
-    json_array_clear(list);
-    json_array_extend(list, sorted);
-    json_decref(sorted);
+    return true;
+}
+
+/* 'order' is the list of $setElementOrder, or NULL. */
+static bool merge_list(const struct schema *schema, const json_t *patch, const json_t *order,
+                       json_t *list, struct error *error)
+{
+    if (order != NULL && !check_order(schema->merge_key, order, patch, error)) {
+        return false;
+    }
+    cleanup(json_release)
+    json_t *elements = NULL, *live = json_copy(list);
+    if (!apply_special_elements(schema, patch, list, &elements, error) ||
+        !merge_elements(schema, elements, list, error)) {
+        return false;
+    }
+    put_in_order(schema->merge_key, order ? order : elements, live, list);
+    return true;
 }
 
 static void delete_values(const json_t *values, json_t *list)
 {
+    cleanup(places_free)
+    struct places places = places_of(NULL, values);
     for (size_t i = json_array_size(list); i-- > 0;) {
-        if (has_equal(values, json_array_get(list, i))) {
+        if (places_find(&places, json_array_get(list, i)) >= 0) {
             json_array_remove(list, i);
         }
     }
@@ -191,20 +377,35 @@ static void delete_values(const json_t *values, json_t *list)
 
 /* ---- objects ---- */
 
-static void retain_keys(const json_t *keys, json_t *object)
+/* Drops what the patch does not retain; everything that it sets must be retained. */
+static bool retain_keys(const json_t *patch, json_t *object, struct error *error)
 {
+    const json_t *keys = json_object_get(patch, retain);
+    if (keys == NULL) {
+        return true;
+    }
+    if (!json_is_array(keys)) {
+        return error_bad_request(error, "invalid patch format of retainKeys");
+    }
     const char *key;
     json_t *value;
+    json_object_foreach ((json_t *)patch, key, value) {
+        if (!json_is_null(value) && !is_directive(key) && !json_array_has_string(keys, key)) {
+            return error_set(error, 422, "Invalid",
+                             "the server rejected our request due to an error in our request");
+        }
+    }
     void *next;
     json_object_foreach_safe (object, next, key, value) {
         if (!json_array_has_string(keys, key)) {
             json_object_del(object, key);
         }
     }
+    return true;
 }
 
-static bool merge_member(const struct schema *schema, const char *key, const json_t *value,
-                         json_t *object, struct error *error)
+static bool merge_member(const struct schema *schema, const json_t *patch, const char *key,
+                         const json_t *value, json_t *object, struct error *error)
 {
     const struct schema *member = member_schema(schema, key);
     json_t *present = json_object_get(object, key);
@@ -213,24 +414,12 @@ static bool merge_member(const struct schema *schema, const char *key, const jso
         return true;
     }
     if (json_is_object(value) && json_is_object(present)) {
-        const char *what = json_get_string(value, directive);
-        if (what != NULL && strcmp(what, "delete") == 0) {
-            json_object_del(object, key);
-            return true;
-        }
         return merge_object(member, value, present, error);
     }
-    bool merges = json_is_array(value) && json_is_array(present) && member != NULL &&
-                  member->type == SCHEMA_LIST && member->patch_merge && !replaces_list(value);
-    if (merges) {
-        return merge_list(member, value, present, error);
-    }
-    if (json_is_object(value)) {
-        const char *what = json_get_string(value, directive);
-        if (what != NULL && strcmp(what, "delete") == 0) {
-            json_object_del(object, key);
-            return true;
-        }
+    if (json_is_array(value) && json_is_array(present) && is_merged_list(member)) {
+        cleanup(free_char)
+        char *order = format("%s%s", order_prefix, key);
+        return merge_list(member, value, json_object_get(patch, order), present, error);
     }
     json_t *fresh = without_directives(member, value, error);
     if (fresh != NULL) {
@@ -239,56 +428,64 @@ static bool merge_member(const struct schema *schema, const char *key, const jso
     return fresh != NULL;
 }
 
-/* The directives that speak of lists beside them; orders come last. */
-static void apply_list_directives(const struct schema *schema, const json_t *patch, json_t *object)
+/* Directives about lists that the patch does not set at the same time. */
+static bool apply_list_directives(const struct schema *schema, const json_t *patch, json_t *object,
+                                  struct error *error)
 {
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)patch, key, value) {
-        if (starts_with(key, delete_prefix)) {
-            delete_values(value, json_object_get(object, key + strlen(delete_prefix)));
+        bool orders = starts_with(key, order_prefix), deletes = starts_with(key, delete_prefix);
+        if (!orders && !deletes) {
+            continue;
+        }
+        if (!json_is_array(value)) {
+            return error_bad_request(error, "invalid patch format of %s list",
+                                     orders ? "setElementOrder" : "primitive");
+        }
+        const char *name = strchr(key, '/') + 1;
+        const struct schema *member = member_schema(schema, name);
+        json_t *list = json_object_get(object, name);
+        if (!json_is_array(list)) {
+            continue;
+        }
+        if (deletes) {
+            delete_values(value, list);
+        } else if (!json_is_array(json_object_get(patch, name))) {
+            cleanup(json_release)
+            json_t *live = json_copy(list);
+            put_in_order(member ? member->merge_key : NULL, value, live, list);
         }
     }
-    json_object_foreach ((json_t *)patch, key, value) {
-        if (starts_with(key, order_prefix)) {
-            const char *name = key + strlen(order_prefix);
-            json_t *list = json_object_get(object, name);
-            if (json_is_array(list)) {
-                set_order(member_schema(schema, name), value, list);
-            }
-        }
-    }
+    return true;
 }
 
 static bool merge_object(const struct schema *schema, const json_t *patch, json_t *object,
                          struct error *error)
 {
-    const char *what = json_get_string(patch, directive);
-    const char *key;
-    json_t *value;
-    if (what != NULL && strcmp(what, "replace") != 0 && strcmp(what, "merge") != 0 &&
-        strcmp(what, "delete") != 0) {
-        return error_bad_request(error, "Unknown patch type found: %s", what);
-    }
-    if (what != NULL && strcmp(what, "merge") != 0) {
+    const json_t *marker = json_object_get(patch, directive);
+    const char *what = json_string_value(marker);
+    if (marker != NULL && what != NULL && strcmp(what, "merge") != 0) {
+        bool replaces = strcmp(what, "replace") == 0;
+        if (!replaces && strcmp(what, "delete") != 0) {
+            return unknown_directive(what, patch, error);
+        }
         json_object_clear(object);
-        if (strcmp(what, "delete") == 0) {
+        if (!replaces) {
             return true;
         }
     }
+    if (!retain_keys(patch, object, error)) {
+        return false;
+    }
+    const char *key;
+    json_t *value;
     json_object_foreach ((json_t *)patch, key, value) {
-        if (key[0] == '$') {
-            continue;
-        }
-        if (!merge_member(schema, key, value, object, error)) {
+        if (!is_directive(key) && !merge_member(schema, patch, key, value, object, error)) {
             return false;
         }
     }
-    if (json_object_get(patch, retain) != NULL) {
-        retain_keys(json_object_get(patch, retain), object);
-    }
-    apply_list_directives(schema, patch, object);
-    return true;
+    return apply_list_directives(schema, patch, object, error);
 }
 
 bool patch_strategic(const struct schema *schema, const json_t *patch, json_t *object,
