@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/bootstrap.h"
 
+#include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/service.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -23,6 +24,35 @@ static bool wanted_object(struct write *write, void *argument, struct error *err
     return true;
 }
 
+static bool create(struct registry *registry, const struct resource *resource,
+                   const char *namespace, const char *name, json_t *contents, struct error *error)
+{
+    cleanup(write_clear)
+    struct write write = {0};
+    cleanup(object_release)
+    struct object *object = NULL;
+    write_begin(&write, registry, NULL, NULL, resource, WRITE_CREATE);
+    write_address(&write, namespace, name);
+    write.object = json_deep_copy(contents);
+    cleanup(free_char)
+    char *version = decode_api_version(resource->group, resource->version);
+    json_object_set_new(write.object, "kind", json_string(resource->kind));
+    json_object_set_new(write.object, "apiVersion", json_string(version));
+    return registry_create(&write, &object, error);
+}
+
+static bool update(struct registry *registry, const struct resource *resource,
+                   const char *namespace, const char *name, json_t *contents, struct error *error)
+{
+    cleanup(write_clear)
+    struct write write = {0};
+    cleanup(object_release)
+    struct object *object = NULL;
+    write_begin(&write, registry, NULL, NULL, resource, WRITE_UPDATE);
+    write_address(&write, namespace, name);
+    return registry_update(&write, wanted_object, contents, &object, NULL, error);
+}
+
 /* Makes sure that an object has these contents (consumed): creates it, or sets what differs. */
 static bool ensure(struct registry *registry, const char *group, const char *plural,
                    const char *namespace, const char *name, json_t *contents, struct error *error)
@@ -31,34 +61,16 @@ static bool ensure(struct registry *registry, const char *group, const char *plu
     json_t *wanted = contents;
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    cleanup(write_clear)
-    struct write create = {0}, update = {0};
-    cleanup(object_release)
-    struct object *created = NULL, *updated = NULL;
     const struct resource *resource = registry_resource(registry, group, plural);
-    json_t *metadata = json_get_or_add_object(wanted, "metadata");
-    json_object_set_new(metadata, "name", json_string(name));
-    write_begin(&create, registry, NULL, NULL, resource, WRITE_CREATE);
-    write_address(&create, namespace, name);
-    create.object = json_deep_copy(wanted);
-    json_object_set_new(create.object, "kind", json_string(resource->kind));
-    cleanup(free_char)
-    char *version =
-        group[0] ? format("%s/%s", group, resource->version) : duplicate(resource->version);
-    json_object_set_new(create.object, "apiVersion", json_string(version));
-    if (registry_create(&create, &created, &why)) {
-        return true;
+    json_object_set_new(json_get_or_add_object(wanted, "metadata"), "name", json_string(name));
+    cleanup(object_release)
+    struct object *present = registry_get(registry, resource, namespace, name);
+    bool done = present == NULL && create(registry, resource, namespace, name, wanted, &why);
+    if (!done && (present != NULL || why.code == 409)) {
+        error_clear(&why);
+        done = update(registry, resource, namespace, name, wanted, &why);
     }
-    if (why.code != 409) {
-        return error_wrap(error, &why, "creating %s %s", plural, name);
-    }
-    write_begin(&update, registry, NULL, NULL, resource, WRITE_UPDATE);
-    write_address(&update, namespace, name);
-    error_clear(&why);
-    if (!registry_update(&update, wanted_object, wanted, &updated, NULL, &why)) {
-        return error_wrap(error, &why, "updating %s %s", plural, name);
-    }
-    return true;
+    return done || error_wrap(error, &why, "making sure of %s %s", plural, name);
 }
 
 static bool ensure_namespaces(struct registry *registry, struct error *error)

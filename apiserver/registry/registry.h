@@ -103,6 +103,8 @@ void write_warn(struct write *write, const char *text, ...) __attribute__((forma
 /* The object at a name, current as far as the cache knows; NULL when there is none. */
 struct object *registry_get(struct registry *registry, const struct resource *resource,
                             const char *namespace, const char *name);
+/* The subresource is a view of the object in which one part may change: status, approval, …. */
+bool registry_subresource_is_part(const char *name);
 /* By group and plural, in the version in which it is stored. */
 const struct resource *registry_resource(const struct registry *registry, const char *group,
                                          const char *plural);

@@ -423,10 +423,18 @@ static bool serve_subresource(struct registry *registry, struct request *request
     const struct resource *storage = scheme_storage_resource(registry->scheme, request->resource);
     const struct kind_subresource *own =
         kind_subresource_find(kind_find(storage), request->info.subresource);
-    if (own == NULL) {
+    if (own != NULL) {
+        own->serve(registry, request, response);
+        return true;
+    }
+    if (registry_subresource_is_part(request->info.subresource)) {
         return false;
     }
-    own->serve(registry, request, response);
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    error_set(&error, 501, "NotImplemented", "the %s of %s is not served yet",
+              request->info.subresource, request->resource->plural);
+    response_set_error(response, request, &error);
     return true;
 }
 

@@ -315,6 +315,16 @@ static const struct {
     {"resize", "spec", "containers"},
 };
 
+bool registry_subresource_is_part(const char *name)
+{
+    for (size_t i = 0; i < array_length(subresource_parts); i++) {
+        if (strcmp(subresource_parts[i].subresource, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void set_or_delete(json_t *object, const char *name, json_t *value)
 {
     if (value != NULL) {

@@ -38,16 +38,22 @@ static const json_t *value_at(const json_t *object, const char *path, size_t len
     return object;
 }
 
-/* A plain path: the value itself, or what its type has for none. */
-static json_t *plain_cell(const struct resource_column *column, const json_t *value)
+/* A plain path: the value itself, or what the field's type has for none. */
+static json_t *plain_cell(const struct resource *resource, const char *path, const json_t *value)
 {
     if (value != NULL && !json_is_null(value)) {
         return json_incref((json_t *)value);
     }
-    if (strcmp(column->type, "integer") == 0 || strcmp(column->type, "number") == 0) {
+    const struct schema_field *field = schema_find_path(resource->schema, path + 1);
+    switch (field ? field->schema->type : SCHEMA_STRING) {
+    case SCHEMA_INT32:
+    case SCHEMA_INT64:
         return json_integer(0);
+    case SCHEMA_BOOLEAN:
+        return json_false();
+    default:
+        return json_string("");
     }
-    return strcmp(column->type, "boolean") == 0 ? json_false() : json_string("");
 }
 
 static json_t *function_cell(const struct resource_column *column, const json_t *object)
@@ -70,10 +76,10 @@ void table_cells(const struct object *object, const struct resource *resource, s
     for (size_t i = 0; i < resource->column_count; i++) {
         const struct resource_column *column = &resource->columns[i];
         cleanup(json_release)
-        json_t *cell =
-            column->value[0] == '.'
-                ? plain_cell(column, value_at(tree, column->value, strlen(column->value)))
-                : function_cell(column, tree);
+        json_t *cell = column->value[0] == '.'
+                           ? plain_cell(object->class->resource, column->value,
+                                        value_at(tree, column->value, strlen(column->value)))
+                           : function_cell(column, tree);
         if (i > 0) {
             buffer_add_char(out, ',');
         }

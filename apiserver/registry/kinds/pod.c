@@ -54,7 +54,6 @@ static void fill_container(json_t *container)
     if (image != NULL && image[0] != '\0') {
         set_default(container, "imagePullPolicy", json_string(pull_policy(image)));
     }
-    fill_requests(container);
 }
 
 /* A volume without a source is an empty directory. */
@@ -93,9 +92,6 @@ void pod_spec_fill_defaults(json_t *spec)
     for (size_t i = 0; i < json_array_size(volumes); i++) {
         fill_volume(json_array_get(volumes, i));
     }
-    if (json_get_bool(spec, "hostNetwork", false)) {
-        fill_host_ports(spec);
-    }
     /* The old name of the same field. */
     json_t *account = json_object_get(spec, "serviceAccountName");
     json_t *old = json_object_get(spec, "serviceAccount");
@@ -108,10 +104,23 @@ void pod_spec_fill_defaults(json_t *spec)
 
 static void fill_defaults(json_t *object)
 {
+    static const char *const lists[] = {"initContainers", "containers"};
     json_t *spec = json_object_get(object, "spec");
-    if (spec != NULL) {
-        pod_spec_fill_defaults(spec);
+    if (spec == NULL) {
+        return;
     }
+    pod_spec_fill_defaults(spec);
+    /* What follows holds for pods, not for templates. */
+    for (size_t list = 0; list < array_length(lists); list++) {
+        json_t *containers = json_object_get(spec, lists[list]);
+        for (size_t i = 0; i < json_array_size(containers); i++) {
+            fill_requests(json_array_get(containers, i));
+        }
+    }
+    if (json_get_bool(spec, "hostNetwork", false)) {
+        fill_host_ports(spec);
+    }
+    set_default(spec, "enableServiceLinks", json_true());
 }
 
 /* ---- QoS class ---- */
