@@ -84,7 +84,7 @@ static char *decode(struct json_span span, size_t *length)
     return span.length < 2 ? NULL : base64_decode(span.text + 1, span.length - 2, length);
 }
 
-bool etcd_read_item(struct json_span kv, bool deleted, struct store_item *item)
+bool etcd_read_item(struct json_span kv, bool deleted, struct store_item *item, size_t *key_length)
 {
     static const char *const paths[] = {"key", "mod_revision", "version", "value"};
     struct json_span spans[array_length(paths)] = {0};
@@ -92,9 +92,9 @@ bool etcd_read_item(struct json_span kv, bool deleted, struct store_item *item)
         return false;
     }
     json_scan(kv.text, kv.length, paths, array_length(paths), spans);
-    size_t key_length;
+    size_t length;
     *item = (struct store_item){
-        .key = decode(spans[0], &key_length),
+        .key = decode(spans[0], &length),
         .mod_revision = etcd_int(spans[1]),
         .version = deleted ? 0 : etcd_int(spans[2]),
     };
@@ -104,6 +104,9 @@ bool etcd_read_item(struct json_span kv, bool deleted, struct store_item *item)
     if (item->key == NULL || (!deleted && item->value == NULL)) {
         store_item_clear(item);
         return false;
+    }
+    if (key_length != NULL) {
+        *key_length = length;
     }
     return true;
 }

@@ -27,8 +27,9 @@ void etcd_add_int(struct buffer *out, const char *name, int64_t number);
 int64_t etcd_int(struct json_span span);
 /* The element of an array behind '*at' (0 at first), which moves on. False behind the last. */
 bool etcd_next(struct json_span array, size_t *at, struct json_span *element);
-/* Reads a "kv" into an item; a delete has no value. False when it is no such thing. */
-bool etcd_read_item(struct json_span kv, bool deleted, struct store_item *item);
+/* Reads a "kv" into an item; a delete has no value. '*key_length' (may be NULL) also counts what
+ * follows a NUL in the key of a foreign program. False when it is no such thing. */
+bool etcd_read_item(struct json_span kv, bool deleted, struct store_item *item, size_t *key_length);
 /* Makes room for one more item, all zero, at the end. */
 struct store_item *etcd_add_item(struct store_items *items);
 

@@ -324,10 +324,13 @@ static void end_with_error(struct etcd_transport *transport, struct call *call, 
     cleanup(free_char)
     char *words = words_of(call->answer, status, &grpc_code);
     bool refused = is_refusal(grpc_code, words);
+    if (strstr(words, "lease not found") != NULL) {
+        finish(transport, call, ETCD_LEASE_NOT_FOUND);
+        return;
+    }
     if (refused && !is_passing(words)) {
         etcd_transport_translate(words, call->error);
-        finish(transport, call,
-               strstr(words, "lease not found") != NULL ? ETCD_LEASE_NOT_FOUND : ETCD_FAILED);
+        finish(transport, call, ETCD_FAILED);
         return;
     }
     etcd_transport_report(transport, call->endpoint, false);

@@ -42,7 +42,7 @@ struct etcd_request {
 enum etcd_outcome {
     ETCD_ANSWERED,        /* With status 200. */
     ETCD_ANSWER_TOO_LONG, /* The answer exceeds the limit; 'error' is empty. */
-    ETCD_LEASE_NOT_FOUND, /* etcd does not know the lease; nothing happened. */
+    ETCD_LEASE_NOT_FOUND, /* etcd does not know the lease; nothing happened; no error. */
     ETCD_FAILED,          /* See 'error', whose codes are those of store.h. */
 };
 
