@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,13 +13,55 @@ void json_release(json_t **json)
     json_decref(*json);
 }
 
+/* The length of the string that begins with this quote. */
+static size_t string_length(const char *text, size_t length)
+{
+    size_t i = 1;
+    while (i < length && text[i] != '"') {
+        i += text[i] == '\\' ? 2 : 1;
+    }
+    return i < length ? i + 1 : length;
+}
+
+static bool is_large_integer(const char *text, size_t length)
+{
+    cleanup(free_char)
+    char *number = duplicate_bytes(text, length);
+    errno = 0;
+    strtoll(number, NULL, 10);
+    return errno == ERANGE && strpbrk(number, ".eE") == NULL;
+}
+
+/* The text with an exponent behind each integer that is out of range, which makes it a real. */
+static void mark_large_integers(const char *text, size_t length, struct buffer *out)
+{
+    for (size_t i = 0; i < length;) {
+        size_t token = 1;
+        bool large = false;
+        if (text[i] == '"') {
+            token = string_length(text + i, length - i);
+        } else if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9')) {
+            while (i + token < length && text[i + token] != '\0' &&
+                   strchr("0123456789+-.eE", text[i + token]) != NULL) {
+                token++;
+            }
+            large = is_large_integer(text + i, token);
+        }
+        buffer_add(out, text + i, token);
+        buffer_add_text(out, large ? "e0" : "");
+        i += token;
+    }
+}
+
 json_t *json_parse(const char *text, size_t length, struct error *error)
 {
     json_error_t where;
     json_t *json = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
     if (json == NULL && json_error_code(&where) == json_error_numeric_overflow) {
-        json = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL,
-                          &where);
+        cleanup(buffer_free)
+        struct buffer marked = BUFFER_INIT;
+        mark_large_integers(text, length, &marked);
+        json = json_loadb(marked.bytes, marked.length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
     }
     if (json == NULL) {
         error_bad_request(error, "invalid JSON at line %d column %d: %s", where.line, where.column,
