@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/buffer.h"
 #include "common/error.h"
 
 enum media_encoding { MEDIA_JSON, MEDIA_YAML };
@@ -24,7 +25,8 @@ struct media {
     enum media_encoding encoding;
     enum media_transform transform;
     char transform_version[16]; /* "v1" or "v1beta1" of meta.k8s.io. */
-    bool pretty;                /* ?pretty=true, or asked for by a browser or curl, as upstream. */
+    bool pretty;                /* The parameter pretty=1 of the type; see also
+                                 * request_wants_pretty(). */
 };
 
 /* Chooses for a resource request. 'accept' "" means JSON. Wildcards and q-values are honoured.
@@ -56,5 +58,8 @@ enum media_body {
 
 /* From Content-Type, parameters ignored; "" is JSON. */
 enum media_body media_body(const char *content_type);
+
+/* Appends valid JSON indented by two spaces, as Go's json.Indent does it. */
+void media_indent_json(const char *json, size_t length, struct buffer *out);
 
 #endif

@@ -46,14 +46,17 @@ struct parameter {
  *   /apis/apps/v1/deployments            GET → list deployments in all namespaces
  *   /api/v1/watch/namespaces/a/pods      GET → watch
  *   /healthz                             not a resource request
- * Strings are never NULL, "" when they say nothing. */
+ * As upstream: a namespace itself has 'plural' "namespaces" and both 'name' and 'namespace' set; a
+ * list or watch with the field selector metadata.name=x has 'name' "x". Strings are never NULL, ""
+ * when they say nothing. */
 struct request_info {
     bool is_resource_request;
     char *verb;   /* get, list, watch, create, update, patch, delete, deletecollection; for others
                    * the method in lower case. */
     char *prefix; /* "api" or "apis". */
     char *group, *version, *namespace, *plural, *subresource, *name;
-    char **parts; /* What follows the version and namespace, decoded, NULL-terminated. */
+    char **parts; /* What follows the version and namespace, decoded, NULL-terminated; NULL when
+                   * it is not a resource request. */
 };
 
 struct request {
@@ -63,7 +66,7 @@ struct request {
     size_t parameter_count;
     /* Headers that matter; "" when absent. */
     const char *accept, *content_type, *user_agent, *if_none_match;
-    char *remote_address; /* "127.0.0.1:40404" */
+    const char *remote_address; /* "127.0.0.1:40404"; borrowed. */
     char *body;           /* NUL-terminated behind 'body_length'; NULL when there was none. */
     size_t body_length;
     int64_t received_ns; /* timestamp_monotonic() when the headers were there. */
@@ -82,6 +85,8 @@ const char *request_parameter(const struct request *request, const char *name);
 /* A boolean parameter as upstream reads it: absent is false; "", "true", "1" … are true; "false"
  * and "0" false. */
 bool request_parameter_bool(const struct request *request, const char *name);
+/* Whether JSON is to be indented: ?pretty=…, else curl, wget and browsers. */
+bool request_wants_pretty(const struct request *request);
 void request_clear(struct request *request);
 
 /* ---- responses ---- */

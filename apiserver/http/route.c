@@ -1,111 +1,103 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a path and method ask for, as upstream's RequestInfoFactory reads them. */
+/*
+ * What a path asks for, as upstream's RequestInfoFactory reads it:
+ *
+ *   /api/{version}/…          the core group
+ *   /apis/{group}/{version}/… any other
+ *   …/watch/…                 the old form of a watch
+ *   …/namespaces/{namespace}/{plural}/{name}/{subresource}
+ *
+ * Segments are decoded one by one after the path was split, so that an encoded slash stays within
+ * its name. Unlike upstream, whose multiplexer redirects, a path with an empty segment, "." or
+ * ".." leads nowhere: two spellings of one path are a hole in any access rule.
+ */
 #include <string.h>
+#include <strings.h>
 
 #include "apiserver/http/server.h"
+#include "apiserver/http/uri.h"
 #include "common/alloc.h"
 
-enum { parts_max = 64 };
+/* The decoded segments of a path. */
+struct segments {
+    char **items; /* NULL-terminated. */
+    size_t count;
+};
 
-static int hex_value(char c)
+static void free_segments(struct segments *segments)
 {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
+    for (size_t i = 0; i < segments->count; i++) {
+        free(segments->items[i]);
+    }
+    free(segments->items);
 }
 
-/* Decodes %XX in place; false for what is none, and for NUL. */
-static bool decode_segment(char *text)
+static bool no_such_path(struct error *error)
 {
-    char *to = text;
-    for (const char *from = text; *from != '\0'; from++) {
-        if (*from != '%') {
-            *to++ = *from;
-            continue;
-        }
-        int high = hex_value(from[1]), low = high < 0 ? -1 : hex_value(from[2]);
-        if (low < 0 || high * 16 + low == 0) {
-            return false;
-        }
-        *to++ = (char)(high * 16 + low);
-        from += 2;
+    return error_set(error, 404, "NotFound", "the server could not find the requested resource");
+}
+
+static bool split(const char *path, struct segments *segments, struct error *error)
+{
+    if (path[0] != '/') {
+        return error_bad_request(error, "the path must start with a slash");
     }
-    *to = '\0';
+    size_t capacity = 0;
+    for (path++; *path != '\0';) {
+        size_t length = strcspn(path, "/");
+        segments->items =
+            grow(segments->items, segments->count + 1, &capacity, sizeof *segments->items);
+        char *segment = uri_decode(path, length, false);
+        if (segment == NULL) {
+            return error_bad_request(error, "the path is not properly encoded");
+        }
+        segments->items[segments->count++] = segment;
+        segments->items[segments->count] = NULL;
+        if (length == 0 || strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0) {
+            return no_such_path(error);
+        }
+        path += length + (path[length] == '/');
+    }
     return true;
 }
 
-static void free_parts(char **parts)
+static bool is_one_of(const char *text, const char *const *words)
 {
-    for (size_t i = 0; parts != NULL && parts[i] != NULL; i++) {
-        free(parts[i]);
-    }
-    free(parts);
-}
-
-/* The decoded segments of a path, NULL-terminated; NULL for one that can't be. */
-static char **split(const char *path, size_t *count, struct error *error)
-{
-    char **parts = allocate_zero(parts_max + 1, sizeof(char *));
-    *count = 0;
-    for (const char *at = path; *at == '/';) {
-        at++;
-        size_t length = strcspn(at, "/");
-        if (length == 0 && at[length] == '\0') {
-            break; /* A slash at the end. */
+    for (; *words != NULL; words++) {
+        if (strcmp(text, *words) == 0) {
+            return true;
         }
-        char *part = duplicate_bytes(at, length);
-        bool good = length > 0 && *count < parts_max && decode_segment(part) &&
-                    strcmp(part, ".") != 0 && strcmp(part, "..") != 0;
-        if (!good) {
-            free(part);
-            free_parts(parts);
-            error_bad_request(error, "the path of the request is not valid");
-            return NULL;
+    }
+    return false;
+}
+
+static char *lower_case(const char *text)
+{
+    char *lower = duplicate(text);
+    for (char *c = lower; *c != '\0'; c++) {
+        if (*c >= 'A' && *c <= 'Z') {
+            *c = (char)(*c - 'A' + 'a');
         }
-        parts[(*count)++] = part;
-        at += length;
     }
-    return parts;
+    return lower;
 }
 
-static void set(char **text, const char *value)
+static const char *verb_of(const char *method)
 {
-    free(*text);
-    *text = duplicate(value);
-}
-
-static void start_info(struct request_info *info, const char *method)
-{
-    *info = (struct request_info){
-        .verb = duplicate(method),
-        .prefix = duplicate(""),
-        .group = duplicate(""),
-        .version = duplicate(""),
-        .namespace = duplicate(""),
-        .plural = duplicate(""),
-        .subresource = duplicate(""),
-        .name = duplicate(""),
-    };
-    for (char *c = info->verb; *c != '\0'; c++) {
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-    }
-}
-
-static const char *verb_of_method(const char *method)
-{
-    static const char *const verbs[][2] = {{"POST", "create"}, {"GET", "get"},
-                                           {"HEAD", "get"},    {"PUT", "update"},
-                                           {"PATCH", "patch"}, {"DELETE", "delete"}};
+    static const struct {
+        const char *method, *verb;
+    } verbs[] = {{"POST", "create"}, {"GET", "get"},     {"HEAD", "get"},
+                 {"PUT", "update"},  {"PATCH", "patch"}, {"DELETE", "delete"}};
     for (size_t i = 0; i < array_length(verbs); i++) {
-        if (strcmp(verbs[i][0], method) == 0) {
-            return verbs[i][1];
+        if (strcmp(method, verbs[i].method) == 0) {
+            return verbs[i].verb;
         }
     }
     return "";
 }
 
-static const char *parameter(const struct parameter *parameters, size_t count, const char *name)
+static const char *find_parameter(const struct parameter *parameters, size_t count,
+                                  const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(parameters[i].name, name) == 0) {
@@ -115,98 +107,147 @@ static const char *parameter(const struct parameter *parameters, size_t count, c
     return NULL;
 }
 
-/* Namespace, resource, name, subresource from what follows the version. */
-static void take_resource(struct request_info *info, char **parts, size_t count)
+/* As metav1.Convert_Slice_string_To_bool: everything but "false" and "0" is true. */
+static bool is_true(const char *value)
 {
-    bool namespaced = count > 0 && strcmp(parts[0], "namespaces") == 0;
-    if (namespaced && count > 1) {
-        set(&info->namespace, parts[1]);
-        bool own =
-            count > 2 && (strcmp(parts[2], "status") == 0 || strcmp(parts[2], "finalize") == 0);
-        if (count > 2 && !own) {
+    return value != NULL && strcasecmp(value, "false") != 0 && strcmp(value, "0") != 0;
+}
+
+/* The one name that a field selector leaves, "" when it leaves several. */
+static char *selected_name(const char *selector)
+{
+    static const char field[] = "metadata.name=";
+    while (selector != NULL && *selector != '\0') {
+        size_t length = strcspn(selector, ",");
+        if (length >= sizeof field - 1 && strncmp(selector, field, sizeof field - 1) == 0) {
+            const char *value = selector + sizeof field - 1;
+            value += *value == '=';
+            char *name = duplicate_bytes(value, (size_t)(selector + length - value));
+            if (name[0] != '\0' && strpbrk(name, "/%\\") == NULL) {
+                return name;
+            }
+            free(name);
+        }
+        selector += length + (selector[length] == ',');
+    }
+    return duplicate("");
+}
+
+static void replace(char **text, char *with)
+{
+    free(*text);
+    *text = with;
+}
+
+/* A get without a name is a list or a watch, a delete without one is of the collection. */
+static void adjust_collection_verb(struct request_info *info, const struct parameter *parameters,
+                                   size_t count)
+{
+    if (info->name[0] != '\0') {
+        return;
+    }
+    if (strcmp(info->verb, "get") == 0) {
+        bool watch = is_true(find_parameter(parameters, count, "watch"));
+        replace(&info->verb, duplicate(watch ? "watch" : "list"));
+        replace(&info->name, selected_name(find_parameter(parameters, count, "fieldSelector")));
+    } else if (strcmp(info->verb, "delete") == 0) {
+        replace(&info->verb, duplicate("deletecollection"));
+    }
+}
+
+/* Takes what follows the version apart. 'parts' is NULL-terminated and holds at least one. */
+static bool parse_resource(char **parts, const char *method, struct request_info *info,
+                           struct error *error)
+{
+    static const char *const special_verbs[] = {"proxy", "watch", NULL};
+    static const char *const namespace_subresources[] = {"status", "finalize", NULL};
+
+    if (is_one_of(parts[0], special_verbs)) {
+        if (parts[1] == NULL) {
+            return error_bad_request(error,
+                                     "unable to determine kind and namespace from the path");
+        }
+        replace(&info->verb, duplicate(parts[0]));
+        parts++;
+    } else {
+        replace(&info->verb, duplicate(verb_of(method)));
+    }
+    if (strcmp(parts[0], "namespaces") == 0 && parts[1] != NULL) {
+        replace(&info->namespace, duplicate(parts[1]));
+        if (parts[2] != NULL && !is_one_of(parts[2], namespace_subresources)) {
             parts += 2;
-            count -= 2;
         }
     }
-    if (count > 0) {
-        set(&info->plural, parts[0]);
+    size_t count = 0;
+    while (parts[count] != NULL) {
+        count++;
     }
-    if (count > 1) {
-        set(&info->name, parts[1]);
+    info->parts = allocate_zero(count + 1, sizeof *info->parts);
+    for (size_t i = 0; i < count; i++) {
+        info->parts[i] = duplicate(parts[i]);
     }
-    if (count > 2) {
-        set(&info->subresource, parts[2]);
+    replace(&info->plural, duplicate(parts[0]));
+    if (count >= 2) {
+        replace(&info->name, duplicate(parts[1]));
     }
-    if (strcmp(info->plural, "namespaces") == 0) {
-        set(&info->namespace, ""); /* A namespace is in no namespace. */
+    if (count >= 3 && strcmp(info->verb, "proxy") != 0) {
+        replace(&info->subresource, duplicate(parts[2]));
     }
-    size_t kept = 0;
-    info->parts = allocate_zero(count + 1, sizeof(char *));
-    for (; kept < count; kept++) {
-        info->parts[kept] = duplicate(parts[kept]);
-    }
+    return true;
 }
 
-/* The name that a field selector "metadata.name=x" alone asks for. */
-static void take_selected_name(struct request_info *info, const char *selector)
+static void start_empty(struct request_info *info, const char *method)
 {
-    static const char key[] = "metadata.name=";
-    if (selector != NULL && strncmp(selector, key, sizeof key - 1) == 0 &&
-        strpbrk(selector + sizeof key - 1, ",=!\\") == NULL) {
-        set(&info->name, selector + sizeof key - 1);
-    }
-}
-
-static void finish_verb(struct request_info *info, const struct parameter *parameters,
-                        size_t parameter_count, bool watch_path)
-{
-    const char *watch = parameter(parameters, parameter_count, "watch");
-    bool watching = watch != NULL && strcmp(watch, "false") != 0 && strcmp(watch, "0") != 0;
-    bool get = strcmp(info->verb, "get") == 0;
-    if (watch_path) {
-        set(&info->verb, "watch");
-    } else if (get && info->name[0] == '\0') {
-        set(&info->verb, watching ? "watch" : "list");
-        take_selected_name(info, parameter(parameters, parameter_count, "fieldSelector"));
-    } else if (strcmp(info->verb, "delete") == 0 && info->name[0] == '\0') {
-        set(&info->verb, "deletecollection");
-    }
+    *info = (struct request_info){
+        .verb = lower_case(method),
+        .prefix = duplicate(""),
+        .group = duplicate(""),
+        .version = duplicate(""),
+        .namespace = duplicate(""),
+        .plural = duplicate(""),
+        .subresource = duplicate(""),
+        .name = duplicate(""),
+    };
 }
 
 bool request_info_parse(const char *method, const char *path, const struct parameter *parameters,
                         size_t parameter_count, struct request_info *info, struct error *error)
 {
-    size_t count, at = 1;
-    char **parts = split(path, &count, error);
-    start_info(info, method);
-    if (parts == NULL) {
+    start_empty(info, method);
+    cleanup(free_segments)
+    struct segments segments = {0};
+    if (!split(path, &segments, error)) {
         return false;
     }
-    bool core = count > 0 && strcmp(parts[0], "api") == 0;
-    bool grouped = count > 0 && strcmp(parts[0], "apis") == 0;
-    size_t before = core ? 2 : 3; /* Parts up to and with the version. */
-    if ((core || grouped) && count > before) {
-        set(&info->prefix, parts[0]);
-        set(&info->group, core ? "" : parts[at++]);
-        set(&info->version, parts[at++]);
-        set(&info->verb, verb_of_method(method));
-        bool watch_path = strcmp(parts[at], "watch") == 0 && count > at + 1;
-        at += watch_path;
-        info->is_resource_request = true;
-        take_resource(info, parts + at, count - at);
-        finish_verb(info, parameters, parameter_count, watch_path);
+    bool core = segments.count >= 3 && strcmp(segments.items[0], "api") == 0;
+    bool grouped = segments.count >= 4 && strcmp(segments.items[0], "apis") == 0;
+    if (!core && !grouped) {
+        return true;
     }
-    free_parts(parts);
+    char **parts = segments.items;
+    replace(&info->prefix, duplicate(*parts++));
+    if (grouped) {
+        replace(&info->group, duplicate(*parts++));
+    }
+    replace(&info->version, duplicate(*parts++));
+    if (!parse_resource(parts, method, info, error)) {
+        return false;
+    }
+    info->is_resource_request = true;
+    adjust_collection_verb(info, parameters, parameter_count);
     return true;
 }
 
 void request_info_clear(struct request_info *info)
 {
-    char *const texts[] = {info->verb,      info->prefix, info->group,       info->version,
-                           info->namespace, info->plural, info->subresource, info->name};
+    char *texts[] = {info->verb,   info->prefix,      info->group, info->version, info->namespace,
+                     info->plural, info->subresource, info->name};
     for (size_t i = 0; i < array_length(texts); i++) {
         free(texts[i]);
     }
-    free_parts(info->parts);
+    for (char **part = info->parts; part != NULL && *part != NULL; part++) {
+        free(*part);
+    }
+    free(info->parts);
     *info = (struct request_info){0};
 }
