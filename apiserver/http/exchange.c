@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "apiserver/http/internal.h"
+#include "apiserver/http/uri.h"
 #include "apiserver/registry/metadata.h"
 #include "common/alloc.h"
 #include "common/timestamp.h"
@@ -36,58 +37,12 @@ static void exchange_free(struct exchange *exchange)
     response_clear(&exchange->response);
     buffer_free(&exchange->body);
     pthread_mutex_destroy(&exchange->lock);
+    free(exchange->remote_address);
     free(exchange->uri);
     free(exchange);
 }
 
 /* ---- the request ---- */
-
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* A decoded part of a query: %XX and '+'. What is no escape stays as it is. */
-static char *decode_query(const char *text, size_t length)
-{
-    char *decoded = allocate(length + 1), *to = decoded;
-    for (size_t i = 0; i < length; i++) {
-        int high = i + 2 < length && text[i] == '%' ? hex_value(text[i + 1]) : -1;
-        int low = high >= 0 ? hex_value(text[i + 2]) : -1;
-        if (low >= 0 && high * 16 + low > 0) {
-            *to++ = (char)(high * 16 + low);
-            i += 2;
-        } else {
-            *to++ = text[i] == '+' ? ' ' : text[i];
-        }
-    }
-    *to = '\0';
-    return decoded;
-}
-
-enum { parameters_max = 256 };
-
-static void parse_query(struct request *request, const char *query)
-{
-    size_t capacity = 0;
-    while (*query != '\0' && request->parameter_count < parameters_max) {
-        size_t length = strcspn(query, "&");
-        const char *equals = memchr(query, '=', length);
-        size_t name_length = equals ? (size_t)(equals - query) : length;
-        if (length > 0) {
-            request->parameters = grow(request->parameters, request->parameter_count, &capacity,
-                                       sizeof *request->parameters);
-            request->parameters[request->parameter_count++] = (struct parameter){
-                decode_query(query, name_length),
-                equals ? decode_query(equals + 1, length - name_length - 1) : duplicate("")};
-        }
-        query += length;
-        query += *query == '&';
-    }
-}
 
 static const char *header(struct exchange *exchange, const char *name)
 {
@@ -113,7 +68,7 @@ static char *remote_address(struct exchange *exchange)
     return format("%s:%u", text, ntohs(four->sin_port));
 }
 
-static void fill_request(struct exchange *exchange, const char *method)
+static bool fill_request(struct exchange *exchange, const char *method, struct error *error)
 {
     struct request *request = &exchange->request;
     const char *query = strchr(exchange->uri, '?');
@@ -124,8 +79,11 @@ static void fill_request(struct exchange *exchange, const char *method)
     request->content_type = header(exchange, "Content-Type");
     request->user_agent = header(exchange, "User-Agent");
     request->if_none_match = header(exchange, "If-None-Match");
-    request->remote_address = remote_address(exchange);
-    parse_query(request, query ? query + 1 : "");
+    exchange->remote_address = remote_address(exchange);
+    request->remote_address = exchange->remote_address;
+    return uri_parse_query(query ? query + 1 : "", &request->parameters,
+                           &request->parameter_count) ||
+           error_bad_request(error, "the query of the request is not valid");
 }
 
 struct header_check {
@@ -239,9 +197,11 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     struct header_check check = {0};
-    fill_request(exchange, method);
-    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, check_header, &check);
     exchange->state = EXCHANGE_READING;
+    if (!fill_request(exchange, method, &error)) {
+        return answer_error(exchange, &error, true);
+    }
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, check_header, &check);
     if (check.lengths > 1 || check.encodings > 1 || (check.lengths > 0 && check.encodings > 0)) {
         error_bad_request(&error, "the request says twice how long its body is");
         return answer_error(exchange, &error, true);

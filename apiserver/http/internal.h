@@ -51,6 +51,7 @@ struct exchange {
     struct MHD_Connection *connection;
     enum exchange_state state; /* Written by the HTTP thread, and by the worker in between. */
     char *uri;                 /* As sent. */
+    char *remote_address;
     struct request request;
     struct response response;
     struct buffer body;

@@ -101,6 +101,11 @@ static void *waker_main(void *argument)
     return NULL;
 }
 
+void body_wake(struct body *body)
+{
+    body->wake(body->wake_argument);
+}
+
 void stream_wake(void *argument)
 {
     struct exchange *exchange = argument;
