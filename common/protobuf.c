@@ -177,7 +177,7 @@ static json_t *decode_time(struct reader bytes, bool micro, struct error *error)
     if (seconds == 0 && fields[2].value == 0) {
         return json_null(); /* Go's zero time. */
     }
-    if (seconds < -62135596800 || seconds > 9223372036) {
+    if (seconds < -9223372035 || seconds > 9223372035 || fields[2].value >= 1000000000) {
         return fail(error);
     }
     int64_t nanoseconds = seconds * 1000000000 + (int64_t)fields[2].value;
@@ -239,6 +239,26 @@ static json_t *decode_number(const struct schema *schema, uint64_t value)
     }
 }
 
+/* One of the members is set, and its value stands for the whole; only a boolean is written beside
+ * another. */
+static json_t *decode_union(const struct schema *schema, struct reader bytes, int level,
+                            struct error *error)
+{
+    cleanup(json_release)
+    json_t *members = decode_object(schema->object, bytes, json_object(), level + 1, error);
+    json_t *chosen = NULL, *value;
+    const char *name;
+    if (members == NULL) {
+        return NULL;
+    }
+    json_object_foreach (members, name, value) {
+        if (chosen == NULL || json_is_boolean(chosen)) {
+            chosen = value;
+        }
+    }
+    return chosen ? json_incref(chosen) : json_false();
+}
+
 static json_t *decode_bytes(const struct schema *schema, struct reader bytes, int level,
                             struct error *error)
 {
@@ -262,7 +282,8 @@ static json_t *decode_bytes(const struct schema *schema, struct reader bytes, in
     case SCHEMA_FIELDS_V1:
     case SCHEMA_JSON:
     case SCHEMA_RAW:
-        return decode_raw(bytes, error);
+        return schema->object ? decode_union(schema, bytes, level, error)
+                              : decode_raw(bytes, error);
     case SCHEMA_OBJECT:
         return decode_object(schema->object, bytes, json_object(), level + 1, error);
     default:
@@ -270,15 +291,19 @@ static json_t *decode_bytes(const struct schema *schema, struct reader bytes, in
     }
 }
 
+static bool is_numeric(const struct schema *schema)
+{
+    return schema->type == SCHEMA_BOOLEAN || schema->type == SCHEMA_INT32 ||
+           schema->type == SCHEMA_INT64;
+}
+
 static json_t *decode_value(const struct schema *schema, const struct field *field, int level,
                             struct error *error)
 {
-    bool numeric = schema->type == SCHEMA_BOOLEAN || schema->type == SCHEMA_INT32 ||
-                   schema->type == SCHEMA_INT64;
     if (field->wire == WIRE_BYTES) {
         return decode_bytes(schema, field->bytes, level, error);
     }
-    bool fits = (numeric && field->wire == WIRE_VARINT) ||
+    bool fits = (is_numeric(schema) && field->wire == WIRE_VARINT) ||
                 (schema->type == SCHEMA_DOUBLE && field->wire == WIRE_FIXED64);
     return fits ? decode_number(schema, field->value) : fail(error);
 }
@@ -335,8 +360,7 @@ static bool decode_element(const struct schema *schema, const struct field *fiel
                            int level, struct error *error)
 {
     const struct schema *items = schema->items;
-    bool numeric = items->type == SCHEMA_BOOLEAN || items->type == SCHEMA_INT32 ||
-                   items->type == SCHEMA_INT64 || items->type == SCHEMA_DOUBLE;
+    bool numeric = is_numeric(items) || items->type == SCHEMA_DOUBLE;
     if (schema->wrapped && field->wire == WIRE_BYTES) {
         return decode_wrapped(schema, field->bytes, list, level, error);
     }
@@ -363,6 +387,9 @@ static bool decode_entry(const struct schema *schema, const struct field *field,
     if (key == NULL) {
         return false;
     }
+    if (parts[2].number == 0) { /* An empty value need not be written. */
+        parts[2].wire = is_numeric(schema->items) ? WIRE_VARINT : WIRE_BYTES;
+    }
     if (schema->items->type == SCHEMA_LIST) {
         value = json_array();
         if (!decode_element(schema->items, &parts[2], value, level, error)) {
@@ -370,9 +397,6 @@ static bool decode_entry(const struct schema *schema, const struct field *field,
             return false;
         }
     } else {
-        if (parts[2].number == 0) { /* An empty value need not be written. */
-            parts[2].wire = WIRE_BYTES;
-        }
         value = decode_value(schema->items, &parts[2], level, error);
     }
     return value != NULL && json_object_set_new(map, json_string_value(key), value) == 0;
@@ -409,8 +433,8 @@ static bool zero_matters(const struct schema_field *field)
         "privileged",
         "procMount",
         "publishNotReadyAddresses",
-        "ready",
         "readOnlyRootFilesystem",
+        "ready",
         "replicas",
         "runAsGroup",
         "runAsNonRoot",

@@ -47,51 +47,89 @@ static const char *short_name(const char *name)
     return dot ? dot + 1 : name;
 }
 
-static const char *go_type_name(const struct schema *schema)
+/* Appends the name that Go prints for the type: int32, v1.Container, []string. */
+static void add_type_name(const struct schema *schema, struct buffer *out)
 {
-    switch (schema->type) {
-    case SCHEMA_BOOLEAN:
-        return "bool";
-    case SCHEMA_INT32:
-        return "int32";
-    case SCHEMA_INT64:
-        return "int64";
-    case SCHEMA_DOUBLE:
-        return "float64";
-    case SCHEMA_OBJECT:
-        return short_name(schema->object->name);
-    case SCHEMA_MAP:
-        return "map[string]string";
-    case SCHEMA_LIST:
-        return schema->items->type == SCHEMA_OBJECT ? "[]struct" : "[]string";
-    default:
-        return "string";
+    static const char *const names[] = {
+        [SCHEMA_STRING] = "string",
+        [SCHEMA_BOOLEAN] = "bool",
+        [SCHEMA_INT32] = "int32",
+        [SCHEMA_INT64] = "int64",
+        [SCHEMA_DOUBLE] = "float64",
+        [SCHEMA_BYTES] = "[]uint8",
+        [SCHEMA_TIME] = "v1.Time",
+        [SCHEMA_MICRO_TIME] = "v1.MicroTime",
+        [SCHEMA_DURATION] = "v1.Duration",
+        [SCHEMA_QUANTITY] = "resource.Quantity",
+        [SCHEMA_INT_OR_STRING] = "intstr.IntOrString",
+        [SCHEMA_FIELDS_V1] = "v1.FieldsV1",
+        [SCHEMA_JSON] = "v1.JSON",
+        [SCHEMA_RAW] = "runtime.RawExtension",
+    };
+    for (; schema->type == SCHEMA_LIST || schema->type == SCHEMA_MAP; schema = schema->items) {
+        buffer_add_text(out, schema->type == SCHEMA_LIST ? "[]" : "map[string]");
+    }
+    if (schema->type != SCHEMA_OBJECT) {
+        buffer_add_text(out, names[schema->type]);
+        return;
+    }
+    /* The last two parts of the name: io.k8s.api.core.v1.Container is v1.Container in Go. */
+    const char *name = schema->object->name, *start = short_name(name);
+    while (start > name + 1 && start[-2] != '.') {
+        start--;
+    }
+    buffer_add_text(out, start > name + 1 ? start - 1 : name);
+}
+
+static bool is_integer_type(const struct schema *schema)
+{
+    return schema->type == SCHEMA_INT32 || schema->type == SCHEMA_INT64;
+}
+
+/* "string", or "number 1.5" where a number was expected. */
+static void add_value_name(const json_t *value, bool with_number, struct buffer *out)
+{
+    buffer_add_text(out, json_type_name(value));
+    if (with_number && json_is_number(value)) {
+        buffer_add_char(out, ' ');
+        json_encode(value, out);
     }
 }
 
-/* As encoding/json puts it; indexes are not part of its paths. */
+/* As encoding/json puts it; indexes and keys of maps are not part of its paths. */
 static bool wrong_type(const struct pruner *pruner, const struct schema *schema,
                        const struct schema_object *within, const struct field_path *path,
                        const json_t *value)
 {
     cleanup(buffer_free)
-    struct buffer names = BUFFER_INIT;
+    struct buffer message = BUFFER_INIT;
     const struct field_path *steps[64];
     size_t count = 0;
     for (; path != NULL && count < array_length(steps); path = path->parent) {
-        if (path->name != NULL) {
+        if (path->name != NULL && path->key == NULL) {
             steps[count++] = path;
         }
     }
+    buffer_add_literal(&message, "json: cannot unmarshal ");
+    add_value_name(value, is_integer_type(schema), &message);
+    buffer_add_text(&message, count ? " into Go struct field " : " into Go value");
+    buffer_add_text(&message, count && within ? short_name(within->name) : "");
     while (count > 0) {
-        buffer_addf(&names, ".%s", steps[--count]->name);
+        buffer_addf(&message, ".%s", steps[--count]->name);
     }
-    cleanup(free_char)
-    char *shown = json_is_integer(value) && schema->type != SCHEMA_STRING ? json_text(value) : NULL;
-    return error_bad_request(
-        pruner->error, "json: cannot unmarshal %s%s%s into Go struct field %s%s of type %s",
-        json_type_name(value), shown ? " " : "", shown ? shown : "",
-        within ? short_name(within->name) : "", buffer_text(&names), go_type_name(schema));
+    buffer_add_literal(&message, " of type ");
+    add_type_name(schema, &message);
+    return error_bad_request(pruner->error, "%s", buffer_text(&message));
+}
+
+/* Of types that decode themselves, Go does not know where they stand. */
+static bool wrong_value(const struct pruner *pruner, const json_t *value, const char *type)
+{
+    cleanup(buffer_free)
+    struct buffer name = BUFFER_INIT;
+    add_value_name(value, strcmp(type, "int32") == 0, &name);
+    return error_bad_request(pruner->error, "json: cannot unmarshal %s into Go value of type %s",
+                             buffer_text(&name), type);
 }
 
 /* ---- scalars ---- */
@@ -129,12 +167,32 @@ static bool prune_time(const struct pruner *pruner, const json_t *value, bool mi
     return true;
 }
 
+/* Where Go's decoder would stop. */
+static size_t base64_error(const char *text, size_t length)
+{
+    size_t digits = 0;
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        bool digit = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                     c == '+' || c == '/';
+        if (!digit && c != '\n' && c != '\r') {
+            bool ends = c == '=' && digits % 4 >= 2;
+            return ends ? (i + 1 < length ? i + 1 : length) : i;
+        }
+        digits += digit ? 1 : 0;
+    }
+    return length - digits % 4;
+}
+
 static bool prune_bytes(const struct pruner *pruner, const json_t *value)
 {
     size_t length;
+    const char *text = json_string_value(value);
     cleanup(free_char)
-    char *bytes = base64_decode(json_string_value(value), json_string_length(value), &length);
-    return bytes != NULL || error_bad_request(pruner->error, "illegal base64 data at input byte 0");
+    char *bytes = base64_decode(text, json_string_length(value), &length);
+    return bytes != NULL ||
+           error_bad_request(pruner->error, "illegal base64 data at input byte %zu",
+                             base64_error(text, json_string_length(value)));
 }
 
 static bool in_int32(const json_t *value)
@@ -142,12 +200,39 @@ static bool in_int32(const json_t *value)
     return json_integer_value(value) >= INT32_MIN && json_integer_value(value) <= INT32_MAX;
 }
 
-static bool prune_duration(const struct pruner *pruner, const json_t *value)
+static bool prune_duration(const struct pruner *pruner, const json_t *value, json_t **replacement)
 {
     int64_t nanoseconds;
-    return duration_parse(json_string_value(value), &nanoseconds) ||
-           error_bad_request(pruner->error, "time: invalid duration \"%s\"",
-                             json_string_value(value));
+    char canonical[TIMESTAMP_SIZE];
+    const char *text = json_string_value(value);
+    if (!duration_parse(text, &nanoseconds)) {
+        return error_bad_request(pruner->error, "time: invalid duration \"%s\"", text);
+    }
+    duration_format(nanoseconds, canonical);
+    if (strcmp(text, canonical) != 0) {
+        *replacement = json_string(canonical);
+    }
+    return true;
+}
+
+/* A value of a type that decodes itself. */
+static bool prune_special(const struct pruner *pruner, const struct schema *schema,
+                          const json_t *value, json_t **replacement)
+{
+    bool text = json_is_string(value);
+    switch (schema->type) {
+    case SCHEMA_QUANTITY:
+        return prune_quantity(pruner, value, replacement);
+    case SCHEMA_INT_OR_STRING:
+        return text || (json_is_integer(value) && in_int32(value)) ||
+               wrong_value(pruner, value, "int32");
+    case SCHEMA_DURATION:
+        return text ? prune_duration(pruner, value, replacement)
+                    : wrong_value(pruner, value, "string");
+    default:
+        return text ? prune_time(pruner, value, schema->type == SCHEMA_MICRO_TIME, replacement)
+                    : wrong_value(pruner, value, "string");
+    }
 }
 
 /* A value that is no container. */
@@ -155,7 +240,7 @@ static bool prune_scalar(const struct pruner *pruner, const struct schema *schem
                          const struct schema_object *within, const struct field_path *path,
                          json_t *value, json_t **replacement)
 {
-    bool text = json_is_string(value), fits = true;
+    bool fits;
     switch (schema->type) {
     case SCHEMA_BOOLEAN:
         fits = json_is_boolean(value);
@@ -169,33 +254,17 @@ static bool prune_scalar(const struct pruner *pruner, const struct schema *schem
     case SCHEMA_DOUBLE:
         fits = json_is_number(value);
         break;
-    case SCHEMA_QUANTITY:
-        return text || json_is_number(value) ? prune_quantity(pruner, value, replacement)
-                                             : wrong_type(pruner, schema, within, path, value);
-    case SCHEMA_INT_OR_STRING:
-        fits = text || (json_is_integer(value) && in_int32(value));
-        break;
-    case SCHEMA_TIME:
-    case SCHEMA_MICRO_TIME:
-        if (text) {
-            return prune_time(pruner, value, schema->type == SCHEMA_MICRO_TIME, replacement);
-        }
-        fits = false;
+    case SCHEMA_STRING:
+        fits = json_is_string(value);
         break;
     case SCHEMA_BYTES:
-        if (text) {
+        if (json_is_string(value)) {
             return prune_bytes(pruner, value);
         }
         fits = false;
         break;
-    case SCHEMA_DURATION:
-        if (text) {
-            return prune_duration(pruner, value);
-        }
-        fits = false;
-        break;
     default:
-        fits = text;
+        return prune_special(pruner, schema, value, replacement);
     }
     return fits || wrong_type(pruner, schema, within, path, value);
 }
@@ -206,8 +275,8 @@ static bool prune_member(const struct pruner *pruner, const struct schema *schem
                          const struct schema_object *within, const struct field_path *path,
                          json_t *object, const char *key, json_t *value)
 {
-    if (json_is_null(value) && schema->type != SCHEMA_JSON) {
-        if (!schema->nullable) {
+    if (json_is_null(value)) {
+        if (!schema->nullable && schema->type != SCHEMA_JSON) {
             json_object_del(object, key);
         }
         return true;
@@ -249,6 +318,32 @@ static bool prune_object(const struct pruner *pruner, const struct schema *schem
     return true;
 }
 
+/* What Go makes of a null element of a list or map. */
+static json_t *zero_value(const struct schema *schema)
+{
+    switch (schema->type) {
+    case SCHEMA_STRING:
+    case SCHEMA_BYTES:
+        return json_string("");
+    case SCHEMA_QUANTITY:
+        return json_string("0");
+    case SCHEMA_BOOLEAN:
+        return json_false();
+    case SCHEMA_INT32:
+    case SCHEMA_INT64:
+    case SCHEMA_DOUBLE:
+    case SCHEMA_INT_OR_STRING:
+        return json_integer(0);
+    case SCHEMA_OBJECT:
+    case SCHEMA_MAP:
+        return json_object();
+    case SCHEMA_LIST:
+        return json_array();
+    default:
+        return json_null();
+    }
+}
+
 static bool prune_map(const struct pruner *pruner, const struct schema *schema,
                       const struct schema_object *within, const struct field_path *path,
                       json_t *map)
@@ -258,11 +353,14 @@ static bool prune_map(const struct pruner *pruner, const struct schema *schema,
         const char *key = json_object_iter_key(at);
         json_t *value = json_object_iter_value(at);
         void *next = json_object_iter_next(map, at);
-        if (json_is_null(value) && schema->items->type == SCHEMA_STRING) {
-            json_object_set_new(map, key, json_string("")); /* As Go decodes it. */
-        } else if (!prune_member(pruner, schema->items, within, FIELD(path, key), map, key,
-                                 value)) {
-            return false;
+        if (json_is_null(value) && !schema->items->nullable) {
+            json_object_set_new(map, key, zero_value(schema->items));
+        } else {
+            /* Prints as a field does; 'key' tells that it is none. */
+            const struct field_path here = {.parent = path, .name = key, .key = key};
+            if (!prune_member(pruner, schema->items, within, &here, map, key, value)) {
+                return false;
+            }
         }
         at = next;
     }
@@ -275,12 +373,13 @@ static bool prune_list(const struct pruner *pruner, const struct schema *schema,
 {
     for (size_t i = 0; i < json_array_size(list); i++) {
         json_t *value = json_array_get(list, i), *replacement = NULL;
-        if (json_is_null(value) && schema->items->type == SCHEMA_OBJECT) {
-            json_array_set_new(list, i, json_object());
+        if (json_is_null(value)) {
+            if (!schema->items->nullable) {
+                json_array_set_new(list, i, zero_value(schema->items));
+            }
             continue;
         }
-        bool good = json_is_null(value) ||
-                    prune(pruner, schema->items, within, FIELD_INDEX(path, i), value, &replacement);
+        bool good = prune(pruner, schema->items, within, FIELD_INDEX(path, i), value, &replacement);
         if (replacement != NULL) {
             json_array_set_new(list, i, replacement);
         }
@@ -297,10 +396,9 @@ static bool prune(const struct pruner *pruner, const struct schema *schema,
 {
     switch (schema->type) {
     case SCHEMA_JSON:
-        return true;
     case SCHEMA_RAW:
     case SCHEMA_FIELDS_V1:
-        return json_is_object(value) || wrong_type(pruner, schema, within, path, value);
+        return true;
     case SCHEMA_OBJECT:
         return json_is_object(value) ? prune_object(pruner, schema, path, value)
                                      : wrong_type(pruner, schema, within, path, value);

@@ -4,6 +4,7 @@
 
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/map.h"
 #include "common/names.h"
 #include "common/quantity.h"
 #include "common/schema_rules.h"
@@ -197,40 +198,46 @@ static void validate_map(const struct schema *schema, const json_t *map,
     }
 }
 
-/* Equal in what identifies an element of the list. */
-static bool same_element(const struct schema *schema, const json_t *a, const json_t *b)
+/* What identifies an element of the list, as text; NULL when a key is missing. The caller's. */
+static char *identity(const struct schema *schema, const json_t *element)
 {
     if (schema->list_type == SCHEMA_LIST_SET) {
-        return json_equal(a, b);
+        return json_text(element);
     }
+    struct buffer text = BUFFER_INIT;
     for (size_t i = 0; schema->list_keys != NULL && schema->list_keys[i] != NULL; i++) {
-        const json_t *left = json_object_get(a, schema->list_keys[i]);
-        const json_t *right = json_object_get(b, schema->list_keys[i]);
-        if (left == NULL || right == NULL || !json_equal(left, right)) {
-            return false;
+        const json_t *key = json_object_get(element, schema->list_keys[i]);
+        if (key == NULL) {
+            buffer_free(&text);
+            return NULL;
         }
+        json_encode(key, &text);
+        buffer_add_char(&text, ',');
     }
-    return schema->list_keys != NULL;
+    return text.bytes;
 }
 
-static void validate_unique(const struct schema *schema, const json_t *list, size_t at,
+static void validate_unique(const struct schema *schema, const json_t *list,
                             const struct field_path *path, struct field_errors *errors)
 {
-    const json_t *element = json_array_get(list, at);
-    for (size_t i = 0; i < at; i++) {
-        if (!same_element(schema, json_array_get(list, i), element)) {
+    struct map seen = MAP_INIT;
+    bool single = schema->list_type == SCHEMA_LIST_MAP && schema->list_keys[1] == NULL;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *element = json_array_get(list, i);
+        const struct field_path *here = FIELD_INDEX(path, i);
+        cleanup(free_char)
+        char *text = identity(schema, element);
+        if (text == NULL || map_set(&seen, text, &seen) == NULL) {
             continue;
         }
-        const struct field_path *here = FIELD_INDEX(path, at);
-        bool single = schema->list_type == SCHEMA_LIST_MAP && schema->list_keys[1] == NULL;
         if (single) {
             field_error(errors, FIELD_DUPLICATE, FIELD(here, schema->list_keys[0]),
                         json_object_get(element, schema->list_keys[0]), NULL);
         } else {
             field_error(errors, FIELD_DUPLICATE, here, element, NULL);
         }
-        return;
     }
+    map_free(&seen, NULL);
 }
 
 static void validate_list(const struct schema *schema, const json_t *list,
@@ -246,9 +253,9 @@ static void validate_list(const struct schema *schema, const json_t *list,
     }
     for (size_t i = 0; i < count; i++) {
         schema_validate(schema->items, json_array_get(list, i), FIELD_INDEX(path, i), errors);
-        if (schema->unique) {
-            validate_unique(schema, list, i, path, errors);
-        }
+    }
+    if (schema->unique && count > 1) {
+        validate_unique(schema, list, path, errors);
     }
 }
 
