@@ -430,7 +430,8 @@ static const char *find_operator(const char *term, size_t length, enum operation
     return NULL;
 }
 
-static bool add_term(struct selector *selector, const char *term, size_t length,
+/* 'text' is the whole selector, for the message. */
+static bool add_term(struct selector *selector, const char *text, const char *term, size_t length,
                      struct error *error)
 {
     cleanup(requirement_clear)
@@ -438,7 +439,8 @@ static bool add_term(struct selector *selector, const char *term, size_t length,
     size_t operator_length = 0;
     const char *at = find_operator(term, length, &requirement.operation, &operator_length);
     if (at == NULL) {
-        return error_bad_request(error, "can't understand '%.*s'", (int)length, term);
+        return error_bad_request(error, "invalid selector: '%s'; can't understand '%.*s'", text,
+                                 (int)length, term);
     }
     const char *value = at + operator_length;
     cleanup(free_char)
@@ -459,14 +461,7 @@ struct selector *selector_parse_fields(const char *text, struct error *error)
     selector->absent_is_empty = true;
     for (const char *term = text; *term != '\0';) {
         size_t length = term_length(term);
-        cleanup(error_clear)
-        struct error why = ERROR_INIT;
-        if (length > 0 && !add_term(selector, term, length, &why)) {
-            if (strncmp(why.message, "can't", 5) == 0) {
-                error_bad_request(error, "invalid selector: '%s'; %s", text, why.message);
-            } else {
-                error_move(error, &why);
-            }
+        if (length > 0 && !add_term(selector, text, term, length, error)) {
             return NULL;
         }
         term += length + (term[length] == ',' ? 1 : 0);

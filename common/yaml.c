@@ -71,7 +71,10 @@ static bool parse_integer(const char *text, json_int_t *number)
 {
     char digits[64];
     size_t length = 0;
-    for (const char *c = text; *c != '\0' && length < sizeof digits - 1; c++) {
+    for (const char *c = text; *c != '\0'; c++) {
+        if (length == sizeof digits - 1) {
+            return false;
+        }
         if (*c != '_') {
             digits[length++] = *c;
         }
@@ -79,7 +82,7 @@ static bool parse_integer(const char *text, json_int_t *number)
     digits[length] = '\0';
     const char *start = digits + (digits[0] == '-' || digits[0] == '+');
     int base = 10;
-    int letter = tolower((unsigned char)start[1]);
+    int letter = start[0] == '0' ? tolower((unsigned char)start[1]) : 0;
     if (start[0] == '0' && (letter == 'x' || letter == 'b' || letter == 'o')) {
         base = letter == 'x' ? 16 : letter == 'b' ? 2 : 8;
         memmove((char *)start, start + 2, strlen(start + 2) + 1);

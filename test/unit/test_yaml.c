@@ -395,10 +395,8 @@ static void awkward_strings_read_back_the_same(void **state)
         "\x01",
         "a\x7f",
         "\xc2\x85",
-        "a\xe2\x80\xa8"
-        "b",
-        "\xef\xbb\xbf"
-        "a",
+        "a\xe2\x80\xa8z",
+        "\xef\xbb\xbfz",
         "\xef\xbf\xbe",
         "\xc3\xa4",
         "\xf0\x9f\x98\x80",
