@@ -404,6 +404,63 @@ static void a_cluster_whose_members_die_in_turn_loses_nothing_acknowledged(void 
     }
 }
 
+/* ---- TLS ---- */
+
+static void an_etcd_that_demands_certificates_is_used_with_them_only(void **state)
+{
+    (void)state;
+    struct etcd_server server;
+    etcd_server_init(&server);
+    snprintf(server.endpoint, sizeof(server.endpoint), "https://127.0.0.1:%d", server.port);
+    cleanup(free_char)
+    char *certificate = format("%s/certificate", server.folder);
+    cleanup(free_char)
+    char *key = format("%s/key", server.folder);
+    /* One certificate that signs itself serves as authority, for the server and for the client. */
+    cleanup(free_char)
+    char *command =
+        format("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+               "-subj /CN=test -addext subjectAltName=IP:127.0.0.1 -keyout %s -out %s 2>/dev/null",
+               key, certificate);
+    assert_int_equal(system(command), 0);
+    const char *const arguments[] = {
+        "--cert-file",       certificate, "--key-file",         key,
+        "--trusted-ca-file", certificate, "--client-cert-auth", NULL,
+    };
+    etcd_server_start(&server, arguments);
+    const char *const endpoints[] = {server.endpoint, NULL};
+    struct store_etcd_options options = {
+        .endpoints = endpoints,
+        .ca_file = certificate,
+        .certificate_file = certificate,
+        .key_file = key,
+    };
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    struct store *store = store_etcd_open(&options, &error);
+    if (store == NULL) {
+        fail_msg("%s", error.message);
+    }
+    struct recorder recorder;
+    recorder_init(&recorder);
+    assert_done(store_watch(store, current_revision(store), recorder_watcher(&recorder), &error));
+    recorder_wait_revision(&recorder, put(store, "/tls/a", "x", 0));
+    store_close(store);
+    recorder_free(&recorder);
+
+    options.timeout_ms = 600;
+    options.certificate_file = options.key_file = NULL;
+    assert_null(store_etcd_open(&options, &error));
+    assert_int_equal(error.code, 503);
+    options.ca_file = NULL;
+    assert_null(store_etcd_open(&options, &error));
+    assert_int_equal(error.code, 503);
+    options.ca_file = "/nowhere/ca";
+    assert_null(store_etcd_open(&options, &error));
+    assert_non_null(strstr(error.message, "/nowhere/ca"));
+    etcd_server_free(&server);
+}
+
 /* ---- limits and losses ---- */
 
 static void a_full_etcd_says_that_its_space_is_exceeded(void **state)
@@ -498,6 +555,7 @@ int run_etcd_tests(void)
         cmocka_unit_test(an_etcd_killed_and_started_again_loses_nothing_acknowledged),
         cmocka_unit_test(an_etcd_that_hangs_for_a_while_loses_nothing_acknowledged),
         cmocka_unit_test(a_cluster_whose_members_die_in_turn_loses_nothing_acknowledged),
+        cmocka_unit_test(an_etcd_that_demands_certificates_is_used_with_them_only),
         cmocka_unit_test(a_full_etcd_says_that_its_space_is_exceeded),
         cmocka_unit_test(a_value_too_large_for_etcd_is_refused_as_such),
         cmocka_unit_test(an_etcd_that_lost_its_data_loses_the_watch_but_serves),
