@@ -13,10 +13,14 @@
 #include <string.h>
 
 #include "apiserver/registry/decode.h"
+#include "apiserver/views/openapi_protobuf.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/map.h"
 #include "common/version.h"
+
+/* The name of version 2 in protobuf. */
+static const char v2_protobuf[] = "v2.protobuf";
 
 struct document {
     char *text;
@@ -514,15 +518,17 @@ static bool write_document(const struct scheme *scheme, const char *name, struct
     return any;
 }
 
+static bool make_text(struct openapi *openapi, const char *name, struct buffer *text);
+
 /* The document, made if need be; borrowed; NULL when there is none of this name. With the lock. */
 static const struct document *find_document(struct openapi *openapi, const char *name)
 {
     struct document *document = map_get(&openapi->documents, name);
+    struct buffer text = BUFFER_INIT;
     if (document != NULL) {
         return document;
     }
-    struct buffer text = BUFFER_INIT;
-    if (!write_document(openapi->scheme, name, &text)) {
+    if (!make_text(openapi, name, &text)) {
         buffer_free(&text);
         return NULL;
     }
@@ -536,6 +542,21 @@ static const struct document *find_document(struct openapi *openapi, const char 
     }
     map_set(&openapi->documents, name, document);
     return document;
+}
+
+/* "v2.protobuf" is another form of the document "v2". */
+static bool make_text(struct openapi *openapi, const char *name, struct buffer *text)
+{
+    if (strcmp(name, v2_protobuf) != 0) {
+        return write_document(openapi->scheme, name, text);
+    }
+    cleanup(buffer_free)
+    struct buffer plain = BUFFER_INIT;
+    write_document(openapi->scheme, "v2", &plain);
+    cleanup(json_release)
+    json_t *tree = json_loadb(plain.bytes, plain.length, 0, NULL);
+    openapi_encode_protobuf(tree, text);
+    return true;
 }
 
 /* ---- answers ---- */
@@ -587,7 +608,8 @@ static void answer_document(struct openapi *openapi, struct request *request,
     char *tag = format("\"%s\"", document->hash);
     const char *hash = request_parameter(request, "hash");
     response->status = 200;
-    response->content_type = "application/json";
+    response->content_type =
+        strcmp(name, v2_protobuf) == 0 ? openapi_protobuf_type : "application/json";
     response_add_header(response, "ETag", tag);
     response_add_header(response, "Vary", "Accept");
     if (hash != NULL && strcmp(hash, document->hash) == 0) {
@@ -603,13 +625,17 @@ static void answer_document(struct openapi *openapi, struct request *request,
 void openapi_serve(struct openapi *openapi, struct request *request, struct response *response)
 {
     static const char v3[] = "/openapi/v3/";
+    static const char *const v2_forms[] = {"application/json", openapi_protobuf_old_type,
+                                           openapi_protobuf_type, NULL};
     const char *path = request->path;
     if (strcmp(path, "/openapi/v3") == 0 || strcmp(path, v3) == 0) {
         answer_index(openapi, request, response);
-    } else if (strncmp(path, v3, sizeof v3 - 1) == 0 && strcmp(path + sizeof v3 - 1, "v2") != 0) {
+    } else if (strncmp(path, v3, sizeof v3 - 1) == 0 &&
+               strncmp(path + sizeof v3 - 1, "api", 3) == 0) {
         answer_document(openapi, request, response, path + sizeof v3 - 1);
     } else if (strcmp(path, "/openapi/v2") == 0) {
-        answer_document(openapi, request, response, "v2");
+        bool protobuf = media_choose(request->accept, v2_forms) > 0;
+        answer_document(openapi, request, response, protobuf ? v2_protobuf : "v2");
     } else {
         answer_missing(request, response);
     }
