@@ -67,7 +67,7 @@ struct request {
     /* Headers that matter; "" when absent. */
     const char *accept, *content_type, *user_agent, *if_none_match;
     const char *remote_address; /* "127.0.0.1:40404"; borrowed. */
-    char *body;           /* NUL-terminated behind 'body_length'; NULL when there was none. */
+    char *body;                 /* NUL-terminated behind 'body_length'; NULL when there was none. */
     size_t body_length;
     int64_t received_ns; /* timestamp_monotonic() when the headers were there. */
     struct user user;

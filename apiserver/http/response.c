@@ -19,8 +19,8 @@ void response_add_header(struct response *response, const char *name, const char
         }
     }
     *end = '\0';
-    response->headers = grow(response->headers, response->header_count,
-                             &response->header_capacity, sizeof *response->headers);
+    response->headers = grow(response->headers, response->header_count, &response->header_capacity,
+                             sizeof *response->headers);
     response->headers[response->header_count++] =
         (struct parameter){.name = duplicate(name), .value = clean};
 }

@@ -164,8 +164,7 @@ static bool parse_resource(char **parts, const char *method, struct request_info
 
     if (is_one_of(parts[0], special_verbs)) {
         if (parts[1] == NULL) {
-            return error_bad_request(error,
-                                     "unable to determine kind and namespace from the path");
+            return error_bad_request(error, "unable to determine kind and namespace from the path");
         }
         replace(&info->verb, duplicate(parts[0]));
         parts++;
@@ -240,8 +239,8 @@ bool request_info_parse(const char *method, const char *path, const struct param
 
 void request_info_clear(struct request_info *info)
 {
-    char *texts[] = {info->verb,   info->prefix,      info->group, info->version, info->namespace,
-                     info->plural, info->subresource, info->name};
+    char *texts[] = {info->verb,      info->prefix, info->group,       info->version,
+                     info->namespace, info->plural, info->subresource, info->name};
     for (size_t i = 0; i < array_length(texts); i++) {
         free(texts[i]);
     }
