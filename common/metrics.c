@@ -11,7 +11,9 @@
 #include "common/map.h"
 #include "common/timestamp.h"
 
-enum { series_max = 4096, labels_max = 8 };
+/* Label values are told apart by their first bytes; the longest that mean anything, the names of
+ * API groups, have 253. */
+enum { series_max = 4096, labels_max = 8, label_value_max = 255 };
 
 enum metric_type { COUNTER, GAUGE, HISTOGRAM };
 
@@ -117,10 +119,10 @@ struct metric *metrics_histogram(struct metrics *metrics, const char *name, cons
 /* The series of these label values, made when it is new. With the lock. */
 static struct series *find_series(struct metric *metric, const char *const *values)
 {
-    char key[512];
+    char key[labels_max * (label_value_max + 1) + 1];
     size_t length = 0;
     for (size_t i = 0; i < metric->label_count; i++) {
-        size_t part = strnlen(values[i], sizeof key - length - 2);
+        size_t part = strnlen(values[i], label_value_max);
         memcpy(key + length, values[i], part);
         length += part;
         key[length++] = '\x1f';
@@ -133,7 +135,9 @@ static struct series *find_series(struct metric *metric, const char *const *valu
     if (series == NULL) {
         series = allocate_struct(struct series);
         for (size_t i = 0; i < metric->label_count; i++) {
-            series->values[i] = duplicate(full ? "other" : values[i]);
+            series->values[i] =
+                full ? duplicate("other")
+                     : duplicate_bytes(values[i], strnlen(values[i], label_value_max));
         }
         series->counts = allocate_zero(metric->bound_count + 1, sizeof *series->counts);
         key[length] = '\0';
