@@ -215,7 +215,8 @@ static void served(void *argument, const struct request *request, int status, si
     verb[i] = '\0';
     /* Labels only of what exists, so that no client makes up series. */
     const char *group = known ? info->group : "", *version = known ? info->version : "",
-               *resource = known ? info->plural : "", *subresource = request->subresource ? info->subresource : "";
+               *resource = known ? info->plural : "",
+               *subresource = request->subresource ? info->subresource : "";
     double seconds = (double)(timestamp_monotonic() - request->received_ns) / 1e9;
     metric_add(api->request_total, 1,
                metric_labels(verb, group, version, resource, subresource, code));
