@@ -17,7 +17,13 @@
 #include "common/timestamp.h"
 
 enum { levels_max = 64 };
-enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+enum wire {
+    WIRE_VARINT = 0,
+    WIRE_FIXED64 = 1,
+    WIRE_BYTES = 2,
+    WIRE_FIXED32 = 5,
+    WIRE_ANY = 8, /* Expected only: any of the above. */
+};
 
 struct reader {
     const unsigned char *at, *end;
@@ -66,8 +72,8 @@ static bool read_field(struct reader *reader, struct field *field)
     if (!read_varint(reader, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX) {
         return false;
     }
-    field->number = (uint32_t)(tag >> 3);
-    field->wire = (enum wire)(tag & 7);
+    /* What the wire type does not fill reads as zero, whichever member a caller looks at. */
+    *field = (struct field){.number = (uint32_t)(tag >> 3), .wire = (enum wire)(tag & 7)};
     switch (field->wire) {
     case WIRE_VARINT:
         return read_varint(reader, &field->value);
@@ -103,12 +109,15 @@ bool protobuf_open(const void *bytes, size_t length, struct protobuf_envelope *e
         if (!read_field(&unknown, &field)) {
             return broken(error);
         }
-        if (field.number == 2 && field.wire == WIRE_BYTES) {
+        if (field.number <= 2 && field.wire != WIRE_BYTES) {
+            return broken(error);
+        }
+        if (field.number == 2) {
             envelope->raw = field.bytes.at;
             envelope->raw_length = (size_t)(field.bytes.end - field.bytes.at);
         }
         struct reader type = field.bytes;
-        while (field.number == 1 && field.wire == WIRE_BYTES && type.at < type.end) {
+        while (field.number == 1 && type.at < type.end) {
             struct field part;
             if (!read_field(&type, &part) || part.wire != WIRE_BYTES) {
                 return broken(error);
@@ -140,8 +149,10 @@ static json_t *fail(struct error *error)
     return NULL;
 }
 
-/* The values of up to three numbered fields of a small message. */
-static bool read_small(struct reader reader, struct field fields[static 4], struct error *error)
+/* The fields 1 to 'count' (three at most) of a small message, each of which must stand on the wire
+ * as 'wires' says; absent ones read as zero. */
+static bool read_small(struct reader reader, const enum wire *wires, size_t count,
+                       struct field fields[static 4], struct error *error)
 {
     memset(fields, 0, 4 * sizeof *fields);
     while (reader.at < reader.end) {
@@ -149,12 +160,22 @@ static bool read_small(struct reader reader, struct field fields[static 4], stru
         if (!read_field(&reader, &field)) {
             return broken(error);
         }
-        if (field.number < 4) {
-            fields[field.number] = field;
+        if (field.number > count) {
+            continue;
         }
+        if (wires[field.number - 1] != WIRE_ANY && wires[field.number - 1] != field.wire) {
+            return broken(error);
+        }
+        fields[field.number] = field;
     }
     return true;
 }
+
+static const enum wire numbers_of_time[] = {WIRE_VARINT, WIRE_VARINT};
+static const enum wire number_or_text[] = {WIRE_VARINT, WIRE_VARINT, WIRE_BYTES};
+static const enum wire only_bytes[] = {WIRE_BYTES};
+static const enum wire only_number[] = {WIRE_VARINT};
+static const enum wire key_and_value[] = {WIRE_BYTES, WIRE_ANY};
 
 static json_t *text_of(struct reader bytes, struct error *error)
 {
@@ -170,7 +191,7 @@ static json_t *decode_time(struct reader bytes, bool micro, struct error *error)
 {
     struct field fields[4];
     char text[TIMESTAMP_SIZE];
-    if (!read_small(bytes, fields, error)) {
+    if (!read_small(bytes, numbers_of_time, array_length(numbers_of_time), fields, error)) {
         return NULL;
     }
     int64_t seconds = (int64_t)fields[1].value;
@@ -188,7 +209,7 @@ static json_t *decode_time(struct reader bytes, bool micro, struct error *error)
 static json_t *decode_int_or_string(struct reader bytes, struct error *error)
 {
     struct field fields[4];
-    if (!read_small(bytes, fields, error)) {
+    if (!read_small(bytes, number_or_text, array_length(number_or_text), fields, error)) {
         return NULL;
     }
     return fields[1].value == 1 ? text_of(fields[3].bytes, error)
@@ -199,7 +220,7 @@ static json_t *decode_int_or_string(struct reader bytes, struct error *error)
 static json_t *decode_raw(struct reader bytes, struct error *error)
 {
     struct field fields[4];
-    if (!read_small(bytes, fields, error)) {
+    if (!read_small(bytes, only_bytes, array_length(only_bytes), fields, error)) {
         return NULL;
     }
     size_t length = (size_t)(fields[1].bytes.end - fields[1].bytes.at);
@@ -209,14 +230,16 @@ static json_t *decode_raw(struct reader bytes, struct error *error)
 static json_t *decode_quantity(struct reader bytes, struct error *error)
 {
     struct field fields[4];
-    return read_small(bytes, fields, error) ? text_of(fields[1].bytes, error) : NULL;
+    return read_small(bytes, only_bytes, array_length(only_bytes), fields, error)
+               ? text_of(fields[1].bytes, error)
+               : NULL;
 }
 
 static json_t *decode_duration(struct reader bytes, struct error *error)
 {
     struct field fields[4];
     char text[TIMESTAMP_SIZE];
-    if (!read_small(bytes, fields, error)) {
+    if (!read_small(bytes, only_number, array_length(only_number), fields, error)) {
         return NULL;
     }
     duration_format((int64_t)fields[1].value, text);
@@ -378,7 +401,8 @@ static bool decode_entry(const struct schema *schema, const struct field *field,
                          int level, struct error *error)
 {
     struct field parts[4];
-    if (field->wire != WIRE_BYTES || !read_small(field->bytes, parts, error)) {
+    if (field->wire != WIRE_BYTES ||
+        !read_small(field->bytes, key_and_value, array_length(key_and_value), parts, error)) {
         return broken(error);
     }
     cleanup(json_release)
@@ -519,7 +543,9 @@ static json_t *decode_object(const struct schema_object *object, struct reader r
         const struct schema_inline *embedded = schema_inline_by_number(object, wire.number);
         if (field != NULL) {
             good = decode_member(field, &wire, into, level, error);
-        } else if (embedded != NULL && wire.wire == WIRE_BYTES) {
+        } else if (embedded != NULL && wire.wire != WIRE_BYTES) {
+            good = broken(error);
+        } else if (embedded != NULL) {
             json_incref(into);
             json_t *same = decode_object(embedded->object, wire.bytes, into, level + 1, error);
             good = same != NULL;

@@ -347,6 +347,33 @@ static void wrong_wire_types_are_refused(void **state)
     check_refused(&out);
 }
 
+/* A part that is not there must not be taken from what the memory held before. */
+static void wrong_wire_types_inside_small_messages_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t field, part;
+        bool as_text;
+    } cases[] = {
+        {7, 1, true},   {7, 2, true},   {8, 1, true},   {9, 1, true},   {10, 1, false},
+        {11, 1, true},  {11, 2, true},  {11, 3, false}, {12, 1, false}, {13, 1, false},
+        {14, 1, false}, {17, 1, false}, {17, 2, false}, {23, 2, true},  {99, 1, false},
+    };
+    for (size_t i = 0; i < array_length(cases); i++) {
+        struct buffer out = BUFFER_INIT, inner = BUFFER_INIT;
+        if (cases[i].as_text) {
+            text(&inner, cases[i].part, "1");
+        } else {
+            number(&inner, cases[i].part, 1);
+        }
+        message(&out, cases[i].field, &inner);
+        check_refused(&out);
+    }
+    struct buffer out = BUFFER_INIT;
+    number(&out, 99, 1);
+    check_refused(&out);
+}
+
 static void strings_must_be_utf8(void **state)
 {
     (void)state;
@@ -441,7 +468,13 @@ static void what_is_no_envelope_is_refused(void **state)
     static const struct {
         const char *bytes;
         size_t length;
-    } cases[] = {{"", 0}, {"k8s", 3}, {"K8s\0", 4}, {"k8s\0\x0a\x05", 6}, {"k8s\0\x0a\x01\x0a", 7}};
+    } cases[] = {{"", 0},
+                 {"k8s", 3},
+                 {"K8s\0", 4},
+                 {"k8s\0\x0a\x05", 6},
+                 {"k8s\0\x0a\x01\x0a", 7},
+                 {"k8s\0\x08\x01", 6},
+                 {"k8s\0\x10\x01", 6}};
     struct protobuf_envelope envelope;
     cleanup(error_clear)
     struct error error = ERROR_INIT;
@@ -504,6 +537,7 @@ int main(void)
         cmocka_unit_test(zeros_of_optional_members_are_left_out),
         cmocka_unit_test(unknown_fields_are_skipped),
         cmocka_unit_test(wrong_wire_types_are_refused),
+        cmocka_unit_test(wrong_wire_types_inside_small_messages_are_refused),
         cmocka_unit_test(strings_must_be_utf8),
         cmocka_unit_test(truncated_input_is_refused_or_shorter_but_never_read_past),
         cmocka_unit_test(random_bytes_do_no_harm),
