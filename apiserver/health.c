@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/log.h"
 
 static bool check_ping(struct registry *registry, struct error *error)
 {
@@ -67,11 +68,27 @@ bool health_may_block(const struct registry *registry, const struct request *req
     return false;
 }
 
+/* Runs a check, but the same one only once a request: asking a store that is down takes time. */
+static bool passes(struct registry *registry, size_t index, size_t *last_run, bool *last_passed)
+{
+    if (*last_run == SIZE_MAX || checks[*last_run].check != checks[index].check) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        *last_run = index;
+        *last_passed = checks[index].check(registry, &error);
+        if (!*last_passed) {
+            log_warning("the check %s fails: %s", checks[index].name, error.message);
+        }
+    }
+    return *last_passed;
+}
+
 /* Runs the checks that are asked for; a line each goes to 'report'. */
 static bool run_checks(struct registry *registry, const struct request *request, int where,
                        const char *only, size_t *count, struct buffer *report)
 {
-    bool healthy = true;
+    bool healthy = true, last_passed = true;
+    size_t last_run = SIZE_MAX;
     *count = 0;
     for (size_t i = 0; i < array_length(checks); i++) {
         const char *name = checks[i].name;
@@ -79,11 +96,9 @@ static bool run_checks(struct registry *registry, const struct request *request,
             continue;
         }
         (*count)++;
-        cleanup(error_clear)
-        struct error error = ERROR_INIT;
         if (is_excluded(request, name)) {
             buffer_addf(report, "[+]%s excluded: ok\n", name);
-        } else if (checks[i].check(registry, &error)) {
+        } else if (passes(registry, i, &last_run, &last_passed)) {
             buffer_addf(report, "[+]%s ok\n", name);
         } else {
             buffer_addf(report, "[-]%s failed: reason withheld\n", name);

@@ -24,7 +24,7 @@ enum {
     log_changes_min = 256,
     log_changes_max = 1 << 16,
     log_bytes_max = 6 << 20,
-    wait_current_timeout_ms = 10000,
+    wait_current_timeout_ms = 5000,
     dispatch_interval_ms = 500,
 };
 
@@ -660,10 +660,14 @@ bool cache_wait_current(struct cache *cache, struct error *error)
     struct timespec until = after_ms(wait_current_timeout_ms);
     pthread_mutex_lock(&cache->lock);
     /* A question already on its way may have been answered before a write we must see: only one
-     * that is asked from now on counts. */
+     * that is asked from now on counts. But if that one is in vain, another would be so, too. */
+    uint64_t on_its_way = cache->question_in_flight ? cache->question : 0;
     uint64_t needed = cache->question + 1;
     int waited = 0;
     while (waited == 0 && cache->answered < needed) {
+        if (on_its_way > 0 && cache->answered == on_its_way && cache->answer < 0) {
+            break;
+        }
         if (cache->question_in_flight) {
             waited = pthread_cond_timedwait(&cache->advanced, &cache->lock, &until);
         } else {

@@ -18,7 +18,9 @@
 #include "common/alloc.h"
 
 enum {
-    default_timeout_ms = 10000,
+    default_timeout_ms = 5000,
+    opening_timeout_ms = 10000, /* etcd may have been started at the same moment. */
+    refused_ms = 1000,          /* How long a refused connection is tried again. */
     health_timeout_ms = 2000,
     /* A part of a range is to be about this large, */
     part_bytes = 4 * 1024 * 1024,
@@ -37,29 +39,29 @@ static struct etcd_store *of(struct store *store)
 
 /* Sends a request that may be repeated. */
 static bool ask(struct etcd_transport *transport, const char *path, const struct buffer *body,
-                int timeout_ms, struct buffer *answer, struct error *error)
+                struct etcd_patience patience, struct buffer *answer, struct error *error)
 {
     const struct etcd_request request = {
         .path = path,
         .body = buffer_text(body),
         .body_length = body->length,
         .repeatable = true,
-        .timeout_ms = timeout_ms,
+        .patience = patience,
     };
     return etcd_transport_call(transport, &request, answer, error) == ETCD_ANSWERED;
 }
 
 /* ---- reading ---- */
 
-bool etcd_revision(struct etcd_transport *transport, int timeout_ms, int64_t *revision,
-                   struct error *error)
+bool etcd_revision(struct etcd_transport *transport, struct etcd_patience patience,
+                   int64_t *revision, struct error *error)
 {
     /* The key "\0" does not exist; only the header matters. */
     static const char *const paths[] = {"header.revision"};
     cleanup(buffer_free)
     struct buffer body = BUFFER_INIT, answer = BUFFER_INIT;
     buffer_add_literal(&body, "{\"key\":\"" ETCD_WHOLE "\",\"count_only\":true}");
-    if (!ask(transport, "/v3/kv/range", &body, timeout_ms, &answer, error)) {
+    if (!ask(transport, "/v3/kv/range", &body, patience, &answer, error)) {
         return false;
     }
     struct json_span span = {0};
@@ -71,13 +73,14 @@ bool etcd_revision(struct etcd_transport *transport, int timeout_ms, int64_t *re
 static bool etcd_current_revision(struct store *base, int64_t *revision, struct error *error)
 {
     struct etcd_store *store = of(base);
-    return etcd_revision(store->transport, store->timeout_ms, revision, error);
+    return etcd_revision(store->transport, store->patience, revision, error);
 }
 
 static bool etcd_healthy(struct store *base, struct error *error)
 {
+    const struct etcd_patience patience = {.timeout_ms = health_timeout_ms};
     int64_t revision;
-    return etcd_revision(of(base)->transport, health_timeout_ms, &revision, error);
+    return etcd_revision(of(base)->transport, patience, &revision, error);
 }
 
 static bool bad_answer(struct error *error)
@@ -94,7 +97,7 @@ static bool etcd_get(struct store *base, const char *key, struct store_item *ite
     buffer_add_char(&body, '{');
     etcd_add_bytes(&body, "key", key, strlen(key));
     buffer_add_char(&body, '}');
-    if (!ask(store->transport, "/v3/kv/range", &body, store->timeout_ms, &answer, error)) {
+    if (!ask(store->transport, "/v3/kv/range", &body, store->patience, &answer, error)) {
         return false;
     }
     static const char *const paths[] = {"kvs"};
@@ -135,7 +138,7 @@ static enum etcd_outcome ask_part(struct etcd_store *store, const struct range *
         .body = buffer_text(&body),
         .body_length = body.length,
         .repeatable = true,
-        .timeout_ms = store->timeout_ms,
+        .patience = store->patience,
         .answer_limit = limit > 1 ? most_part_bytes : 0,
     };
     return etcd_transport_call(store->transport, &request, answer, error);
@@ -321,7 +324,7 @@ static enum etcd_outcome send_write(struct etcd_store *store, const struct store
         .path = "/v3/kv/txn",
         .body = buffer_text(&body),
         .body_length = body.length,
-        .timeout_ms = store->timeout_ms,
+        .patience = store->patience,
     };
     return etcd_transport_call(store->transport, &request, answer, error);
 }
@@ -367,7 +370,7 @@ static bool etcd_compact(struct store *base, int64_t revision, struct error *err
     buffer_add_char(&body, '{');
     etcd_add_int(&body, "revision", revision);
     buffer_add_char(&body, '}');
-    return ask(store->transport, "/v3/kv/compaction", &body, store->timeout_ms, &answer, error);
+    return ask(store->transport, "/v3/kv/compaction", &body, store->patience, &answer, error);
 }
 
 /* ---- opening and closing ---- */
@@ -402,23 +405,26 @@ static const struct store_class etcd_class = {
 struct store *store_etcd_open(const struct store_etcd_options *options, struct error *error)
 {
     int timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : default_timeout_ms;
+    int opening_ms = options->timeout_ms > 0 ? options->timeout_ms : opening_timeout_ms;
+    const struct etcd_patience patience = {timeout_ms, refused_ms},
+                               opening = {opening_ms, opening_ms};
     struct etcd_transport *transport = etcd_transport_open(options, error);
     if (transport == NULL) {
         return NULL;
     }
     struct error reason = ERROR_INIT;
     int64_t revision;
-    if (!etcd_revision(transport, timeout_ms, &revision, &reason)) {
+    if (!etcd_revision(transport, opening, &revision, &reason)) {
         error_wrap(error, &reason, "no etcd endpoint answered within %g seconds",
-                   timeout_ms / 1000.0);
+                   opening_ms / 1000.0);
         etcd_transport_close(transport);
         return NULL;
     }
     struct etcd_store *store = allocate_struct(struct etcd_store);
     store->base.class = &etcd_class;
     store->transport = transport;
-    store->timeout_ms = timeout_ms;
-    store->leases = etcd_leases_open(transport, timeout_ms);
+    store->patience = patience;
+    store->leases = etcd_leases_open(transport, patience);
     store->watch = etcd_watch_open(transport);
     return &store->base;
 }

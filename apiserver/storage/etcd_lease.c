@@ -33,18 +33,19 @@ struct shared_lease {
 
 struct etcd_leases {
     struct etcd_transport *transport;
-    int timeout_ms;
+    struct etcd_patience patience;
     pthread_mutex_t lock; /* Guards what follows. */
     pthread_cond_t asked; /* Somebody has ended asking. */
     struct shared_lease shared[remembered];
     size_t next; /* The one to give up for another time to live. */
 };
 
-struct etcd_leases *etcd_leases_open(struct etcd_transport *transport, int timeout_ms)
+struct etcd_leases *etcd_leases_open(struct etcd_transport *transport,
+                                     struct etcd_patience patience)
 {
     struct etcd_leases *leases = allocate_struct(struct etcd_leases);
     leases->transport = transport;
-    leases->timeout_ms = timeout_ms;
+    leases->patience = patience;
     pthread_mutex_init(&leases->lock, NULL);
     pthread_cond_init(&leases->asked, NULL);
     return leases;
@@ -71,7 +72,7 @@ static bool ask(struct etcd_leases *leases, const char *endpoint_path, const cha
         .body = buffer_text(&body),
         .body_length = body.length,
         .repeatable = true, /* A lease nobody uses ends by itself. */
-        .timeout_ms = leases->timeout_ms,
+        .patience = leases->patience,
     };
     if (etcd_transport_call(leases->transport, &request, &answer, error) != ETCD_ANSWERED) {
         return false;

@@ -15,18 +15,19 @@ struct etcd_watch;
 struct etcd_store {
     struct store base;
     struct etcd_transport *transport;
-    int timeout_ms;
+    struct etcd_patience patience;
     struct etcd_leases *leases;
     struct etcd_watch *watch;
 };
 
-/* Blocks. The newest revision, linearizable, within a time limit of its own. */
-bool etcd_revision(struct etcd_transport *transport, int timeout_ms, int64_t *revision,
-                   struct error *error);
+/* Blocks. The newest revision, linearizable, as patiently as told. */
+bool etcd_revision(struct etcd_transport *transport, struct etcd_patience patience,
+                   int64_t *revision, struct error *error);
 
 /* ---- etcd_lease.c: the leases that keys with a time to live are put under ---- */
 
-struct etcd_leases *etcd_leases_open(struct etcd_transport *transport, int timeout_ms);
+struct etcd_leases *etcd_leases_open(struct etcd_transport *transport,
+                                     struct etcd_patience patience);
 void etcd_leases_close(struct etcd_leases *leases);
 /* A lease under which a key put now lives for at least 'ttl_seconds'. */
 struct etcd_lease {

@@ -55,7 +55,8 @@ struct call {
     struct buffer *answer;
     struct error *error;
     struct call *next; /* In the queue or the list of those that wait for their next attempt. */
-    int64_t deadline;  /* Monotonic. */
+    int64_t began, deadline; /* Monotonic. */
+    size_t refusals;         /* Attempts in succession that met a closed port. */
     int64_t not_before;
     int pause_ms;
     int attempts;
@@ -268,7 +269,7 @@ static void start_attempt(struct etcd_transport *transport, struct call *call)
     int limit_ms = milliseconds_left(call);
     if (request->repeatable) {
         /* An endpoint that hangs must leave time for others. */
-        int share_ms = request->timeout_ms / 3;
+        int share_ms = request->patience.timeout_ms / 3;
         limit_ms = limit_ms < share_ms ? limit_ms : share_ms;
     }
     CURL *easy =
@@ -298,6 +299,13 @@ static void start_attempt(struct etcd_transport *transport, struct call *call)
     transport->in_flight++;
 }
 
+/* Every endpoint has refused a connection, for as long as the caller bears with that. */
+static bool is_refused_for_good(const struct etcd_transport *transport, const struct call *call)
+{
+    return call->refusals >= transport->endpoint_count &&
+           timestamp_monotonic() - call->began >= call->request->patience.refused_ms * millisecond;
+}
+
 static void wait_or_fail(struct etcd_transport *transport, struct call *call, const char *words)
 {
     bool all_failed = (size_t)call->attempts % transport->endpoint_count == 0;
@@ -306,7 +314,7 @@ static void wait_or_fail(struct etcd_transport *transport, struct call *call, co
         pause_ms = call->pause_ms;
         call->pause_ms = pause_ms * 2 > most_pause_ms ? most_pause_ms : pause_ms * 2;
     }
-    if (milliseconds_left(call) <= pause_ms) {
+    if (milliseconds_left(call) <= pause_ms || is_refused_for_good(transport, call)) {
         error_unavailable(call->error, "etcd at %s: %s", transport->endpoints[call->endpoint].url,
                           words);
         finish(transport, call, ETCD_FAILED);
@@ -324,6 +332,7 @@ static void end_with_error(struct etcd_transport *transport, struct call *call, 
     cleanup(free_char)
     char *words = words_of(call->answer, status, &grpc_code);
     bool refused = is_refusal(grpc_code, words);
+    call->refusals = 0;
     if (strstr(words, "lease not found") != NULL) {
         finish(transport, call, ETCD_LEASE_NOT_FOUND);
         return;
@@ -349,6 +358,7 @@ static void end_broken(struct etcd_transport *transport, struct call *call, CURL
 {
     const char *words = call->curl_words[0] != '\0' ? call->curl_words : curl_easy_strerror(result);
     etcd_transport_report(transport, call->endpoint, false);
+    call->refusals = result == CURLE_COULDNT_CONNECT ? call->refusals + 1 : 0;
     if (call->taken == 0 || call->request->repeatable) {
         wait_or_fail(transport, call, words);
         return;
@@ -454,9 +464,10 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
         .request = request,
         .answer = answer,
         .error = error,
-        .deadline = timestamp_monotonic() + request->timeout_ms * millisecond,
+        .began = timestamp_monotonic(),
         .pause_ms = least_pause_ms,
     };
+    call.deadline = call.began + request->patience.timeout_ms * millisecond;
     pthread_cond_init(&call.answered, NULL);
     pthread_mutex_lock(&transport->lock);
     bool first = transport->queue == NULL;

@@ -29,12 +29,20 @@
 
 struct etcd_transport;
 
+/* How long a call may take. */
+struct etcd_patience {
+    int timeout_ms; /* Over all attempts. */
+    /* For how long to go on while every endpoint refuses connections: a moment bridges a restart,
+     * more would only keep callers waiting for a cluster that is down. */
+    int refused_ms;
+};
+
 struct etcd_request {
     const char *path; /* Below the endpoint: "/v3/kv/range". */
     const char *body; /* JSON. */
     size_t body_length;
     bool repeatable; /* May be sent again when it is unknown whether it was carried out. */
-    int timeout_ms;  /* Over all attempts. */
+    struct etcd_patience patience;
     /* A longer answer is cut off, and etcd_transport_call() says so; 0: no limit. */
     size_t answer_limit;
 };

@@ -173,7 +173,9 @@ static void suspect(struct etcd_watch *watch)
 {
     int64_t newest;
     struct error error = ERROR_INIT;
-    bool answered = etcd_revision(watch->transport, compare_timeout_ms, &newest, &error);
+    bool answered =
+        etcd_revision(watch->transport, (struct etcd_patience){.timeout_ms = compare_timeout_ms},
+                      &newest, &error);
     error_clear(&error);
     int64_t now = timestamp_monotonic();
     if (!answered || newest == watch->delivered) {

@@ -151,7 +151,8 @@ bool store_watch(struct store *store, int64_t after, struct store_watcher watche
  * reading them, or watching from below, then fails with Expired. */
 bool store_compact(struct store *store, int64_t revision, struct error *error);
 
-/* Blocks, with a limit of 2 seconds. Whether the store can serve now. */
+/* Blocks, with a limit of 2 seconds; at once when the store is not there. Whether the store can
+ * serve now. */
 bool store_healthy(struct store *store, struct error *error);
 
 /* Stops the watch (no callback runs once this returns), waits for writes in flight and releases
@@ -167,7 +168,8 @@ struct store_etcd_options {
     const char *ca_file;          /* --etcd-cafile, or NULL. */
     const char *certificate_file; /* --etcd-certfile, or NULL. */
     const char *key_file;         /* --etcd-keyfile, or NULL. */
-    int timeout_ms;               /* Of one operation over all retries; 0: 10,000. */
+    int timeout_ms; /* Of one operation over all retries; 0: 5,000, and 10,000 to open. While
+                     * every endpoint refuses connections, an operation ends after a second. */
 };
 
 /* Opens an etcd cluster; fails with one clear sentence when no endpoint answers within the time

@@ -126,6 +126,36 @@ static void a_write_to_an_etcd_that_is_down_did_not_happen(void **state)
     etcd_server_free(&server);
 }
 
+static void an_etcd_that_refuses_connections_is_not_waited_for_to_the_end(void **state)
+{
+    (void)state;
+    struct etcd_server server;
+    etcd_server_init(&server);
+    etcd_server_start(&server, NULL);
+    struct store *store = open_etcd(server.endpoint, 60000);
+    etcd_server_kill(&server);
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    int64_t began = milliseconds(), revision;
+    assert_false(store_current_revision(store, &revision, &error));
+    assert_int_equal(error.code, 503);
+    assert_non_null(strstr(error.message, server.endpoint));
+    error_clear(&error);
+    assert_false(store_healthy(store, &error));
+    assert_true(milliseconds() - began < 30000);
+    etcd_server_start(&server, NULL);
+    for (int64_t until = milliseconds() + wait_seconds * 1000;;) {
+        error_clear(&error);
+        if (store_healthy(store, &error)) {
+            break;
+        }
+        assert_true(milliseconds() < until);
+    }
+    put(store, "/refused/a", "after", 0);
+    store_close(store);
+    etcd_server_free(&server);
+}
+
 static void a_write_to_an_etcd_that_hangs_is_unknown_and_reads_are_in_vain(void **state)
 {
     (void)state;
@@ -549,6 +579,7 @@ int run_etcd_tests(void)
         cmocka_unit_test(an_endpoint_that_is_no_url_is_named),
         cmocka_unit_test(dead_and_hanging_endpoints_beside_one_that_serves_do_no_harm),
         cmocka_unit_test(a_write_to_an_etcd_that_is_down_did_not_happen),
+        cmocka_unit_test(an_etcd_that_refuses_connections_is_not_waited_for_to_the_end),
         cmocka_unit_test(a_write_to_an_etcd_that_hangs_is_unknown_and_reads_are_in_vain),
         cmocka_unit_test(a_write_whose_answer_is_lost_is_unknown_and_not_repeated),
         cmocka_unit_test(a_watch_whose_connection_falls_silent_is_noticed_and_mended),
