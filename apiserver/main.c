@@ -244,6 +244,7 @@ static void block_signals(void)
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* A limit on the size of files is an error of the write. */
 }
 
 static bool run(const struct options *options, struct error *error)

@@ -168,8 +168,6 @@ void etcd_transport_translate(const char *text, struct error *error)
         error_expired(error, "%s", text);
     } else if (strstr(text, "is a future revision") != NULL) {
         error_bad_request(error, "%s", text);
-    } else if (strstr(text, "space exceeded") != NULL) {
-        error_set(error, 507, "InsufficientStorage", "%s", text);
     } else if (strstr(text, "too large") != NULL || strstr(text, "larger than max") != NULL) {
         error_set(error, 413, "RequestEntityTooLarge", "%s", text);
     } else {

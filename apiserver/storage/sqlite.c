@@ -41,8 +41,8 @@ bool sqlite_fail(const struct sqlite_store *store, sqlite3 *database, struct err
     int extended = database ? sqlite3_extended_errcode(database) : code;
     const char *text = database ? sqlite3_errmsg(database) : "out of memory";
     int system = database ? sqlite3_system_errno(database) : 0;
-    if (code == SQLITE_FULL || (code == SQLITE_IOERR && (system == ENOSPC || system == EFBIG))) {
-        return error_set(error, 507, "InsufficientStorage", "no space left for %s", store->path);
+    if (code == SQLITE_FULL) {
+        return error_internal(error, "no space left for %s", store->path);
     }
     if (code == SQLITE_TOOBIG) {
         return error_set(error, 413, "RequestEntityTooLarge", "the value is too large");

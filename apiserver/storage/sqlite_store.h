@@ -71,6 +71,7 @@ struct sqlite_store {
     struct expiries expiries;
     struct store_items delivered; /* Changes of the group under way. */
     bool watching;
+    bool failing; /* The last group could not be written. */
 };
 
 static inline struct sqlite_store *sqlite_of(struct store *store)

@@ -25,6 +25,7 @@ struct sqlite_pending {
     pthread_cond_t answered;
     bool done, failed, conflict;
     int64_t revision;
+    int64_t expires; /* When what was put expires, seconds since 1970; 0: never. */
     struct store_item current;
     struct error error;
 };
@@ -117,14 +118,15 @@ static void deliver_later(struct sqlite_store *store, const struct store_write *
     };
 }
 
-static bool record(struct sqlite_store *store, const struct store_write *write, int64_t revision,
-                   int64_t previous, int64_t version, struct error *error)
+static bool record(struct sqlite_store *store, struct sqlite_pending *pending, int64_t previous,
+                   int64_t version, struct error *error)
 {
+    const struct store_write *write = pending->write;
     bool put = write->operation == STORE_PUT;
-    int64_t expires =
+    pending->expires =
         put && write->ttl_seconds > 0 ? timestamp_now() / 1000000000 + write->ttl_seconds + 1 : 0;
     sqlite3_stmt *change = store->statements[PUT_CHANGE];
-    sqlite3_bind_int64(change, 1, revision);
+    sqlite3_bind_int64(change, 1, pending->revision);
     sqlite3_bind_int64(change, 2, previous);
     sqlite_bind_text(change, 3, write->key);
     if (put) {
@@ -132,23 +134,20 @@ static bool record(struct sqlite_store *store, const struct store_write *write, 
                             SQLITE_STATIC);
     }
     sqlite3_bind_int64(change, 5, version);
-    sqlite3_bind_int64(change, 6, expires);
+    sqlite3_bind_int64(change, 6, pending->expires);
     if (!finish(store, change, error)) {
         return false;
     }
     sqlite3_stmt *present = store->statements[put ? PUT_PRESENT : DELETE_PRESENT];
     sqlite_bind_text(present, 1, write->key);
     if (put) {
-        sqlite3_bind_int64(present, 2, revision);
+        sqlite3_bind_int64(present, 2, pending->revision);
         sqlite3_bind_int64(present, 3, version);
     }
     if (!finish(store, present, error)) {
         return false;
     }
-    if (expires > 0) {
-        expiries_add(&store->expiries, write->key, revision, expires);
-    }
-    deliver_later(store, write, revision, version);
+    deliver_later(store, write, pending->revision, version);
     return true;
 }
 
@@ -168,7 +167,7 @@ static bool do_write(struct sqlite_store *store, struct sqlite_pending *pending,
         return present == 0 || read_current(store, write->key, present, &pending->current, error);
     }
     pending->revision = ++*revision;
-    return record(store, write, pending->revision, present, version + 1, error);
+    return record(store, pending, present, version + 1, error);
 }
 
 /* Deletes the versions that were superseded at or below a revision. */
@@ -221,7 +220,6 @@ static bool do_group(struct sqlite_store *store, struct sqlite_pending *group, s
     done = done && sqlite_run(store, store->database, "COMMIT", error);
     if (!done) {
         sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
-        /* Expiries of versions that do not exist are passed over when they are due. */
         for (size_t i = 0; i < store->delivered.count; i++) {
             store_item_clear(&store->delivered.list[i]);
         }
@@ -229,6 +227,12 @@ static bool do_group(struct sqlite_store *store, struct sqlite_pending *group, s
         return false;
     }
     atomic_store(&store->revision, revision);
+    for (const struct sqlite_pending *pending = group; pending != NULL; pending = pending->next) {
+        if (pending->expires > 0) {
+            expiries_add(&store->expiries, pending->write->key, pending->revision,
+                         pending->expires);
+        }
+    }
     if (revision > before) {
         deliver(store, revision);
     }
@@ -253,15 +257,24 @@ static void answer(struct sqlite_store *store, struct sqlite_pending *group,
     pthread_mutex_unlock(&store->lock);
 }
 
+/* Logs when writing begins to fail and when it works again: each failure is told to its caller. */
+static void tell_change(struct sqlite_store *store, bool works, const struct error *error)
+{
+    if (store->failing && works) {
+        log_info("writing to the store works again");
+    } else if (!store->failing && !works) {
+        log_error("writing to the store failed: %s", error->message);
+    }
+    store->failing = !works;
+}
+
 static void serve_group(struct sqlite_store *store, struct sqlite_pending *group)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     bool done = group->compact_revision > 0 ? do_compact(store, group->compact_revision, &error)
                                             : do_group(store, group, &error);
-    if (!done) {
-        log_error("writing to the store failed: %s", error.message);
-    }
+    tell_change(store, done, &error);
     answer(store, group, done ? NULL : &error);
 }
 
@@ -278,8 +291,8 @@ static void expire(struct sqlite_store *store)
         struct sqlite_pending pending = {.write = &write};
         bool done = do_group(store, &pending, &error);
         store_item_clear(&pending.current);
-        if (!done) {
-            log_error("deleting the expired %s failed, trying again: %s", due.key, error.message);
+        tell_change(store, done, &error);
+        if (!done) { /* Tried again later. */
             expiries_add(&store->expiries, due.key, due.revision, now + 5);
         }
         free(due.key);

@@ -59,10 +59,10 @@ void store_items_clear(struct store_items *items);
  *   503 ServiceUnavailable  the store can't be reached or answered in vain within its time limit;
  *                           the operation did not happen
  *   504 Timeout             STORE_UNKNOWN: a transaction was sent, and its fate is not known
- *   507 InsufficientStorage no space left; nothing was changed
  *   413 RequestEntityTooLarge  the store refuses a value of this size
  *   400 BadRequest          a revision that lies in the future
- *   500 InternalError       anything else, with the store's own words */
+ *   500 InternalError       no space left (nothing was changed, and writing goes on once there is
+ *                           some), and anything else, with the store's own words */
 #define STORE_UNKNOWN 504
 
 enum store_operation { STORE_PUT, STORE_DELETE };

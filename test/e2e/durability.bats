@@ -45,3 +45,34 @@ create() {
     [ -z "$(comm -23 "$BATS_TEST_TMPDIR/acknowledged" "$BATS_TEST_TMPDIR/found")" ]
     [ -z "$(comm -13 "$BATS_TEST_TMPDIR/tried" "$BATS_TEST_TMPDIR/found")" ]
 }
+
+@test "a store that can't grow refuses writes, serves reads, and takes writes again when it can" {
+    [ "${STORE:-sqlite}" = sqlite ] || skip "etcd keeps its own files"
+    command -v prlimit >/dev/null || skip "needs prlimit"
+    export DATA=$BATS_FILE_TMPDIR/full
+    start_server
+    local server code=201 i
+    server=$(server_pid)
+    create kept
+    prlimit --pid "$server" --fsize=1000000:
+    head -c 200000 /dev/zero | tr '\0' x >"$BATS_TEST_TMPDIR/value"
+    for ((i = 0; i < 20 && code == 201; i++)); do
+        printf '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"big-%d"},"data":{"a":"%s"}}' \
+            "$i" "$(cat "$BATS_TEST_TMPDIR/value")" >"$BATS_TEST_TMPDIR/big.json"
+        code=$(api POST /api/v1/namespaces/default/configmaps -H 'Content-Type: application/json' \
+            -o "$BATS_TEST_TMPDIR/answer" -w '%{http_code}' -d "@$BATS_TEST_TMPDIR/big.json")
+    done
+    cat "$BATS_TEST_TMPDIR/answer"
+    [ "$code" = 503 ]
+    [ "$(jq -r '.kind + .reason' "$BATS_TEST_TMPDIR/answer")" = StatusServiceUnavailable ]
+    grep -q "can't be written" "$BATS_TEST_TMPDIR/answer"
+    k get configmap kept
+    [ "$(k get configmaps -o name | grep -c /big-)" = $((i - 1)) ]
+    prlimit --pid "$server" --fsize=unlimited:
+    create after
+    k get configmap after
+    stop_server
+    start_server
+    k get configmap kept after "big-$((i - 2))"
+    stop_server
+}

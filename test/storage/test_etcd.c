@@ -513,7 +513,7 @@ static void a_full_etcd_says_that_its_space_is_exceeded(void **state)
         int64_t revision;
         code = try_write(store, &write, &revision);
     }
-    assert_int_equal(code, 507);
+    assert_int_equal(code, 500);
     assert_true(exists(store, "/full/0"));
     store_close(store);
     etcd_server_free(&server);

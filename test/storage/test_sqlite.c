@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -147,6 +148,172 @@ static void a_file_damaged_in_the_middle_is_refused(void **state)
     assert_refused(fixture->path);
 }
 
+/* ---- no space ---- */
+
+/* SQLite's own files, but a write beyond so many bytes fails with a code of the test's choice. */
+static struct {
+    sqlite3_io_methods methods[2]; /* Of the database and of its log, which has no locks. */
+    int (*write)(sqlite3_file *, const void *, int, sqlite3_int64);
+    _Atomic sqlite3_int64 limit; /* 0: none. */
+    int code;
+} disk;
+
+static int disk_write(sqlite3_file *file, const void *bytes, int count, sqlite3_int64 offset)
+{
+    sqlite3_int64 limit = disk.limit;
+    return limit > 0 && offset + count > limit ? disk.code : disk.write(file, bytes, count, offset);
+}
+
+static int disk_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
+                     int *out_flags)
+{
+    sqlite3_vfs *real = vfs->pAppData;
+    int code = real->xOpen(real, name, file, flags, out_flags);
+    if (code == SQLITE_OK && (flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) != 0) {
+        sqlite3_io_methods *methods = &disk.methods[(flags & SQLITE_OPEN_WAL) != 0];
+        disk.write = file->pMethods->xWrite;
+        *methods = *file->pMethods;
+        methods->xWrite = disk_write;
+        file->pMethods = methods;
+    }
+    return code;
+}
+
+static int set_up_disk(void **state)
+{
+    static sqlite3_vfs vfs;
+    sqlite3_vfs *real = sqlite3_vfs_find(NULL);
+    vfs = *real;
+    vfs.zName = "small disk";
+    vfs.pAppData = real;
+    vfs.xOpen = disk_open;
+    sqlite3_vfs_register(&vfs, 1);
+    return set_up_sqlite(state);
+}
+
+static int tear_down_disk(void **state)
+{
+    int status = tear_down(state);
+    sqlite3_vfs_unregister(sqlite3_vfs_find("small disk"));
+    return status;
+}
+
+static void limit_disk(int64_t bytes, int code)
+{
+    disk.code = code;
+    disk.limit = bytes;
+}
+
+/* Puts values of 50 kB at /full/<i> until one is refused: its number. Then there is space again. */
+static int fill(struct store *store, int code, struct error *error)
+{
+    cleanup(free_char)
+    char *value = allocate_zero(1, 50000);
+    limit_disk(1 << 20, code);
+    int count = 0;
+    for (bool done = true; done && count < 1000; count += done) {
+        cleanup(free_char)
+        char *key = format("/full/%d", count);
+        const struct store_write write = {.key = key, .value = value, .value_length = 50000};
+        int64_t revision;
+        bool conflict = false;
+        done = store_commit(store, &write, &revision, NULL, &conflict, error);
+    }
+    limit_disk(0, SQLITE_OK);
+    return count;
+}
+
+static void a_full_disk_is_told_clearly_and_nothing_is_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    put(fixture->store, "/before", "x", 0);
+    int refused = fill(fixture->store, SQLITE_FULL, &error);
+    int64_t revision = current_revision(fixture->store);
+    assert_int_equal(error.code, 500);
+    assert_string_equal(error.reason, "InternalError");
+    assert_non_null(strstr(error.message, "no space left for"));
+    assert_non_null(strstr(error.message, fixture->path));
+    assert_int_equal(revision, refused + 2);
+    for (int round = 0; round < 2; round++) { /* At once, and after a start. */
+        cleanup(free_char)
+        char *absent = format("/full/%d", refused);
+        assert_value(fixture->store, "/before", "x");
+        assert_int_equal(current_revision(fixture->store), revision);
+        assert_false(exists(fixture->store, absent));
+        for (int i = 0; i < refused; i++) {
+            cleanup(free_char)
+            char *key = format("/full/%d", i);
+            assert_true(exists(fixture->store, key));
+        }
+        reopen(fixture);
+    }
+}
+
+static void writing_goes_on_when_there_is_space_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct recorder recorder;
+    recorder_init(&recorder);
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    assert_done(store_watch(fixture->store, current_revision(fixture->store),
+                            recorder_watcher(&recorder), &error));
+    int refused = fill(fixture->store, SQLITE_FULL, &error);
+    assert_int_equal(error.code, 500);
+    int64_t revision = current_revision(fixture->store);
+    assert_int_equal(put(fixture->store, "/after", "x", 0), revision + 1);
+    recorder_wait_revision(&recorder, revision + 1);
+    assert_int_equal(recorder_count(&recorder, "/full/"), refused);
+    assert_int_equal(recorder_count(&recorder, "/after"), 1);
+    reopen(fixture);
+    assert_value(fixture->store, "/after", "x");
+    assert_true(recorder.in_order);
+    recorder_free(&recorder);
+}
+
+static void a_disk_that_fails_is_unavailable_until_it_works_again(void **state)
+{
+    struct fixture *fixture = *state;
+    const int codes[] = {SQLITE_IOERR_WRITE, SQLITE_READONLY};
+    for (size_t i = 0; i < array_length(codes); i++) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        int refused = fill(fixture->store, codes[i], &error);
+        assert_int_equal(error.code, 503);
+        assert_non_null(strstr(error.message, "can't be written"));
+        for (int written = 0; written < refused; written++) {
+            cleanup(free_char)
+            char *key = format("/full/%d", written);
+            delete_key(fixture->store, key, STORE_ANY);
+        }
+        reopen(fixture);
+    }
+}
+
+static void a_write_that_failed_does_not_expire_the_one_that_takes_its_revision(void **state)
+{
+    struct fixture *fixture = *state;
+    cleanup(free_char)
+    char *value = allocate_zero(1, 2 << 20);
+    struct store_write write = {
+        .key = "/brief", .value = value, .value_length = 2 << 20, .ttl_seconds = 1};
+    int64_t revision;
+    limit_disk(1 << 20, SQLITE_FULL);
+    int code = try_write(fixture->store, &write, &revision);
+    limit_disk(0, SQLITE_OK);
+    assert_int_equal(code, 500);
+    int64_t lasting = put(fixture->store, "/brief", "x", 0);
+    /* Expired after it, and so not before the failed write would have been. */
+    write =
+        (struct store_write){.key = "/later", .value = "x", .value_length = 1, .ttl_seconds = 2};
+    must_write(fixture->store, &write);
+    wait_until_gone(fixture->store, "/later");
+    assert_value(fixture->store, "/brief", "x");
+    assert_int_equal(current_revision(fixture->store), lasting + 2);
+}
+
 /* ---- SIGKILL ---- */
 
 /* Writes numbers at keys of its own from each of some threads and tells each one acknowledged
@@ -236,6 +403,7 @@ static void killing_a_process_that_writes_loses_nothing_acknowledged(void **stat
 }
 
 #define each(test) cmocka_unit_test_setup_teardown(test, set_up_sqlite, tear_down)
+#define on_disk(test) cmocka_unit_test_setup_teardown(test, set_up_disk, tear_down_disk)
 
 int run_sqlite_tests(void)
 {
@@ -247,6 +415,10 @@ int run_sqlite_tests(void)
         each(a_database_of_another_program_is_refused_and_left_alone),
         each(a_file_whose_beginning_is_damaged_is_refused),
         each(a_file_damaged_in_the_middle_is_refused),
+        on_disk(a_full_disk_is_told_clearly_and_nothing_is_lost),
+        on_disk(writing_goes_on_when_there_is_space_again),
+        on_disk(a_disk_that_fails_is_unavailable_until_it_works_again),
+        on_disk(a_write_that_failed_does_not_expire_the_one_that_takes_its_revision),
         each(killing_a_process_that_writes_loses_nothing_acknowledged),
     };
     return cmocka_run_group_tests_name("sqlite alone", tests, NULL, NULL);
