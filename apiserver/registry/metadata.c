@@ -229,11 +229,16 @@ bool metadata_prepare_update(struct write *write, struct error *error)
     if (json_object_get(metadata, "managedFields") == NULL && managed != NULL) {
         json_object_set(metadata, "managedFields", managed);
     }
-    if (write->resource->has_generation && spec_changed(write->object, write->live)) {
-        json_object_set_new(metadata, "generation",
-                            json_integer(json_get_int(live, "generation", 0) + 1));
-    }
     return true;
+}
+
+void metadata_count_generation(struct write *write)
+{
+    if (write->resource->has_generation && spec_changed(write->object, write->live)) {
+        json_t *metadata = json_object_get(write->object, "metadata");
+        int64_t before = json_get_int(json_object_get(write->live, "metadata"), "generation", 0);
+        json_object_set_new(metadata, "generation", json_integer(before + 1));
+    }
 }
 
 /* ---- validation ---- */

@@ -13,6 +13,9 @@ void metadata_generate_name(struct write *write);
 /* Puts back what an update may not change, and checks name, namespace, uid and resourceVersion
  * against the live object. */
 bool metadata_prepare_update(struct write *write, struct error *error);
+/* Counts the generation on when the update changes the spec. To be called when the defaults are in:
+ * a patch that takes one away, as a JSON merge of a list does, changes nothing. */
+void metadata_count_generation(struct write *write);
 void metadata_validate(const struct write *write, struct field_errors *errors);
 /* A version 4 UUID. */
 void metadata_new_uid(char text[static 37]);

@@ -428,6 +428,7 @@ static bool update_once(struct write *write, write_transform transform, void *ar
     if (write->kind->prepare_update != NULL && !write->kind->prepare_update(write, error)) {
         return false;
     }
+    metadata_count_generation(write);
     if (!validate(write, error)) {
         return false;
     }

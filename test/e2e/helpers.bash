@@ -45,6 +45,16 @@ k() {
     "$KUBECTL" "$@"
 }
 
+# client_minor: 32 for a kubectl v1.32.x.
+client_minor() {
+    k version --client -o json | jq -r '.clientVersion.minor | gsub("[^0-9]"; "")'
+}
+
+# needs_kubectl MINIMUM: skips the test when the client is older, as in: needs_kubectl 1.24.
+needs_kubectl() {
+    [ "$(client_minor)" -ge "${1#1.}" ] || skip "needs kubectl $1"
+}
+
 # api METHOD PATH [CURL ARGUMENTS…]: the body of the answer.
 api() {
     local method=$1 path=$2

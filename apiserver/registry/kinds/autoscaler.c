@@ -89,6 +89,9 @@ static void from_storage(json_t *object, const struct resource *resource)
     json_object_del(spec, "behavior");
     json_object_del(status, "conditions");
     json_object_del(status, "currentMetrics");
+    if (status != NULL && json_object_get(status, "currentReplicas") == NULL) {
+        json_object_set_new(status, "currentReplicas", json_integer(0));
+    }
 }
 
 static void to_storage(json_t *object, const struct resource *resource)
