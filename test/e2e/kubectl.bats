@@ -105,7 +105,7 @@ setup() { new_namespace; }
 
 # created WHAT [ARGUMENTS…]: kubectl makes it, and the server has it under the printed name.
 created() {
-    run k -n "$NS" create "$@" -o name
+    run k -n "$NS" create -o name "$@"
     echo "create $*: $output"
     [ "$status" -eq 0 ] && [ "$(k -n "$NS" get "$output" -o name)" = "$output" ]
 }
