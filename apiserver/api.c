@@ -178,6 +178,12 @@ static bool authenticate(void *argument, const struct credentials *credentials, 
     return authn_authenticate(api->authn, credentials, user, error);
 }
 
+static bool authorize(void *argument, const struct request *request, struct error *error)
+{
+    (void)argument;
+    return authz_allows(request, error);
+}
+
 static bool may_block(void *argument, const struct request *request)
 {
     const struct api *api = argument;
@@ -188,12 +194,8 @@ static bool may_block(void *argument, const struct request *request)
 static void serve(void *argument, struct request *request, struct response *response)
 {
     struct api *api = argument;
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
     request->scheme = scheme_ref(api->registry->scheme);
-    if (!authz_allows(request, &error)) {
-        response_set_error(response, request, &error);
-    } else if (request->info.is_resource_request) {
+    if (request->info.is_resource_request) {
         serve_resource(api, request, response);
     } else {
         serve_path(api, request, response);
@@ -230,7 +232,7 @@ static void served(void *argument, const struct request *request, int status, si
 
 struct handler api_handler(struct api *api)
 {
-    return (struct handler){authenticate, may_block, serve, served, api};
+    return (struct handler){authenticate, authorize, may_block, serve, served, api};
 }
 
 void api_set_up(struct api *api, struct registry *registry, struct authn *authn)

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The life of one request: headers, body, who asks, serving (here or on a worker), the answer.
+ * The life of one request: headers, who asks, body, serving (here or on a worker), the answer.
+ *
+ * A request that the headers alone condemn is refused before its body is kept: what comes of the
+ * body is thrown away and then answered, so that the connection stays in step and a client that
+ * writes before it reads sees the answer. Where the client waits for a word before it sends the
+ * body, or announces too much to wait for, the answer goes at once and the connection is closed.
  *
  * libmicrohttpd calls exchange_handle() several times. What may block is handed to a worker in the
  * last call that brings the body, with the connection suspended; the worker fills the response and
@@ -18,7 +23,11 @@
 #include "common/alloc.h"
 #include "common/timestamp.h"
 
-enum { list_block_bytes = 64 << 10, stream_block_bytes = 2 << 10 };
+enum {
+    list_block_bytes = 64 << 10,
+    stream_block_bytes = 2 << 10,
+    drain_limit_bytes = 16 << 20, /* More of a refused body is not waited for. */
+};
 
 void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *connection)
 {
@@ -86,19 +95,37 @@ static bool fill_request(struct exchange *exchange, const char *method, struct e
            error_bad_request(error, "the query of the request is not valid");
 }
 
-struct header_check {
+/* What the headers say about how the body is framed. */
+struct framing {
     unsigned lengths, encodings;
+    bool malformed; /* An encoding other than chunked, or a name that others may read otherwise. */
 };
 
 static enum MHD_Result check_header(void *argument, enum MHD_ValueKind kind, const char *name,
                                     const char *value)
 {
     (void)kind;
-    (void)value;
-    struct header_check *check = argument;
-    check->lengths += strcasecmp(name, "Content-Length") == 0;
-    check->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
+    struct framing *framing = argument;
+    framing->lengths += strcasecmp(name, "Content-Length") == 0;
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        framing->encodings++;
+        framing->malformed |= value == NULL || strcasecmp(value, "chunked") != 0;
+    }
+    framing->malformed |= strpbrk(name, " \t\r\n") != NULL;
     return MHD_YES;
+}
+
+/* Two parties that disagree on where a body ends disagree on what the next request is;
+ * libmicrohttpd accepts such requests by itself. */
+static bool is_well_framed(struct exchange *exchange, struct error *error)
+{
+    struct framing framing = {0};
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, check_header, &framing);
+    if (framing.lengths + framing.encodings > 1) {
+        return error_bad_request(error, "the request says twice how long its body is");
+    }
+    return !framing.malformed ||
+           error_bad_request(error, "the headers of the request are malformed");
 }
 
 /* Who the connection's client certificate says it is; looked at once. */
@@ -146,15 +173,10 @@ static void add_headers(struct exchange *exchange, struct MHD_Response *answer)
     }
 }
 
-static bool accepts_gzip(struct exchange *exchange)
-{
-    return strstr(header(exchange, "Accept-Encoding"), "gzip") != NULL;
-}
-
 static enum MHD_Result queue_answer(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
-    if (accepts_gzip(exchange)) {
+    if (gzip_accepted(header(exchange, "Accept-Encoding"))) {
         gzip_response(response);
     }
     struct MHD_Response *answer;
@@ -179,51 +201,77 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
     return result;
 }
 
-static enum MHD_Result answer_error(struct exchange *exchange, const struct error *error,
-                                    bool close_after)
+static void close_after_answer(struct exchange *exchange)
 {
-    response_set_error(&exchange->response, &exchange->request, error);
-    if (close_after) {
-        response_add_header(&exchange->response, "Connection", "close");
-    }
-    return queue_answer(exchange);
+    response_add_header(&exchange->response, "Connection", "close");
 }
 
 /* ---- calls ---- */
+
+static uint64_t announced_length(struct exchange *exchange)
+{
+    return strtoull(header(exchange, "Content-Length"), NULL, 10);
+}
+
+static bool too_large(struct exchange *exchange, struct error *error)
+{
+    return error_set(error, 413, "RequestEntityTooLarge", "Request entity too large: limit is %zu",
+                     exchange->server->options.body_limit_bytes);
+}
+
+/* Whether the request is worth reading its body. */
+static bool may_proceed(struct exchange *exchange, const char *method, struct error *error)
+{
+    const struct handler *handler = &exchange->server->handler;
+    struct request *request = &exchange->request;
+    return fill_request(exchange, method, error) &&
+           request_info_parse(method, request->path, request->parameters, request->parameter_count,
+                              &request->info, error) &&
+           authenticate(exchange, error) &&
+           (handler->authorize == NULL || handler->authorize(handler->argument, request, error)) &&
+           (announced_length(exchange) <= exchange->server->options.body_limit_bytes ||
+            too_large(exchange, error));
+}
 
 /* The headers are there. */
 static enum MHD_Result begin(struct exchange *exchange, const char *method)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
-    struct header_check check = {0};
     exchange->state = EXCHANGE_READING;
-    if (!fill_request(exchange, method, &error)) {
-        return answer_error(exchange, &error, true);
+    if (!is_well_framed(exchange, &error)) {
+        response_set_error(&exchange->response, &exchange->request, &error);
+        close_after_answer(exchange);
+        return queue_answer(exchange);
     }
-    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, check_header, &check);
-    if (check.lengths > 1 || check.encodings > 1 || (check.lengths > 0 && check.encodings > 0)) {
-        error_bad_request(&error, "the request says twice how long its body is");
-        return answer_error(exchange, &error, true);
+    if (may_proceed(exchange, method, &error)) {
+        return MHD_YES;
     }
-    const char *length = header(exchange, "Content-Length");
-    if (length[0] != '\0' &&
-        strtoull(length, NULL, 10) > exchange->server->options.body_limit_bytes) {
-        error_set(&error, 413, "RequestEntityTooLarge", "Request entity too large: limit is %zu",
-                  exchange->server->options.body_limit_bytes);
-        return answer_error(exchange, &error, true);
+    response_set_error(&exchange->response, &exchange->request, &error);
+    exchange->state = EXCHANGE_REFUSED;
+    if (header(exchange, "Expect")[0] != '\0' || announced_length(exchange) > drain_limit_bytes) {
+        close_after_answer(exchange);
+        return queue_answer(exchange);
     }
     return MHD_YES;
 }
 
 static enum MHD_Result take_upload(struct exchange *exchange, const char *upload, size_t *size)
 {
-    if (exchange->body.length + *size > exchange->server->options.body_limit_bytes) {
-        exchange->too_large = true;
+    exchange->uploaded += *size;
+    if (exchange->state == EXCHANGE_READING &&
+        exchange->uploaded > exchange->server->options.body_limit_bytes) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        too_large(exchange, &error);
+        response_set_error(&exchange->response, &exchange->request, &error);
+        exchange->state = EXCHANGE_REFUSED;
         buffer_free(&exchange->body);
     }
-    if (!exchange->too_large) {
+    if (exchange->state == EXCHANGE_READING) {
         buffer_add(&exchange->body, upload, *size);
+    } else if (exchange->uploaded > drain_limit_bytes) {
+        return MHD_NO; /* Cuts the connection. */
     }
     *size = 0;
     return MHD_YES;
@@ -232,22 +280,10 @@ static enum MHD_Result take_upload(struct exchange *exchange, const char *upload
 /* All of the request is there. */
 static enum MHD_Result serve(struct exchange *exchange)
 {
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
     struct server *server = exchange->server;
     struct request *request = &exchange->request;
     request->body_length = exchange->body.length;
     request->body = exchange->body.bytes ? buffer_steal(&exchange->body) : NULL;
-    if (exchange->too_large) {
-        error_set(&error, 413, "RequestEntityTooLarge", "Request entity too large: limit is %zu",
-                  server->options.body_limit_bytes);
-        return answer_error(exchange, &error, false);
-    }
-    if (!request_info_parse(request->method, request->path, request->parameters,
-                            request->parameter_count, &request->info, &error) ||
-        !authenticate(exchange, &error)) {
-        return answer_error(exchange, &error, false);
-    }
     if (server->handler.may_block(server->handler.argument, request)) {
         exchange->state = EXCHANGE_SERVING;
         MHD_suspend_connection(exchange->connection);
@@ -272,6 +308,9 @@ enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connectio
         return begin(exchange, method);
     case EXCHANGE_READING:
         return *upload_size > 0 ? take_upload(exchange, upload, upload_size) : serve(exchange);
+    case EXCHANGE_REFUSED:
+        return *upload_size > 0 ? take_upload(exchange, upload, upload_size)
+                                : queue_answer(exchange);
     case EXCHANGE_SERVED:
         return queue_answer(exchange);
     default:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Compression of large answers, at level 1 as upstream: a body that wraps another one. */
 #include <string.h>
+#include <strings.h>
 #include <zlib.h>
 
 #include "apiserver/http/internal.h"
@@ -71,8 +72,9 @@ static void gzip_close(struct body *body)
 
 static const struct body_class gzip_class = {gzip_read, gzip_close};
 
-/* Reads the body until it is known to be large. True when it is; else all of it is in 'bytes'. */
-static bool is_large(struct response *response)
+/* Reads the body until it is known to be large. True when it is, or when it 'failed'; else all of
+ * it is in 'bytes'. */
+static bool is_large(struct response *response, bool *failed)
 {
     struct body *body = response->body;
     while (body != NULL && response->bytes.length <= threshold_bytes) {
@@ -81,21 +83,42 @@ static bool is_large(struct response *response)
         if (count <= 0) {
             body->class->close(body);
             body = response->body = NULL;
+            *failed = count != BODY_END;
             break;
         }
         response->bytes.length += (size_t)count;
     }
-    return response->bytes.length > threshold_bytes;
+    return *failed || response->bytes.length > threshold_bytes;
+}
+
+bool gzip_accepted(const char *accept_encoding)
+{
+    static const char name[] = "gzip";
+    for (const char *at = accept_encoding; *at != '\0'; at += *at == ',') {
+        at += strspn(at, " \t");
+        size_t length = strcspn(at, ",; \t");
+        bool named = length == sizeof name - 1 && strncasecmp(at, name, length) == 0;
+        at += length;
+        size_t rest = strcspn(at, ",");
+        const char *quality = memchr(at, '=', rest);
+        if (named) {
+            return quality == NULL || strtod(quality + 1, NULL) > 0;
+        }
+        at += rest;
+    }
+    return false;
 }
 
 void gzip_response(struct response *response)
 {
-    if ((response->body != NULL && response->body->stream) || !is_large(response)) {
+    bool failed = false;
+    if ((response->body != NULL && response->body->stream) || !is_large(response, &failed)) {
         return;
     }
     struct gzip_body *gzip = allocate_struct(struct gzip_body);
     gzip->body.class = &gzip_class;
     gzip->inner = response->body;
+    gzip->failed = failed;
     gzip->first = response->bytes;
     response->bytes = BUFFER_INIT;
     deflateInit2(&gzip->stream, 1, Z_DEFLATED, gzip_window_bits, 8, Z_DEFAULT_STRATEGY);

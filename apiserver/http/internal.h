@@ -41,6 +41,7 @@ void peer_free(struct peer *peer);
 enum exchange_state {
     EXCHANGE_NEW,      /* Headers are not looked at yet. */
     EXCHANGE_READING,  /* The body is coming in. */
+    EXCHANGE_REFUSED,  /* The response is filled; what is left of the body is thrown away. */
     EXCHANGE_SERVING,  /* On a worker, the connection is suspended. */
     EXCHANGE_SERVED,   /* The response is filled. */
     EXCHANGE_ANSWERED, /* It is queued. */
@@ -55,7 +56,7 @@ struct exchange {
     struct request request;
     struct response response;
     struct buffer body;
-    bool too_large;
+    uint64_t uploaded;              /* Bytes of the body so far, kept or not. */
     int status;                     /* Of the queued answer. */
     size_t sent;                    /* Bytes of the body before compression. */
     struct exchange *next_in_queue; /* Of the workers. */
@@ -111,6 +112,9 @@ void tls_examine(struct tls *tls, gnutls_session_t session, struct peer *peer);
 
 /* ---- gzip.c ---- */
 
+/* Whether an Accept-Encoding header asks for gzip by name, as upstream wants it; "gzip;q=0" does
+ * not. */
+bool gzip_accepted(const char *accept_encoding);
 /* Compresses the response if it is large and no stream, and adds the headers that tell so. */
 void gzip_response(struct response *response);
 

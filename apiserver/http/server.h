@@ -3,10 +3,10 @@
  * The HTTP server: libmicrohttpd with TLS, one epoll thread a core, and a pool of workers for what
  * blocks.
  *
- * For each request: refuse what is malformed (two lengths, a length with chunked, a bad path), read
- * the body up to its limit, ask 'authenticate' who it is, take the path apart, then call the
- * handler: on the HTTP thread if 'may_block' says no, else on a worker while the connection is
- * suspended. No HTTP thread ever waits.
+ * For each request: refuse what is malformed (two lengths, a length with chunked, a bad path), take
+ * the path apart, ask 'authenticate' who it is and 'authorize' whether they may, read the body up
+ * to its limit, then call the handler: on the HTTP thread if 'may_block' says no, else on a worker
+ * while the connection is suspended. No HTTP thread ever waits.
  *
  * A body that answers BODY_WAIT suspends its connection until body_wake(); wakes are coalesced. A
  * client that leaves while its connection is suspended is noticed and the body closed.
@@ -34,6 +34,10 @@ struct handler {
     /* Fills 'user', or returns false with the error to answer (401). Must not block. */
     bool (*authenticate)(void *argument, const struct credentials *credentials, struct user *user,
                          struct error *error);
+    /* Whether request->user may do what request->info says, or false with the error to answer
+     * (403). Asked before the body is read, so that nobody makes the server keep a body for
+     * nothing. Must not block. May be NULL. */
+    bool (*authorize)(void *argument, const struct request *request, struct error *error);
     /* Whether serving this request may wait for disk or network. Quick. */
     bool (*may_block)(void *argument, const struct request *request);
     /* Fills the response. request->info and request->user are set. */

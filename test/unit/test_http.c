@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Requests and answers on real sockets: what is refused, and that connections stay in step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* cmocka needs the headers above. */
+#include <cmocka.h>
+#include <stdatomic.h>
+
+#include "test/unit/http_harness.h"
+
+/* ---- a handler that tells what it was asked ---- */
+
+enum { large_bytes = 400 << 10 };
+
+static atomic_int requests_served;
+
+static bool authenticate(void *argument, const struct credentials *credentials, struct user *user,
+                         struct error *error)
+{
+    (void)argument;
+    if (credentials->authorization != NULL) {
+        return error_set(error, 401, "Unauthorized", "Unauthorized");
+    }
+    *user = (struct user){.name = duplicate("somebody"), .uid = duplicate("")};
+    return true;
+}
+
+static bool authorize(void *argument, const struct request *request, struct error *error)
+{
+    (void)argument;
+    return strcmp(request->path, "/forbidden") != 0 || error_set(error, 403, "Forbidden", "no");
+}
+
+static bool may_block(void *argument, const struct request *request)
+{
+    (void)argument;
+    return strncmp(request->path, "/blocking", 9) == 0;
+}
+
+/* /large: text over the threshold of compression; else a line about the request. */
+static void serve(void *argument, struct request *request, struct response *response)
+{
+    (void)argument;
+    atomic_fetch_add(&requests_served, 1);
+    if (strcmp(request->path, "/large") == 0) {
+        response_set_text(response, 200, "text/plain", "");
+        while (response->bytes.length < large_bytes) {
+            buffer_add_literal(&response->bytes, "0123456789abcde\n");
+        }
+        return;
+    }
+    cleanup(free_char)
+    char *line = format("<%s %s, %zu bytes>", request->method, request->path, request->body_length);
+    response_set_text(response, 200, "text/plain", line);
+}
+
+static const struct handler handler = {authenticate, authorize, may_block, serve, NULL, NULL};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = allocate_struct(struct fixture);
+    fixture_init(fixture);
+    fixture_start(fixture, &handler);
+    atomic_store(&requests_served, 0);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture_clear(*state);
+    free(*state);
+    return 0;
+}
+
+/* ---- requests that could be read in two ways ---- */
+
+/* What follows a refused request on the same connection is never taken for another request. */
+static void assert_refused(struct fixture *fixture, const char *headers)
+{
+    cleanup(free_char)
+    char *request = format("POST /first HTTP/1.1\r\nHost: a\r\n%s\r\nGET /second HTTP/1.1\r\n"
+                           "Host: a\r\nConnection: close\r\n\r\n",
+                           headers);
+    cleanup(free_char)
+    char *answer = converse(fixture, request);
+    assert_begins(answer, "HTTP/1.1 400 ");
+    assert_has_not(answer, " 200 ");
+    assert_int_equal(atomic_load(&requests_served), 0);
+}
+
+static void two_lengths_are_refused_and_the_connection_closed(void **state)
+{
+    assert_refused(*state, "Content-Length: 0\r\nContent-Length: 5\r\n");
+    assert_refused(*state, "Content-Length: 0\r\ncontent-length: 0\r\n");
+}
+
+static void a_length_with_chunked_is_refused_and_the_connection_closed(void **state)
+{
+    assert_refused(*state, "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n");
+    assert_refused(*state, "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n");
+}
+
+static void encodings_other_than_chunked_are_refused_and_the_connection_closed(void **state)
+{
+    assert_refused(*state, "Transfer-Encoding: gzip, chunked\r\n");
+    assert_refused(*state, "Transfer-Encoding: identity\r\n");
+    assert_refused(*state, "Transfer-Encoding: \r\n");
+    assert_refused(*state, "Transfer-Encoding: xchunked\r\n");
+    assert_refused(*state, "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n");
+    assert_refused(*state, "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n");
+}
+
+static void a_length_that_is_no_number_is_refused_and_the_connection_closed(void **state)
+{
+    assert_refused(*state, "Content-Length: x\r\n");
+    assert_refused(*state, "Content-Length: -1\r\n");
+    assert_refused(*state, "Content-Length: +5\r\n");
+    assert_refused(*state, "Content-Length: 0x5\r\n");
+    assert_refused(*state, "Content-Length: 5 5\r\n");
+    assert_refused(*state, "Content-Length: 5, 5\r\n");
+    assert_refused(*state, "Content-Length: \r\n");
+}
+
+static void a_header_name_with_a_space_behind_is_refused(void **state)
+{
+    assert_refused(*state, "Content-Length : 5\r\n");
+    assert_refused(*state, "Transfer-Encoding : chunked\r\n");
+}
+
+static void a_chunked_body_is_read_and_the_connection_stays_open(void **state)
+{
+    struct client *client = client_open(*state);
+    client_send(client, "POST /one HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
+                        "5\r\nhello\r\n0\r\n\r\n");
+    client_expect(client, "<POST /one, 5 bytes>");
+    client_send(client, "GET /two HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_expect(client, "<GET /two, 0 bytes>");
+    client_close(client);
+}
+
+static void pipelined_requests_are_answered_in_their_order(void **state)
+{
+    cleanup(free_char)
+    char *answer =
+        converse(*state, "POST /blocking HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+                         "GET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    const char *first = strstr(answer, "<POST /blocking, 3 bytes>");
+    assert_non_null(first);
+    assert_has(first, "<GET /second, 0 bytes>");
+}
+
+/* ---- bodies that nobody reads ---- */
+
+static void send_zeros(struct client *client, size_t length)
+{
+    static const char zeros[64 << 10];
+    while (length > 0) {
+        size_t part = length < sizeof zeros ? length : sizeof zeros;
+        if (!client_send_bytes(client, zeros, part)) {
+            return;
+        }
+        length -= part;
+    }
+}
+
+enum { body_limit = 3 << 20 };
+
+static void start_upload(struct client *client, const char *headers, size_t length)
+{
+    cleanup(free_char)
+    char *head = format("%s\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", headers, length);
+    client_send(client, head);
+}
+
+static void a_body_at_the_limit_is_taken(void **state)
+{
+    struct client *client = client_open(*state);
+    start_upload(client, "POST /most HTTP/1.1", body_limit);
+    send_zeros(client, body_limit);
+    client_expect(client, "<POST /most, 3145728 bytes>");
+    client_close(client);
+}
+
+static void a_body_over_the_limit_is_refused_and_the_connection_goes_on(void **state)
+{
+    struct client *client = client_open(*state);
+    start_upload(client, "PUT /more HTTP/1.1", body_limit + 1);
+    send_zeros(client, body_limit + 1);
+    client_expect(client, "Request entity too large: limit is 3145728");
+    assert_begins(buffer_text(&client->received), "HTTP/1.1 413 ");
+    assert_int_equal(atomic_load(&requests_served), 0);
+    client_send(client, "GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_expect(client, "<GET /next, 0 bytes>");
+    client_close(client);
+}
+
+static void a_chunked_body_over_the_limit_is_refused_and_the_connection_goes_on(void **state)
+{
+    struct client *client = client_open(*state);
+    client_send(client, "POST /more HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client_send(client, "300000\r\n");
+    send_zeros(client, body_limit);
+    client_send(client, "\r\n1\r\nx\r\n0\r\n\r\n");
+    client_expect(client, "Request entity too large: limit is 3145728");
+    client_send(client, "GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_expect(client, "<GET /next, 0 bytes>");
+    client_close(client);
+}
+
+static void a_refused_body_without_an_end_is_cut(void **state)
+{
+    struct client *client = client_open(*state);
+    client_send(client, "POST /more HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client_send(client, "40000000\r\n");
+    send_zeros(client, 64 << 20);
+    client_rest(client);
+    assert_int_equal(atomic_load(&requests_served), 0);
+    client_close(client);
+}
+
+/* The answer comes though not a byte of the body was sent, and nothing behind it is read as a
+ * request. */
+static void assert_answered_at_once(struct fixture *fixture, const char *headers, size_t length,
+                                    const char *status)
+{
+    struct client *client = client_open(fixture);
+    start_upload(client, headers, length);
+    client_expect(client, status);
+    client_send(client, "GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
+    const char *answer = client_rest(client);
+    assert_begins(answer, status);
+    assert_has(answer, "Connection: close");
+    assert_int_equal(count_of(answer, "HTTP/1.1 "), 1);
+    assert_int_equal(atomic_load(&requests_served), 0);
+    client_close(client);
+}
+
+static void who_asks_before_sending_a_refused_body_is_told_at_once(void **state)
+{
+    static const char *const methods[] = {"POST", "PUT", "PATCH", "DELETE"};
+    for (size_t i = 0; i < array_length(methods); i++) {
+        cleanup(free_char)
+        char *large = format("%s /a HTTP/1.1\r\nExpect: 100-continue", methods[i]);
+        assert_answered_at_once(*state, large, body_limit + 1, "HTTP/1.1 413 ");
+        cleanup(free_char)
+        char *forbidden = format("%s /forbidden HTTP/1.1\r\nExpect: 100-continue", methods[i]);
+        assert_answered_at_once(*state, forbidden, 10, "HTTP/1.1 403 ");
+    }
+}
+
+static void a_body_too_large_to_wait_for_is_refused_at_once(void **state)
+{
+    assert_answered_at_once(*state, "PATCH /a HTTP/1.1", (size_t)1 << 40, "HTTP/1.1 413 ");
+    assert_answered_at_once(*state, "POST /a HTTP/1.1", (size_t)1 << 40, "HTTP/1.1 413 ");
+}
+
+static void who_asks_before_sending_a_good_body_is_told_to_go_on(void **state)
+{
+    struct client *client = client_open(*state);
+    start_upload(client, "PUT /a HTTP/1.1\r\nExpect: 100-continue", 2);
+    client_expect(client, "HTTP/1.1 100 Continue\r\n\r\n");
+    client_send(client, "ab");
+    client_expect(client, "<PUT /a, 2 bytes>");
+    client_close(client);
+}
+
+static void a_caller_who_is_refused_is_so_before_the_body_counts(void **state)
+{
+    struct client *client = client_open(*state);
+    start_upload(client, "POST /a HTTP/1.1\r\nAuthorization: Basic YTpi", body_limit + 1);
+    send_zeros(client, body_limit + 1);
+    client_expect(client, "\"reason\":\"Unauthorized\"");
+    assert_begins(buffer_text(&client->received), "HTTP/1.1 401 ");
+    client_send(client, "POST /forbidden HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab");
+    client_expect(client, "HTTP/1.1 403 ");
+    assert_int_equal(atomic_load(&requests_served), 0);
+    client_close(client);
+}
+
+/* ---- compression ---- */
+
+static char *get(struct fixture *fixture, const char *path, const char *headers)
+{
+    cleanup(free_char)
+    char *request =
+        format("GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n", path, headers);
+    return converse(fixture, request);
+}
+
+static void a_large_answer_is_compressed_for_who_asks(void **state)
+{
+    static const char *const wanted[] = {"gzip", "deflate, gzip", "GZIP;q=0.5", "br,gzip ; q=1"};
+    for (size_t i = 0; i < array_length(wanted); i++) {
+        cleanup(free_char)
+        char *header = format("Accept-Encoding: %s\r\n", wanted[i]);
+        cleanup(free_char)
+        char *answer = get(*state, "/large", header);
+        assert_has(answer, "Content-Encoding: gzip\r\n");
+        assert_has(answer, "Vary: Accept-Encoding\r\n");
+    }
+}
+
+static void a_large_answer_is_sent_as_it_is_to_all_others(void **state)
+{
+    static const char *const unwanted[] = {
+        "",
+        "Accept-Encoding: \r\n",
+        "Accept-Encoding: gzip;q=0\r\n",
+        "Accept-Encoding: gzip; q=0.000, deflate\r\n",
+        "Accept-Encoding: identity;q=0, *;q=0\r\n",
+        "Accept-Encoding: xgzip, gzipped\r\n",
+    };
+    for (size_t i = 0; i < array_length(unwanted); i++) {
+        cleanup(free_char)
+        char *answer = get(*state, "/large", unwanted[i]);
+        assert_begins(answer, "HTTP/1.1 200 ");
+        assert_has_not(answer, "Content-Encoding");
+        assert_has(answer, "Content-Length: 409600\r\n");
+    }
+}
+
+static void a_small_answer_is_never_compressed(void **state)
+{
+    cleanup(free_char)
+    char *answer = get(*state, "/small", "Accept-Encoding: gzip\r\n");
+    assert_has_not(answer, "Content-Encoding");
+    assert_has(answer, "<GET /small, 0 bytes>");
+}
+
+/* ---- paths and methods ---- */
+
+static void a_path_that_is_malformed_is_refused(void **state)
+{
+    static const char *const paths[] = {"/%", "/%zz", "/a%00b", "/%ff", "/a?b=%"};
+    for (size_t i = 0; i < array_length(paths); i++) {
+        cleanup(free_char)
+        char *answer = get(*state, paths[i], "");
+        assert_begins(answer, "HTTP/1.1 400 ");
+    }
+    assert_int_equal(atomic_load(&requests_served), 0);
+}
+
+static void the_answer_to_head_has_no_body(void **state)
+{
+    struct client *client = client_open(*state);
+    client_send(client, "HEAD /one HTTP/1.1\r\nHost: a\r\n\r\n"
+                        "GET /two HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    const char *answer = client_rest(client);
+    assert_has(answer, "Content-Length: 20\r\n");
+    assert_has_not(answer, "<HEAD /one");
+    assert_has(answer, "<GET /two, 0 bytes>");
+    client_close(client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        test(two_lengths_are_refused_and_the_connection_closed),
+        test(a_length_with_chunked_is_refused_and_the_connection_closed),
+        test(encodings_other_than_chunked_are_refused_and_the_connection_closed),
+        test(a_length_that_is_no_number_is_refused_and_the_connection_closed),
+        test(a_header_name_with_a_space_behind_is_refused),
+        test(a_chunked_body_is_read_and_the_connection_stays_open),
+        test(pipelined_requests_are_answered_in_their_order),
+        test(a_body_at_the_limit_is_taken),
+        test(a_body_over_the_limit_is_refused_and_the_connection_goes_on),
+        test(a_chunked_body_over_the_limit_is_refused_and_the_connection_goes_on),
+        test(a_refused_body_without_an_end_is_cut),
+        test(who_asks_before_sending_a_refused_body_is_told_at_once),
+        test(a_body_too_large_to_wait_for_is_refused_at_once),
+        test(who_asks_before_sending_a_good_body_is_told_to_go_on),
+        test(a_caller_who_is_refused_is_so_before_the_body_counts),
+        test(a_large_answer_is_compressed_for_who_asks),
+        test(a_large_answer_is_sent_as_it_is_to_all_others),
+        test(a_small_answer_is_never_compressed),
+        test(a_path_that_is_malformed_is_refused),
+        test(the_answer_to_head_has_no_body),
+    };
+    return cmocka_run_group_tests_name("http", tests, NULL, NULL);
+}
