@@ -68,6 +68,11 @@ static struct schema *parse_type(struct compiler *compiler, const struct source 
         schema->items = items;
         return schema;
     }
+    if (strcmp(words, "resources") == 0) {
+        struct schema *schema = parse_type(compiler, source, at, "map quantity");
+        schema->rounded = true;
+        return schema;
+    }
     for (size_t i = 0; i < array_length(type_words); i++) {
         if (strcmp(type_words[i].name, words) == 0) {
             struct schema *schema = arena_allocate(compiler, sizeof(*schema));

@@ -353,3 +353,12 @@ int64_t quantity_milli_value(const struct quantity *quantity)
 {
     return in_units(quantity->nano, NANO / 1000);
 }
+
+bool quantity_round_up_milli(struct quantity *quantity)
+{
+    __int128 rest = quantity->nano % (NANO / 1000);
+    if (rest != 0) {
+        quantity->nano += (rest > 0 ? NANO / 1000 : -(NANO / 1000)) - rest;
+    }
+    return rest != 0;
+}

@@ -24,6 +24,9 @@ extern const char quantity_parse_message[];
  * upstream takes for canonical ("1.234", "+5") stay as they are. NULL, or what is wrong (static).
  */
 const char *quantity_canonical(const char *text, char canonical[static QUANTITY_SIZE]);
+/* Rounds up to thousandths; of negative amounts too the size grows. False when there is nothing to
+ * round. */
+bool quantity_round_up_milli(struct quantity *quantity);
 /* The canonical text, as upstream prints it: "1500m", "1536Mi". */
 void quantity_format(const struct quantity *quantity, char text[static QUANTITY_SIZE]);
 int quantity_compare(const struct quantity *a, const struct quantity *b);

@@ -88,9 +88,10 @@ struct schema {
     bool patch_merge;       /* Strategic merge: patchStrategy has "merge". */
     bool patch_retain_keys; /* Strategic merge: patchStrategy has "retainKeys". */
     bool atomic;            /* A map or object whose map-type is atomic. */
-    bool nullable;          /* null is kept, not dropped. */
-    bool preserve_unknown;  /* Members that the schema lacks are kept. */
-    bool embedded;          /* A complete object with kind, apiVersion, metadata. */
+    bool rounded;          /* A map of quantities, each rounded up to a thousandth: ResourceList. */
+    bool nullable;         /* null is kept, not dropped. */
+    bool preserve_unknown; /* Members that the schema lacks are kept. */
+    bool embedded;         /* A complete object with kind, apiVersion, metadata. */
     bool has_minimum, has_maximum;
     int64_t minimum, maximum;       /* Of a number; inclusive. */
     int64_t max_length;             /* Of a string in bytes, of a list in elements; 0: none. */

@@ -344,6 +344,18 @@ static json_t *zero_value(const struct schema *schema)
     }
 }
 
+/* What a ResourceList holds finer than a thousandth is rounded up, for every version alike. */
+static void round_up(json_t *map, const char *key)
+{
+    struct quantity quantity;
+    char text[QUANTITY_SIZE];
+    if (quantity_parse(json_string_value(json_object_get(map, key)), &quantity) &&
+        quantity_round_up_milli(&quantity)) {
+        quantity_format(&quantity, text);
+        json_object_set_new(map, key, json_string(text));
+    }
+}
+
 static bool prune_map(const struct pruner *pruner, const struct schema *schema,
                       const struct schema_object *within, const struct field_path *path,
                       json_t *map)
@@ -361,6 +373,9 @@ static bool prune_map(const struct pruner *pruner, const struct schema *schema,
             if (!prune_member(pruner, schema->items, within, &here, map, key, value)) {
                 return false;
             }
+        }
+        if (schema->rounded) {
+            round_up(map, key);
         }
         at = next;
     }

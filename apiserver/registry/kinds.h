@@ -18,10 +18,15 @@ struct kind_subresource {
     void (*serve)(struct registry *registry, struct request *request, struct response *response);
 };
 
+struct conditional_default;
+
 struct kind {
     const char *group, *plural;
 
-    /* Defaults that depend on other fields. Called after the schema's, on create and update. */
+    /* Defaults that depend on other fields, see kinds/defaults.h: filled in this order after the
+     * schema's own, on create and update. */
+    const struct conditional_default *defaults;
+    const char *pod_template; /* Where a pod's spec stands: "spec.template.spec". */
     void (*fill_defaults)(json_t *object);
 
     /* Before validation of a create: server-set fields. The status has been dropped if the kind has
@@ -49,6 +54,8 @@ struct kind {
     bool (*may_go)(const json_t *object);
     /* Objects of this kind are deleted with dependents orphaned by default. */
     bool orphans_by_default;
+    /* The status that a create brings is kept: whoever registers a node tells its state at once. */
+    bool created_with_status;
     /* Updating without a resourceVersion is refused. */
     bool needs_revision;
     /* The object expires by itself. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds.h"
+#include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/metadata.h"
 #include "apiserver/registry/registry.h"
 #include "common/alloc.h"
@@ -131,9 +132,7 @@ static bool check_namespace(const struct write *write, struct error *error)
 static void fill_defaults(struct write *write)
 {
     schema_default(write->storage->schema, write->object);
-    if (write->kind->fill_defaults != NULL) {
-        write->kind->fill_defaults(write->object);
-    }
+    kind_fill_defaults(write->kind, write->object);
 }
 
 static bool validate(struct write *write, struct error *error)
@@ -229,7 +228,7 @@ bool registry_create(struct write *write, struct object **result, struct error *
     if (!metadata_prepare_create(write, error) || !check_namespace(write, error)) {
         return false;
     }
-    if (has_status_subresource(write)) {
+    if (has_status_subresource(write) && !write->kind->created_with_status) {
         json_object_del(write->object, "status");
     }
     fill_defaults(write);

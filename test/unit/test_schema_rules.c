@@ -53,7 +53,8 @@ static const struct schema
              .max_length = 5},
     numbers = {.type = SCHEMA_LIST, .items = &int32},
     labels = {.type = SCHEMA_MAP, .items = &string, .format = SCHEMA_FORMAT_CONFIG_KEY},
-    quantities = {.type = SCHEMA_MAP, .items = &quantity};
+    quantities = {.type = SCHEMA_MAP, .items = &quantity},
+    resources = {.type = SCHEMA_MAP, .items = &quantity, .rounded = true};
 
 static const struct schema_field port_fields[] = {
     {.name = "port", .schema = &port_number, .presence = SCHEMA_REQUIRED},
@@ -103,6 +104,7 @@ static const struct schema_field spec_fields[] = {
     {.name = "quantity", .schema = &quantity},
     {.name = "raw", .schema = &raw},
     {.name = "real", .schema = &real},
+    {.name = "resources", .schema = &resources},
     {.name = "short", .schema = &short_string},
     {.name = "string", .schema = &string, .immutable = true},
     {.name = "time", .schema = &time_of_day},
@@ -216,6 +218,16 @@ static void values_take_their_canonical_form(void **state)
                  "\"microTime\":\"2026-01-31T12:00:00.000000Z\"", "");
     check_pruned("\"time\":\"0001-01-01T00:00:00Z\"", "", "");
     check_pruned("\"duration\":\"90s\"", "\"duration\":\"1m30s\"", "");
+}
+
+static void amounts_of_resources_are_rounded_up(void **state)
+{
+    (void)state;
+    check_pruned("\"quantities\":{\"a\":\"1500u\"},"
+                 "\"resources\":{\"a\":\"1500u\",\"b\":\"2m\",\"c\":1e-9,\"d\":\"-1u\"}",
+                 "\"quantities\":{\"a\":\"1500u\"},"
+                 "\"resources\":{\"a\":\"2m\",\"b\":\"2m\",\"c\":\"1e-3\",\"d\":\"-1m\"}",
+                 "");
 }
 
 static void values_of_a_wrong_type_are_refused_in_gos_words(void **state)
@@ -481,6 +493,7 @@ int main(void)
         cmocka_unit_test(unknown_members_go_and_are_told_with_their_paths),
         cmocka_unit_test(nulls_are_absent_or_zero_as_in_go),
         cmocka_unit_test(values_take_their_canonical_form),
+        cmocka_unit_test(amounts_of_resources_are_rounded_up),
         cmocka_unit_test(values_of_a_wrong_type_are_refused_in_gos_words),
         cmocka_unit_test(labels_name_the_struct_that_holds_them),
         cmocka_unit_test(absent_members_get_their_defaults_where_their_object_is),

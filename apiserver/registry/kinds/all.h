@@ -9,19 +9,18 @@ extern const struct kind kind_namespace;
 extern const struct kind kind_pod, kind_binding; /* pod.c */
 extern const struct kind kind_service;           /* service.c */
 extern const struct kind kind_secret, kind_config_map, kind_event, kind_node,
-    kind_persistent_volume, kind_persistent_volume_claim; /* core.c */
+    kind_persistent_volume, kind_persistent_volume_claim, kind_limit_range; /* core.c */
 extern const struct kind kind_replication_controller, kind_deployment, kind_replica_set,
-    kind_stateful_set, kind_daemon_set, kind_job, kind_cron_job; /* workloads.c */
-extern const struct kind kind_autoscaler;                        /* autoscaler.c */
+    kind_stateful_set, kind_daemon_set, kind_job, kind_cron_job,
+    kind_pod_template;                    /* workloads.c */
+extern const struct kind kind_autoscaler; /* autoscaler.c */
 extern const struct kind kind_network_policy, kind_role_binding, kind_cluster_role_binding,
-    kind_custom_resource_definition, kind_certificate_request; /* others.c */
+    kind_custom_resource_definition, kind_certificate_request, kind_resource_claim,
+    kind_resource_claim_template, kind_resource_slice; /* others.c */
 extern const struct kind kind_self_subject_access_review, kind_subject_access_review,
     kind_local_subject_access_review, kind_self_subject_rules_review,
     kind_self_subject_review; /* reviews.c */
 
 extern const struct kind_subresource kind_scale; /* scale.c */
-
-/* Fills what a pod's spec needs beyond its schema's defaults; templates have one too. */
-void pod_spec_fill_defaults(json_t *spec);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/kinds/defaults.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -28,13 +29,23 @@ static json_t *cpu_metric(json_int_t utilization)
                      "target", "type", "Utilization", "averageUtilization", utilization);
 }
 
-static void fill_defaults(json_t *object)
-{
-    json_t *spec = json_object_get(object, "spec");
-    if (spec != NULL && json_array_size(json_object_get(spec, "metrics")) == 0) {
-        json_object_set_new(spec, "metrics", json_pack("[o]", cpu_metric(80)));
-    }
-}
+#define CPU_METRIC                                                                                 \
+    "{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\","  \
+    "\"averageUtilization\":80}}}"
+#define BY_PERCENT "{\"type\":\"Percent\",\"value\":100,\"periodSeconds\":15}"
+#define BY_PODS "{\"type\":\"Pods\",\"value\":4,\"periodSeconds\":15}"
+
+static const struct conditional_default defaults[] = {
+    {"spec", "metrics", "[" CPU_METRIC "]", NULL, NULL},
+    {"spec.behavior", "scaleUp", "{}", NULL, NULL},
+    {"spec.behavior", "scaleDown", "{}", NULL, NULL},
+    {"spec.behavior.scaleUp", "stabilizationWindowSeconds", "0", NULL, NULL},
+    {"spec.behavior.scaleUp", "selectPolicy", "\"Max\"", NULL, NULL},
+    {"spec.behavior.scaleUp", "policies", "[" BY_PODS "," BY_PERCENT "]", NULL, NULL},
+    {"spec.behavior.scaleDown", "selectPolicy", "\"Max\"", NULL, NULL},
+    {"spec.behavior.scaleDown", "policies", "[" BY_PERCENT "]", NULL, NULL},
+    {0},
+};
 
 /* Keeps a value of v2 in an annotation of v1. */
 static void keep(json_t *object, const char *annotation, const json_t *value)
@@ -125,7 +136,7 @@ static void to_storage(json_t *object, const struct resource *resource)
 const struct kind kind_autoscaler = {
     .group = "autoscaling",
     .plural = "horizontalpodautoscalers",
-    .fill_defaults = fill_defaults,
+    .defaults = defaults,
     .from_storage = from_storage,
     .to_storage = to_storage,
 };

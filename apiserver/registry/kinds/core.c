@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/kinds/defaults.h"
 #include "common/alloc.h"
 #include "common/base64.h"
 #include "common/json.h"
@@ -116,15 +117,52 @@ static void node_fill_defaults(json_t *object)
 {
     json_t *status = json_object_get(object, "status");
     json_t *capacity = json_object_get(status, "capacity");
-    if (capacity != NULL && json_object_get(status, "allocatable") == NULL) {
-        json_object_set_new(status, "allocatable", json_copy(capacity));
+    if (capacity != NULL) {
+        default_set(status, "allocatable", json_copy(capacity));
     }
+    default_pair(json_object_get(object, "spec"), "podCIDR", "podCIDRs", NULL);
 }
 
 const struct kind kind_node = {
     .group = "",
     .plural = "nodes",
     .fill_defaults = node_fill_defaults,
+    .created_with_status = true,
+};
+
+/* ---- limit ranges ---- */
+
+static void drop_empty(json_t *object, const char *name)
+{
+    if (json_object_size(json_object_get(object, name)) == 0) {
+        json_object_del(object, name);
+    }
+}
+
+/* A container's limit is the largest allowed, and its request is that limit. */
+static void limit_range_fill_defaults(json_t *object)
+{
+    const json_t *limits = json_path(object, "spec", "limits");
+    for (size_t i = 0; i < json_array_size(limits); i++) {
+        json_t *item = json_array_get(limits, i);
+        const char *type = json_get_string(item, "type");
+        if (type == NULL || strcmp(type, "Container") != 0) {
+            continue;
+        }
+        json_t *limit = json_get_or_add_object(item, "default");
+        json_t *request = json_get_or_add_object(item, "defaultRequest");
+        default_update(limit, json_object_get(item, "max"));
+        default_update(request, limit);
+        default_update(request, json_object_get(item, "min"));
+        drop_empty(item, "default");
+        drop_empty(item, "defaultRequest");
+    }
+}
+
+const struct kind kind_limit_range = {
+    .group = "",
+    .plural = "limitranges",
+    .fill_defaults = limit_range_fill_defaults,
 };
 
 /* ---- volumes ---- */
@@ -136,13 +174,18 @@ static bool volume_prepare_create(struct write *write, struct error *error)
     return true;
 }
 
-/* The class may also stand in the old annotation. */
+/* The source has an old name, under which another namespace can't be named. */
 static void claim_fill_defaults(json_t *object)
 {
     json_t *spec = json_object_get(object, "spec");
     json_t *source = json_object_get(spec, "dataSource");
-    if (source != NULL && json_object_get(spec, "dataSourceRef") == NULL) {
-        json_object_set_new(spec, "dataSourceRef", json_copy(source));
+    json_t *reference = json_object_get(spec, "dataSourceRef");
+    if (source != NULL) {
+        default_set(spec, "dataSourceRef", json_copy(source));
+    } else if (reference != NULL &&
+               json_string_length(json_object_get(reference, "namespace")) == 0) {
+        json_object_set_new(spec, "dataSource", json_copy(reference));
+        json_object_del(json_object_get(spec, "dataSource"), "namespace");
     }
 }
 

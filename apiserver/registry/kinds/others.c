@@ -3,57 +3,31 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/kinds/defaults.h"
 #include "common/alloc.h"
 #include "common/json.h"
-
-static void set_default(json_t *object, const char *name, json_t *value)
-{
-    if (json_object_get(object, name) == NULL) {
-        json_object_set_new(object, name, value);
-    } else {
-        json_decref(value);
-    }
-}
 
 /* ---- network policies ---- */
 
 /* Ingress always, egress if there are rules for it. */
-static void network_policy_fill_defaults(json_t *object)
-{
-    json_t *spec = json_object_get(object, "spec");
-    if (spec != NULL && json_array_size(json_object_get(spec, "policyTypes")) == 0) {
-        json_t *types = json_pack("[s]", "Ingress");
-        if (json_array_size(json_object_get(spec, "egress")) > 0) {
-            json_array_append_new(types, json_string("Egress"));
-        }
-        json_object_set_new(spec, "policyTypes", types);
-    }
-}
+static const struct conditional_default network_policy_defaults[] = {
+    {"spec", "policyTypes", "[\"Ingress\",\"Egress\"]", "egress", default_when_present},
+    {"spec", "policyTypes", "[\"Ingress\"]", NULL, NULL},
+    {0},
+};
 
 const struct kind kind_network_policy = {
     .group = "networking.k8s.io",
     .plural = "networkpolicies",
-    .fill_defaults = network_policy_fill_defaults,
+    .defaults = network_policy_defaults,
 };
 
 /* ---- role bindings ---- */
 
-static void binding_fill_defaults(json_t *object)
-{
-    json_t *role = json_object_get(object, "roleRef");
-    if (json_string_length(json_object_get(role, "apiGroup")) == 0 && role != NULL) {
-        json_object_set_new(role, "apiGroup", json_string("rbac.authorization.k8s.io"));
-    }
-    json_t *subjects = json_object_get(object, "subjects");
-    for (size_t i = 0; i < json_array_size(subjects); i++) {
-        json_t *subject = json_array_get(subjects, i);
-        const char *kind = json_get_string(subject, "kind");
-        if (kind != NULL && (strcmp(kind, "User") == 0 || strcmp(kind, "Group") == 0) &&
-            json_string_length(json_object_get(subject, "apiGroup")) == 0) {
-            json_object_set_new(subject, "apiGroup", json_string("rbac.authorization.k8s.io"));
-        }
-    }
-}
+static const struct conditional_default binding_defaults[] = {
+    {"subjects", "apiGroup", "\"rbac.authorization.k8s.io\"", "kind", "User|Group"},
+    {0},
+};
 
 /* A binding speaks of one role for ever. */
 static void binding_validate(const struct write *write, struct field_errors *errors)
@@ -68,14 +42,14 @@ static void binding_validate(const struct write *write, struct field_errors *err
 const struct kind kind_role_binding = {
     .group = "rbac.authorization.k8s.io",
     .plural = "rolebindings",
-    .fill_defaults = binding_fill_defaults,
+    .defaults = binding_defaults,
     .validate = binding_validate,
 };
 
 const struct kind kind_cluster_role_binding = {
     .group = "rbac.authorization.k8s.io",
     .plural = "clusterrolebindings",
-    .fill_defaults = binding_fill_defaults,
+    .defaults = binding_defaults,
     .validate = binding_validate,
 };
 
@@ -88,19 +62,13 @@ static void definition_fill_defaults(json_t *object)
     if (kind == NULL) {
         return;
     }
-    if (json_object_get(names, "singular") == NULL) {
-        cleanup(free_char)
-        char *singular = duplicate(kind);
-        for (char *c = singular; *c != '\0'; c++) {
-            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-        }
-        json_object_set_new(names, "singular", json_string(singular));
+    cleanup(free_char)
+    char *singular = duplicate(kind);
+    for (char *c = singular; *c != '\0'; c++) {
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
     }
-    if (json_object_get(names, "listKind") == NULL) {
-        json_object_set_new(names, "listKind", json_sprintf("%sList", kind));
-    }
-    set_default(json_object_get(object, "spec"), "conversion",
-                json_pack("{s:s}", "strategy", "None"));
+    default_set(names, "singular", json_string(singular));
+    default_set(names, "listKind", json_sprintf("%sList", kind));
 }
 
 static bool definition_prepare_create(struct write *write, struct error *error)
@@ -171,4 +139,41 @@ const struct kind kind_certificate_request = {
     .plural = "certificatesigningrequests",
     .prepare_create = request_prepare_create,
     .prepare_update = request_prepare_update,
+};
+
+/* ---- device claims and slices ---- */
+
+static const struct conditional_default claim_defaults[] = {
+    {"spec.devices.requests.exactly", "count", "1", "allocationMode", "ExactCount"},
+    {"spec.devices.requests.firstAvailable", "count", "1", "allocationMode", "ExactCount"},
+    {0},
+};
+
+static const struct conditional_default claim_template_defaults[] = {
+    {"spec.spec.devices.requests.exactly", "count", "1", "allocationMode", "ExactCount"},
+    {"spec.spec.devices.requests.firstAvailable", "count", "1", "allocationMode", "ExactCount"},
+    {0},
+};
+
+static const struct conditional_default slice_defaults[] = {
+    {"spec.devices.taints", "timeAdded", NULL, NULL, NULL},
+    {0},
+};
+
+const struct kind kind_resource_claim = {
+    .group = "resource.k8s.io",
+    .plural = "resourceclaims",
+    .defaults = claim_defaults,
+};
+
+const struct kind kind_resource_claim_template = {
+    .group = "resource.k8s.io",
+    .plural = "resourceclaimtemplates",
+    .defaults = claim_template_defaults,
+};
+
+const struct kind kind_resource_slice = {
+    .group = "resource.k8s.io",
+    .plural = "resourceslices",
+    .defaults = slice_defaults,
 };

@@ -1,127 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Pods: defaults by context, QoS class, what may change after creation, binding and eviction. */
+/* Pods: QoS class, what may change after creation, binding and eviction. */
 #include <string.h>
 
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/serve.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/quantity.h"
 #include "common/timestamp.h"
 
-/* ---- defaults ---- */
-
-static void set_default(json_t *object, const char *name, json_t *value)
-{
-    if (json_object_get(object, name) == NULL) {
-        json_object_set_new(object, name, value);
-    } else {
-        json_decref(value);
-    }
-}
-
-/* Images tagged "latest", or not at all, are always pulled. */
-static const char *pull_policy(const char *image)
-{
-    const char *slash = strrchr(image, '/'), *at = strchr(image, '@');
-    const char *tag = strrchr(slash ? slash : image, ':');
-    bool latest = at == NULL && (tag == NULL || strcmp(tag, ":latest") == 0);
-    return latest ? "Always" : "IfNotPresent";
-}
-
-/* What is limited but not requested is requested at its limit. */
-static void fill_requests(json_t *container)
-{
-    json_t *resources = json_object_get(container, "resources");
-    json_t *limits = json_object_get(resources, "limits");
-    const char *name;
-    json_t *limit;
-    if (json_object_size(limits) == 0) {
-        return;
-    }
-    json_t *requests = json_get_or_add_object(resources, "requests");
-    json_object_foreach (limits, name, limit) {
-        if (json_object_get(requests, name) == NULL) {
-            json_object_set(requests, name, limit);
-        }
-    }
-}
-
-static void fill_container(json_t *container)
-{
-    const char *image = json_get_string(container, "image");
-    if (image != NULL && image[0] != '\0') {
-        set_default(container, "imagePullPolicy", json_string(pull_policy(image)));
-    }
-}
-
-/* A volume without a source is an empty directory. */
-static void fill_volume(json_t *volume)
-{
-    if (json_object_size(volume) == 1 && json_object_get(volume, "name") != NULL) {
-        json_object_set_new(volume, "emptyDir", json_object());
-    }
-}
-
-static void fill_host_ports(json_t *spec)
-{
-    json_t *containers = json_object_get(spec, "containers");
-    for (size_t i = 0; i < json_array_size(containers); i++) {
-        json_t *ports = json_object_get(json_array_get(containers, i), "ports");
-        for (size_t p = 0; p < json_array_size(ports); p++) {
-            json_t *port = json_array_get(ports, p);
-            json_t *number = json_object_get(port, "containerPort");
-            if (number != NULL) {
-                set_default(port, "hostPort", json_incref(number));
-            }
-        }
-    }
-}
-
-void pod_spec_fill_defaults(json_t *spec)
-{
-    static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
-    for (size_t list = 0; list < array_length(lists); list++) {
-        json_t *containers = json_object_get(spec, lists[list]);
-        for (size_t i = 0; i < json_array_size(containers); i++) {
-            fill_container(json_array_get(containers, i));
-        }
-    }
-    json_t *volumes = json_object_get(spec, "volumes");
-    for (size_t i = 0; i < json_array_size(volumes); i++) {
-        fill_volume(json_array_get(volumes, i));
-    }
-    /* The old name of the same field. */
-    json_t *account = json_object_get(spec, "serviceAccountName");
-    json_t *old = json_object_get(spec, "serviceAccount");
-    if (account != NULL) {
-        json_object_set(spec, "serviceAccount", account);
-    } else if (old != NULL) {
-        json_object_set(spec, "serviceAccountName", old);
-    }
-}
-
-static void fill_defaults(json_t *object)
-{
-    static const char *const lists[] = {"initContainers", "containers"};
-    json_t *spec = json_object_get(object, "spec");
-    if (spec == NULL) {
-        return;
-    }
-    pod_spec_fill_defaults(spec);
-    /* What follows holds for pods, not for templates. */
-    for (size_t list = 0; list < array_length(lists); list++) {
-        json_t *containers = json_object_get(spec, lists[list]);
-        for (size_t i = 0; i < json_array_size(containers); i++) {
-            fill_requests(json_array_get(containers, i));
-        }
-    }
-    if (json_get_bool(spec, "hostNetwork", false)) {
-        fill_host_ports(spec);
-    }
-    set_default(spec, "enableServiceLinks", json_true());
-}
+static const struct conditional_default defaults[] = {
+    {"spec", "enableServiceLinks", "true", NULL, NULL},
+    {0},
+};
 
 /* ---- QoS class ---- */
 
@@ -168,12 +61,40 @@ static const char *qos_class(const json_t *spec)
     return !qos.any ? "BestEffort" : qos.guaranteed ? "Guaranteed" : "Burstable";
 }
 
+/* Puts a condition in the place of the one of its type; its times are set here. Consumes it. */
+static void set_condition(json_t *status, json_t *condition)
+{
+    const json_t *type = json_object_get(condition, "type");
+    json_t *conditions = json_object_get(status, "conditions");
+    char now[TIMESTAMP_SIZE];
+    timestamp_format(timestamp_now(), now);
+    json_object_set_new(condition, "lastProbeTime", json_null());
+    json_object_set_new(condition, "lastTransitionTime", json_string(now));
+    if (conditions == NULL) {
+        conditions = json_array();
+        json_object_set_new(status, "conditions", conditions);
+    }
+    for (size_t i = 0; i < json_array_size(conditions); i++) {
+        if (json_equal(json_object_get(json_array_get(conditions, i), "type"), type)) {
+            json_array_set_new(conditions, i, condition);
+            return;
+        }
+    }
+    json_array_append_new(conditions, condition);
+}
+
 static bool prepare_create(struct write *write, struct error *error)
 {
     (void)error;
-    json_object_set_new(write->object, "status",
-                        json_pack("{s:s, s:s}", "phase", "Pending", "qosClass",
-                                  qos_class(json_object_get(write->object, "spec"))));
+    const json_t *spec = json_object_get(write->object, "spec");
+    json_t *status = json_pack("{s:s, s:s}", "phase", "Pending", "qosClass", qos_class(spec));
+    json_object_set_new(write->object, "status", status);
+    if (json_array_size(json_object_get(spec, "schedulingGates")) > 0) {
+        set_condition(status, json_pack("{s:s, s:s, s:s, s:s}", "type", "PodScheduled", "status",
+                                        "False", "reason", "SchedulingGated", "message",
+                                        "Scheduling is blocked due to non-empty scheduling "
+                                        "gates"));
+    }
     return true;
 }
 
@@ -254,28 +175,6 @@ static void answer_success(struct request *request, struct response *response, i
     response_set_json(response, request, status, body);
 }
 
-static void mark_scheduled(json_t *object)
-{
-    json_t *status = json_get_or_add_object(object, "status");
-    json_t *conditions = json_object_get(status, "conditions");
-    char now[TIMESTAMP_SIZE];
-    timestamp_format(timestamp_now(), now);
-    json_t *scheduled = json_pack("{s:s, s:s, s:n, s:s}", "type", "PodScheduled", "status", "True",
-                                  "lastProbeTime", "lastTransitionTime", now);
-    if (conditions == NULL) {
-        conditions = json_array();
-        json_object_set_new(status, "conditions", conditions);
-    }
-    for (size_t i = 0; i < json_array_size(conditions); i++) {
-        const char *type = json_get_string(json_array_get(conditions, i), "type");
-        if (type != NULL && strcmp(type, "PodScheduled") == 0) {
-            json_array_set_new(conditions, i, scheduled);
-            return;
-        }
-    }
-    json_array_append_new(conditions, scheduled);
-}
-
 /* Gives the pod to the node that the Binding in 'argument' names. */
 static bool bind(struct write *write, void *argument, struct error *error)
 {
@@ -310,7 +209,8 @@ static bool bind(struct write *write, void *argument, struct error *error)
             json_get_or_add_object(json_object_get(write->object, "metadata"), "annotations"),
             annotations);
     }
-    mark_scheduled(write->object);
+    json_t *status = json_get_or_add_object(write->object, "status");
+    set_condition(status, json_pack("{s:s, s:s}", "type", "PodScheduled", "status", "True"));
     return true;
 }
 
@@ -404,7 +304,9 @@ static const struct kind_subresource subresources[] = {
 const struct kind kind_pod = {
     .group = "",
     .plural = "pods",
-    .fill_defaults = fill_defaults,
+    .pod_template = "spec",
+    .defaults = defaults,
+    .fill_defaults = pod_fill_defaults,
     .prepare_create = prepare_create,
     .validate = validate,
     .before_delete = before_delete,

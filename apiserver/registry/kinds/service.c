@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/kinds/defaults.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -191,14 +192,20 @@ static bool is_type(const json_t *spec, const char *type)
     return present != NULL && strcmp(present, type) == 0;
 }
 
-static void set_default(json_t *object, const char *name, json_t *value)
-{
-    if (json_object_get(object, name) == NULL) {
-        json_object_set_new(object, name, value);
-    } else {
-        json_decref(value);
-    }
-}
+#define SOME_ADDRESS "ClusterIP|NodePort|LoadBalancer"
+
+static const struct conditional_default defaults[] = {
+    {"spec", "sessionAffinityConfig", "{\"clientIP\":{\"timeoutSeconds\":10800}}",
+     "sessionAffinity", "ClientIP"},
+    {"spec.sessionAffinityConfig", "clientIP", "{\"timeoutSeconds\":10800}", NULL, NULL},
+    {"spec.sessionAffinityConfig.clientIP", "timeoutSeconds", "10800", NULL, NULL},
+    {"spec", "externalTrafficPolicy", "\"Cluster\"", "type", "NodePort|LoadBalancer"},
+    {"spec", "allocateLoadBalancerNodePorts", "true", "type", "LoadBalancer"},
+    {"spec", "internalTrafficPolicy", "\"Cluster\"", "type", SOME_ADDRESS},
+    {"spec", "ipFamilies", "[\"IPv4\"]", "type", SOME_ADDRESS},
+    {"spec", "ipFamilyPolicy", "\"SingleStack\"", "type", SOME_ADDRESS},
+    {0},
+};
 
 static void fill_ports(json_t *ports)
 {
@@ -215,35 +222,30 @@ static void fill_ports(json_t *ports)
     }
 }
 
-static void fill_families(json_t *spec)
+/* Where traffic comes in is told of addresses alone, not of names. */
+static void fill_ingress_modes(json_t *ingress)
 {
-    set_default(spec, "internalTrafficPolicy", json_string("Cluster"));
-    set_default(spec, "ipFamilies", json_pack("[s]", "IPv4"));
-    set_default(spec, "ipFamilyPolicy", json_string("SingleStack"));
+    for (size_t i = 0; i < json_array_size(ingress); i++) {
+        json_t *point = json_array_get(ingress, i);
+        if (json_string_length(json_object_get(point, "ip")) > 0) {
+            default_set(point, "ipMode", json_string("VIP"));
+        }
+    }
 }
 
 static void fill_defaults(json_t *object)
 {
     json_t *spec = json_object_get(object, "spec");
-    if (spec == NULL) {
-        return;
-    }
-    fill_ports(json_object_get(spec, "ports"));
     const char *affinity = json_get_string(spec, "sessionAffinity");
-    if (affinity != NULL && strcmp(affinity, "ClientIP") == 0) {
-        json_t *client = json_get_or_add_object(
-            json_get_or_add_object(spec, "sessionAffinityConfig"), "clientIP");
-        set_default(client, "timeoutSeconds", json_integer(10800));
+    fill_ports(json_object_get(spec, "ports"));
+    if (affinity != NULL && strcmp(affinity, "None") == 0) {
+        json_object_del(spec, "sessionAffinityConfig");
     }
-    bool balancer = is_type(spec, "LoadBalancer");
-    if (balancer || is_type(spec, "NodePort")) {
-        set_default(spec, "externalTrafficPolicy", json_string("Cluster"));
+    if (is_type(spec, "ClusterIP") && json_array_size(json_object_get(spec, "externalIPs")) > 0) {
+        default_set(spec, "externalTrafficPolicy", json_string("Cluster"));
     }
-    if (balancer) {
-        set_default(spec, "allocateLoadBalancerNodePorts", json_true());
-    }
-    if (!is_type(spec, "ExternalName")) {
-        fill_families(spec);
+    if (is_type(spec, "LoadBalancer")) {
+        fill_ingress_modes(json_path(object, "status", "loadBalancer", "ingress"));
     }
 }
 
@@ -547,6 +549,7 @@ static void gone(struct registry *registry, const struct object *object)
 const struct kind kind_service = {
     .group = "",
     .plural = "services",
+    .defaults = defaults,
     .fill_defaults = fill_defaults,
     .prepare_create = prepare_create,
     .prepare_update = prepare_update,

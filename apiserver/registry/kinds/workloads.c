@@ -3,86 +3,44 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/metadata.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/selector.h"
 
-static void set_default(json_t *object, const char *name, json_t *value)
-{
-    if (json_object_get(object, name) == NULL) {
-        json_object_set_new(object, name, value);
-    } else {
-        json_decref(value);
-    }
-}
+static const char template_path[] = "spec.template.spec";
 
-/* The template's pod gets the same care as a pod. */
-static void fill_template(json_t *spec)
-{
-    json_t *pod = json_path(spec, "template", "spec");
-    if (pod != NULL) {
-        pod_spec_fill_defaults(pod);
-    }
-}
+static const struct conditional_default deployment_defaults[] = {
+    {"spec.strategy", "rollingUpdate", "{\"maxUnavailable\":\"25%\",\"maxSurge\":\"25%\"}", "type",
+     "RollingUpdate"},
+    {0},
+};
 
-/* Rolling updates have limits of their own; other strategies have none. */
-static void fill_rolling(json_t *strategy, const char *max_surge, int surge_number)
-{
-    const char *type = json_get_string(strategy, "type");
-    if (type == NULL || strcmp(type, "RollingUpdate") != 0) {
-        return;
-    }
-    json_t *rolling = json_get_or_add_object(strategy, "rollingUpdate");
-    set_default(rolling, "maxUnavailable", max_surge ? json_string("25%") : json_integer(1));
-    set_default(rolling, "maxSurge",
-                max_surge ? json_string(max_surge) : json_integer(surge_number));
-}
+static const struct conditional_default daemon_set_defaults[] = {
+    {"spec.updateStrategy", "rollingUpdate", "{\"maxUnavailable\":1,\"maxSurge\":0}", "type",
+     "RollingUpdate"},
+    {0},
+};
 
-static void deployment_fill_defaults(json_t *object)
-{
-    json_t *spec = json_object_get(object, "spec");
-    if (spec != NULL) {
-        fill_rolling(json_object_get(spec, "strategy"), "25%", 0);
-        fill_template(spec);
-    }
-}
+/* A strategy that is named but not described stays so. */
+static const struct conditional_default stateful_set_defaults[] = {
+    {"spec.updateStrategy", "rollingUpdate", "{\"partition\":0}", "type", NULL},
+    {"spec.updateStrategy", "type", "\"RollingUpdate\"", NULL, NULL},
+    {"spec.volumeClaimTemplates", "kind", "\"PersistentVolumeClaim\"", NULL, NULL},
+    {"spec.volumeClaimTemplates", "apiVersion", "\"v1\"", NULL, NULL},
+    {"spec.volumeClaimTemplates", "status", "{\"phase\":\"Pending\"}", NULL, NULL},
+    {0},
+};
 
-static void daemon_set_fill_defaults(json_t *object)
+/* What has no labels of its own takes those of its template. */
+static void fill_labels(json_t *object)
 {
-    json_t *spec = json_object_get(object, "spec");
-    if (spec != NULL) {
-        fill_rolling(json_object_get(spec, "updateStrategy"), NULL, 0);
-        fill_template(spec);
-    }
-}
-
-static void stateful_set_fill_defaults(json_t *object)
-{
-    json_t *spec = json_object_get(object, "spec");
-    json_t *strategy = json_object_get(spec, "updateStrategy");
-    const char *type = json_get_string(strategy, "type");
-    if (type != NULL && strcmp(type, "RollingUpdate") == 0) {
-        set_default(json_get_or_add_object(strategy, "rollingUpdate"), "partition",
-                    json_integer(0));
-    }
-    json_t *claims = json_object_get(spec, "volumeClaimTemplates");
-    for (size_t i = 0; i < json_array_size(claims); i++) {
-        json_t *claim = json_array_get(claims, i);
-        set_default(claim, "kind", json_string("PersistentVolumeClaim"));
-        set_default(claim, "apiVersion", json_string("v1"));
-        set_default(claim, "status", json_pack("{s:s}", "phase", "Pending"));
-    }
-    if (spec != NULL) {
-        fill_template(spec);
-    }
-}
-
-static void template_only_fill_defaults(json_t *object)
-{
-    json_t *spec = json_object_get(object, "spec");
-    if (spec != NULL) {
-        fill_template(spec);
+    const json_t *labels = json_path(object, "spec", "template", "metadata", "labels");
+    json_t *metadata = json_get_or_add_object(object, "metadata");
+    if (json_object_size(labels) > 0 &&
+        json_object_size(json_object_get(metadata, "labels")) == 0) {
+        json_object_set_new(metadata, "labels", json_copy((json_t *)labels));
     }
 }
 
@@ -91,19 +49,10 @@ static void replication_controller_fill_defaults(json_t *object)
 {
     json_t *spec = json_object_get(object, "spec");
     json_t *labels = json_path(spec, "template", "metadata", "labels");
-    if (spec == NULL) {
-        return;
+    if (json_object_size(labels) > 0 && json_object_size(json_object_get(spec, "selector")) == 0) {
+        json_object_set_new(spec, "selector", json_copy(labels));
     }
-    if (json_object_size(labels) > 0) {
-        if (json_object_size(json_object_get(spec, "selector")) == 0) {
-            json_object_set_new(spec, "selector", json_copy(labels));
-        }
-        json_t *metadata = json_get_or_add_object(object, "metadata");
-        if (json_object_size(json_object_get(metadata, "labels")) == 0) {
-            json_object_set_new(metadata, "labels", json_copy(labels));
-        }
-    }
-    fill_template(spec);
+    fill_labels(object);
 }
 
 /* The selector must choose the template's own labels, else the controller would make pods for ever.
@@ -137,7 +86,8 @@ static void validate_selector(const struct write *write, struct field_errors *er
 const struct kind kind_deployment = {
     .group = "apps",
     .plural = "deployments",
-    .fill_defaults = deployment_fill_defaults,
+    .pod_template = template_path,
+    .defaults = deployment_defaults,
     .validate = validate_selector,
     .status_keeps_labels = true,
 };
@@ -145,66 +95,55 @@ const struct kind kind_deployment = {
 const struct kind kind_replica_set = {
     .group = "apps",
     .plural = "replicasets",
-    .fill_defaults = template_only_fill_defaults,
+    .pod_template = template_path,
     .validate = validate_selector,
 };
 
 const struct kind kind_stateful_set = {
     .group = "apps",
     .plural = "statefulsets",
-    .fill_defaults = stateful_set_fill_defaults,
+    .pod_template = template_path,
+    .defaults = stateful_set_defaults,
     .validate = validate_selector,
 };
 
 const struct kind kind_daemon_set = {
     .group = "apps",
     .plural = "daemonsets",
-    .fill_defaults = daemon_set_fill_defaults,
+    .pod_template = template_path,
+    .defaults = daemon_set_defaults,
     .validate = validate_selector,
 };
 
 const struct kind kind_replication_controller = {
     .group = "",
     .plural = "replicationcontrollers",
+    .pod_template = template_path,
     .fill_defaults = replication_controller_fill_defaults,
     .orphans_by_default = true,
 };
 
+const struct kind kind_pod_template = {
+    .group = "",
+    .plural = "podtemplates",
+    .pod_template = "template.spec",
+};
+
 /* ---- jobs ---- */
 
-static void fill_job_spec(json_t *spec)
-{
-    json_t *completions = json_object_get(spec, "completions");
-    json_t *parallelism = json_object_get(spec, "parallelism");
-    if (completions == NULL && parallelism == NULL) {
-        json_object_set_new(spec, "completions", json_integer(1));
-        json_object_set_new(spec, "parallelism", json_integer(1));
-    } else {
-        set_default(spec, "parallelism", json_integer(1));
-    }
-    /* With limits for each index, the overall limit is out of the way. */
-    bool per_index = json_object_get(spec, "backoffLimitPerIndex") != NULL;
-    set_default(spec, "backoffLimit", json_integer(per_index ? INT32_MAX : 6));
-    bool failure_policy = json_object_get(spec, "podFailurePolicy") != NULL;
-    set_default(spec, "podReplacementPolicy",
-                json_string(failure_policy ? "Failed" : "TerminatingOrFailed"));
-    fill_template(spec);
-}
-
-static void job_fill_defaults(json_t *object)
-{
-    json_t *spec = json_object_get(object, "spec");
-    json_t *labels = json_path(spec, "template", "metadata", "labels");
-    json_t *metadata = json_get_or_add_object(object, "metadata");
-    if (spec == NULL) {
-        return;
-    }
-    if (json_object_size(labels) > 0 &&
-        json_object_size(json_object_get(metadata, "labels")) == 0) {
-        json_object_set_new(metadata, "labels", json_copy(labels));
-    }
-    fill_job_spec(spec);
-}
+/* With limits for each index, the overall limit is out of the way. */
+static const struct conditional_default job_defaults[] = {
+    {"spec", "completions", "1", "parallelism", NULL},
+    {"spec", "parallelism", "1", NULL, NULL},
+    {"spec", "backoffLimit", "2147483647", "backoffLimitPerIndex", default_when_present},
+    {"spec", "backoffLimit", "6", NULL, NULL},
+    {"spec", "completionMode", "\"NonIndexed\"", NULL, NULL},
+    {"spec", "suspend", "false", NULL, NULL},
+    {"spec", "manualSelector", "false", NULL, NULL},
+    {"spec", "podReplacementPolicy", "\"Failed\"", "podFailurePolicy", default_when_present},
+    {"spec", "podReplacementPolicy", "\"TerminatingOrFailed\"", NULL, NULL},
+    {0},
+};
 
 /* Unless the user selects by hand, a job's pods carry its uid and name and are selected by the uid.
  */
@@ -228,18 +167,12 @@ static bool job_prepare_create(struct write *write, struct error *error)
     return true;
 }
 
-static void cron_job_fill_defaults(json_t *object)
-{
-    json_t *spec = json_path(object, "spec", "jobTemplate", "spec");
-    if (spec != NULL) {
-        fill_template(spec);
-    }
-}
-
 const struct kind kind_job = {
     .group = "batch",
     .plural = "jobs",
-    .fill_defaults = job_fill_defaults,
+    .pod_template = template_path,
+    .defaults = job_defaults,
+    .fill_defaults = fill_labels,
     .prepare_create = job_prepare_create,
     .orphans_by_default = true,
 };
@@ -247,5 +180,5 @@ const struct kind kind_job = {
 const struct kind kind_cron_job = {
     .group = "batch",
     .plural = "cronjobs",
-    .fill_defaults = cron_job_fill_defaults,
+    .pod_template = "spec.jobTemplate.spec.template.spec",
 };
