@@ -43,7 +43,6 @@ void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *con
 static void exchange_free(struct exchange *exchange)
 {
     request_clear(&exchange->request);
-    response_clear(&exchange->response);
     buffer_free(&exchange->body);
     pthread_mutex_destroy(&exchange->lock);
     free(exchange->remote_address);
@@ -173,9 +172,17 @@ static void add_headers(struct exchange *exchange, struct MHD_Response *answer)
     }
 }
 
+static void close_after_answer(struct exchange *exchange)
+{
+    response_add_header(&exchange->response, "Connection", "close");
+}
+
 static enum MHD_Result queue_answer(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
+    if (atomic_load(&exchange->server->stopping)) {
+        close_after_answer(exchange);
+    }
     if (gzip_accepted(header(exchange, "Accept-Encoding"))) {
         gzip_response(response);
     }
@@ -199,11 +206,6 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
         MHD_queue_response(exchange->connection, (unsigned)response->status, answer);
     MHD_destroy_response(answer);
     return result;
-}
-
-static void close_after_answer(struct exchange *exchange)
-{
-    response_add_header(&exchange->response, "Connection", "close");
 }
 
 /* ---- calls ---- */
@@ -277,18 +279,42 @@ static enum MHD_Result take_upload(struct exchange *exchange, const char *upload
     return MHD_YES;
 }
 
+static enum MHD_Result refuse_while_stopping(struct exchange *exchange)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    error_unavailable(&error, "the server is shutting down");
+    response_set_error(&exchange->response, &exchange->request, &error);
+    return queue_answer(exchange);
+}
+
+/* Counts the exchange among those that a stop waits for. */
+static void set_active(struct exchange *exchange, bool active)
+{
+    struct server *server = exchange->server;
+    pthread_mutex_lock(&server->lock);
+    server->active += active;
+    server->active -= exchange->active;
+    exchange->active = active;
+    if (server->active == 0) {
+        pthread_cond_signal(&server->idle);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
 /* All of the request is there. */
 static enum MHD_Result serve(struct exchange *exchange)
 {
     struct server *server = exchange->server;
+    set_active(exchange, true);
+    if (atomic_load(&server->stopping)) {
+        return refuse_while_stopping(exchange);
+    }
     struct request *request = &exchange->request;
     request->body_length = exchange->body.length;
     request->body = exchange->body.bytes ? buffer_steal(&exchange->body) : NULL;
     if (server->handler.may_block(server->handler.argument, request)) {
-        exchange->state = EXCHANGE_SERVING;
-        MHD_suspend_connection(exchange->connection);
-        workers_add(server->workers, exchange);
-        return MHD_YES;
+        return workers_add(server->workers, exchange) ? MHD_YES : refuse_while_stopping(exchange);
     }
     server->handler.serve(server->handler.argument, request, &exchange->response);
     return queue_answer(exchange);
@@ -329,10 +355,12 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
         return;
     }
     *context = NULL;
-    stream_forget(exchange);
+    response_clear(&exchange->response); /* No wake comes behind the body's close() … */
+    stream_forget(exchange);             /* … so none is queued behind this. */
     if (server->handler.served != NULL && exchange->status != 0) {
         server->handler.served(server->handler.argument, &exchange->request, exchange->status,
                                exchange->sent);
     }
+    set_active(exchange, false);
     exchange_free(exchange);
 }

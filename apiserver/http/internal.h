@@ -23,8 +23,10 @@ struct server {
     struct workers *workers;
     struct streams *streams;
     atomic_bool stopping;
-    atomic_int in_flight; /* Requests on workers. */
     uint16_t port;
+    pthread_mutex_t lock; /* Guards 'active'. */
+    pthread_cond_t idle;  /* Signalled when 'active' gets 0. */
+    size_t active;        /* Requests that are being served or answered. */
 };
 
 /* One TCP connection: who its client certificate says it is, found out with the first request. */
@@ -56,6 +58,7 @@ struct exchange {
     struct request request;
     struct response response;
     struct buffer body;
+    bool active;                    /* Counted in the server. */
     uint64_t uploaded;              /* Bytes of the body so far, kept or not. */
     int status;                     /* Of the queued answer. */
     size_t sent;                    /* Bytes of the body before compression. */
@@ -81,9 +84,11 @@ void exchange_completed(void *server, struct MHD_Connection *connection, void **
 /* ---- workers.c ---- */
 
 struct workers *workers_start(struct server *server, unsigned count);
-/* The worker serves the exchange and resumes its connection. */
-void workers_add(struct workers *workers, struct exchange *exchange);
-void workers_stop(struct workers *workers); /* Waits for those under way. */
+/* Suspends the exchange's connection and has a worker serve it and resume. False, and nothing is
+ * done, once the workers are stopped. */
+bool workers_add(struct workers *workers, struct exchange *exchange);
+void workers_stop(struct workers *workers); /* Serves what was added before. */
+void workers_free(struct workers *workers); /* After workers_stop(). */
 
 /* ---- streams.c ---- */
 
@@ -93,10 +98,11 @@ void streams_stop(struct streams *streams);
 ssize_t stream_read(void *exchange, uint64_t position, char *out, size_t size);
 /* The 'wake' of a body; the argument is its exchange. */
 void stream_wake(void *exchange);
-/* The exchange ends: nothing refers to it after this. */
+/* The exchange ends, its body is closed: nothing refers to it after this. */
 void stream_forget(struct exchange *exchange);
-/* Resumes every suspended stream, so that it can end. */
-void streams_resume_all(struct streams *streams);
+/* With server->stopping set: resumes every suspended stream, so that it ends. None is suspended
+ * when this returns, nor will one be later. */
+void streams_end(struct streams *streams);
 
 /* ---- tls.c ---- */
 

@@ -7,11 +7,11 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "apiserver/http/internal.h"
 #include "common/alloc.h"
 #include "common/log.h"
-#include "common/timestamp.h"
 
 enum {
     default_workers = 32,
@@ -121,9 +121,14 @@ static struct MHD_Daemon *start_daemon(struct server *server, int socket_file)
 
 static void server_free(struct server *server)
 {
-    workers_stop(server->workers);
+    if (server->workers != NULL) {
+        workers_stop(server->workers);
+        workers_free(server->workers);
+    }
     streams_stop(server->streams);
     tls_free(server->tls);
+    pthread_cond_destroy(&server->idle);
+    pthread_mutex_destroy(&server->lock);
     free(server);
 }
 
@@ -133,6 +138,12 @@ struct server *server_start(const struct server_options *options, const struct h
     struct server *server = allocate_struct(struct server);
     server->options = *options;
     server->handler = *handler;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     fill_defaults(&server->options);
     server->tls = tls_open(&server->options, error);
     int socket_file = server->tls ? bind_socket(&server->options, &server->port, error) : -1;
@@ -157,28 +168,37 @@ uint16_t server_port(const struct server *server)
     return server->port;
 }
 
+/* Waits until nothing is served any more, or it is too late. */
+static void wait_until_idle(struct server *server, unsigned most_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += most_ms % 1000 * 1000000L;
+    until.tv_sec += most_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&server->lock);
+    int waited = 0;
+    while (server->active > 0 && waited == 0) {
+        waited = pthread_cond_timedwait(&server->idle, &server->lock, &until);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
 void server_stop(struct server *server, unsigned grace_ms)
 {
     if (server == NULL) {
         return;
     }
-    int64_t until = timestamp_monotonic() + grace_ms * INT64_C(1000000);
     atomic_store(&server->stopping, true);
     MHD_socket listening = MHD_quiesce_daemon(server->daemon);
     if (listening != MHD_INVALID_SOCKET) {
         close(listening);
     }
-    const union MHD_DaemonInfo *info;
-    do {
-        streams_resume_all(server->streams);
-        usleep(10000);
-        info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-    } while (timestamp_monotonic() < until && atomic_load(&server->in_flight) > 0 && info != NULL);
-    /* Workers finish what they have begun before the connections go. */
+    streams_end(server->streams);
+    wait_until_idle(server, grace_ms);
+    /* From here on no connection is suspended, which stopping the daemon demands: streams don't
+     * suspend while stopping, and workers finish what they have begun and take nothing more. */
     workers_stop(server->workers);
-    server->workers = NULL;
-    streams_resume_all(server->streams);
-    usleep(20000);
     MHD_stop_daemon(server->daemon);
     server_free(server);
 }

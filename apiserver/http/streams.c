@@ -184,12 +184,12 @@ static void *watcher_main(void *argument)
 
 /* ---- reading ---- */
 
-/* True when the connection is now suspended; false when it is to read again, or the client is gone.
- */
+/* True when the connection is now suspended; false when it is to read again, or the client is gone,
+ * or the server stops: streams_end() has then passed, or will wait for the lock. */
 static bool suspend(struct exchange *exchange)
 {
     pthread_mutex_lock(&exchange->lock);
-    bool sleep = !exchange->woken && !exchange->gone;
+    bool sleep = !exchange->woken && !exchange->gone && !atomic_load(&exchange->server->stopping);
     exchange->woken = false;
     if (sleep) {
         exchange->suspended = true;
@@ -280,12 +280,12 @@ struct streams *streams_start(void)
     return streams;
 }
 
-void streams_resume_all(struct streams *streams)
+void streams_end(struct streams *streams)
 {
     pthread_mutex_lock(&streams->lock);
     for (size_t i = 0; i < streams->slot_count; i++) {
         if (streams->slots[i].exchange != NULL) {
-            queue_wake(streams, streams->slots[i].exchange);
+            resume(streams->slots[i].exchange);
         }
     }
     pthread_mutex_unlock(&streams->lock);

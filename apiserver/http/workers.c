@@ -40,7 +40,6 @@ static void *worker_main(void *argument)
     while ((exchange = take(workers)) != NULL) {
         server->handler.serve(server->handler.argument, &exchange->request, &exchange->response);
         exchange->state = EXCHANGE_SERVED;
-        atomic_fetch_sub(&server->in_flight, 1);
         MHD_resume_connection(exchange->connection);
     }
     return NULL;
@@ -66,22 +65,24 @@ struct workers *workers_start(struct server *server, unsigned count)
     return workers;
 }
 
-void workers_add(struct workers *workers, struct exchange *exchange)
+bool workers_add(struct workers *workers, struct exchange *exchange)
 {
-    atomic_fetch_add(&workers->server->in_flight, 1);
     pthread_mutex_lock(&workers->lock);
-    exchange->next_in_queue = NULL;
-    *workers->last = exchange;
-    workers->last = &exchange->next_in_queue;
-    pthread_cond_signal(&workers->work);
+    bool taken = !workers->stopping;
+    if (taken) {
+        exchange->state = EXCHANGE_SERVING;
+        MHD_suspend_connection(exchange->connection);
+        exchange->next_in_queue = NULL;
+        *workers->last = exchange;
+        workers->last = &exchange->next_in_queue;
+        pthread_cond_signal(&workers->work);
+    }
     pthread_mutex_unlock(&workers->lock);
+    return taken;
 }
 
 void workers_stop(struct workers *workers)
 {
-    if (workers == NULL) {
-        return;
-    }
     pthread_mutex_lock(&workers->lock);
     workers->stopping = true;
     pthread_cond_broadcast(&workers->work);
@@ -89,6 +90,11 @@ void workers_stop(struct workers *workers)
     for (unsigned i = 0; i < workers->count; i++) {
         pthread_join(workers->threads[i], NULL);
     }
+    workers->count = 0;
+}
+
+void workers_free(struct workers *workers)
+{
     pthread_mutex_destroy(&workers->lock);
     pthread_cond_destroy(&workers->work);
     free(workers);
