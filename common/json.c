@@ -259,6 +259,25 @@ bool json_array_has_string(const json_t *array, const char *text)
     return false;
 }
 
+bool json_has_nul(const json_t *string)
+{
+    return json_is_string(string) &&
+           strlen(json_string_value(string)) != json_string_length(string);
+}
+
+char *json_without_nul(const json_t *string)
+{
+    if (!json_has_nul(string)) {
+        return NULL;
+    }
+    size_t length = json_string_length(string);
+    char *copy = duplicate_bytes(json_string_value(string), length);
+    for (char *at = copy; (at = memchr(at, '\0', (size_t)(copy + length - at))) != NULL;) {
+        *at = '\x01';
+    }
+    return copy;
+}
+
 /* ---- scanning ---- */
 
 /* A place in a text that is known to be valid JSON; every step checks the end all the same. */

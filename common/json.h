@@ -48,6 +48,12 @@ json_t *json_get_or_add_object(json_t *object, const char *name);
 /* The array holds this string. */
 bool json_array_has_string(const json_t *array, const char *text);
 
+/* A string may hold a NUL ("\\u0000"), which ends it for all that compares and checks text. */
+bool json_has_nul(const json_t *string);
+/* The text for checks: each NUL is made a character that no rule accepts. The caller's; NULL when
+ * there is none and the text can be taken as it is. */
+char *json_without_nul(const json_t *string);
+
 /* ---- scanning encoded text ---- */
 
 /* A part of some text; text is NULL when absent. Strings include their quotes. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/json.h"
 #include "common/buffer.h"
 
 enum {
@@ -165,6 +166,9 @@ const char *names_check_path_segment(const char *text)
     }
     if (strchr(text, '/') != NULL) {
         return "may not contain '/'";
+    }
+    if (strchr(text, '\x01') != NULL) { /* What a NUL is made for checks: json_without_nul(). */
+        return "may not contain NUL";
     }
     return strchr(text, '%') != NULL ? "may not contain '%'" : NULL;
 }
@@ -394,7 +398,9 @@ void names_validate_labels(const json_t *labels, const struct field_path *path,
     json_t *value;
     json_object_foreach ((json_t *)labels, key, value) {
         validate_qualified(key, key, path, errors);
-        const char *text = json_string_value(value);
+        cleanup(free_char)
+        char *copy = json_without_nul(value);
+        const char *text = copy ? copy : json_string_value(value);
         const char *wrong = text ? names_check_label_value(text) : NULL;
         if (wrong != NULL) {
             field_error(errors, FIELD_INVALID, path, value, "%s", wrong);

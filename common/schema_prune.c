@@ -140,7 +140,8 @@ static bool prune_quantity(const struct pruner *pruner, const json_t *value, jso
     cleanup(free_char)
     char *number = json_is_number(value) ? json_text(value) : NULL;
     const char *text = number ? number : json_string_value(value);
-    const char *message = text ? quantity_canonical(text, canonical) : quantity_parse_message;
+    const char *message =
+        text && !json_has_nul(value) ? quantity_canonical(text, canonical) : quantity_parse_message;
     if (message != NULL) {
         return error_bad_request(pruner->error, "%s", message);
     }
@@ -155,7 +156,7 @@ static bool prune_time(const struct pruner *pruner, const json_t *value, bool mi
 {
     char canonical[TIMESTAMP_SIZE];
     const char *text = json_string_value(value);
-    if (!timestamp_canonical(text, micro, canonical)) {
+    if (json_has_nul(value) || !timestamp_canonical(text, micro, canonical)) {
         return error_bad_request(pruner->error,
                                  "parsing time \"%s\" as \"2006-01-02T15:04:05Z07:00\": cannot "
                                  "parse \"%s\" as \"2006\"",
@@ -205,7 +206,7 @@ static bool prune_duration(const struct pruner *pruner, const json_t *value, jso
     int64_t nanoseconds;
     char canonical[TIMESTAMP_SIZE];
     const char *text = json_string_value(value);
-    if (!duration_parse(text, &nanoseconds)) {
+    if (json_has_nul(value) || !duration_parse(text, &nanoseconds)) {
         return error_bad_request(pruner->error, "time: invalid duration \"%s\"", text);
     }
     duration_format(nanoseconds, canonical);

@@ -36,8 +36,27 @@ static char *check_format(enum schema_format format_wanted, const char *text)
     return message ? duplicate(message) : NULL;
 }
 
-static bool in_enumeration(const struct schema *schema, const char *text)
+static void validate_format(enum schema_format format_wanted, const json_t *value,
+                            const struct field_path *path, struct field_errors *errors)
 {
+    if (format_wanted == SCHEMA_FORMAT_NONE || json_string_length(value) == 0) {
+        return;
+    }
+    cleanup(free_char)
+    char *copy = json_without_nul(value);
+    cleanup(free_char)
+    char *message = check_format(format_wanted, copy ? copy : json_string_value(value));
+    if (message != NULL) {
+        field_error(errors, FIELD_INVALID, path, value, "%s", message);
+    }
+}
+
+static bool in_enumeration(const struct schema *schema, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    if (strlen(text) != json_string_length(value)) {
+        return false;
+    }
     for (size_t i = 0; schema->enumeration[i] != NULL; i++) {
         if (strcmp(schema->enumeration[i], text) == 0) {
             return true;
@@ -68,11 +87,10 @@ static void unsupported(const struct schema *schema, const json_t *value,
 static void validate_string(const struct schema *schema, const json_t *value,
                             const struct field_path *path, struct field_errors *errors)
 {
-    const char *text = json_string_value(value);
-    if (text == NULL) {
+    if (!json_is_string(value)) {
         return;
     }
-    if (schema->enumeration != NULL && !in_enumeration(schema, text)) {
+    if (schema->enumeration != NULL && !in_enumeration(schema, value)) {
         unsupported(schema, value, path, errors);
         return;
     }
@@ -80,11 +98,7 @@ static void validate_string(const struct schema *schema, const json_t *value,
         field_error(errors, FIELD_TOO_LONG, path, value, "may not be more than %lld bytes",
                     (long long)schema->max_length);
     }
-    cleanup(free_char)
-    char *message = text[0] != '\0' ? check_format(schema->format, text) : NULL;
-    if (message != NULL) {
-        field_error(errors, FIELD_INVALID, path, value, "%s", message);
-    }
+    validate_format(schema->format, value, path, errors);
 }
 
 /* ---- numbers ---- */
@@ -252,7 +266,9 @@ static void validate_list(const struct schema *schema, const json_t *list,
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        schema_validate(schema->items, json_array_get(list, i), FIELD_INDEX(path, i), errors);
+        const json_t *element = json_array_get(list, i);
+        schema_validate(schema->items, element, FIELD_INDEX(path, i), errors);
+        validate_format(schema->format, element, FIELD_INDEX(path, i), errors);
     }
     if (schema->unique && count > 1) {
         validate_unique(schema, list, path, errors);

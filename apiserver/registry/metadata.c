@@ -243,6 +243,32 @@ void metadata_count_generation(struct write *write)
 
 /* ---- validation ---- */
 
+/* A name, or the beginning of one, which may end with a dash. */
+static const char *check_name(const struct write *write, const json_t *name, bool is_prefix)
+{
+    const char *format_name = write->resource->name_format;
+    cleanup(free_char)
+    char *replaced = json_without_nul(name);
+    cleanup(free_char)
+    char *text = replaced ? steal(replaced) : duplicate(json_string_value(name));
+    size_t length = strlen(text);
+    if (is_prefix && length > 1 && text[length - 1] == '-') {
+        text[length - 2] = 'a';
+        text[length - 1] = '\0';
+    }
+    return names_check(format_name ? format_name : "subdomain", text);
+}
+
+static void validate_generate_name(const struct write *write, const json_t *metadata,
+                                   const struct field_path *path, struct field_errors *errors)
+{
+    const json_t *name = json_object_get(metadata, "generateName");
+    const char *message = json_string_length(name) > 0 ? check_name(write, name, true) : NULL;
+    if (message != NULL) {
+        field_error(errors, FIELD_INVALID, FIELD(path, "generateName"), name, "%s", message);
+    }
+}
+
 static void validate_name(const struct write *write, const json_t *metadata,
                           const struct field_path *path, struct field_errors *errors)
 {
@@ -252,9 +278,7 @@ static void validate_name(const struct write *write, const json_t *metadata,
                     "name or generateName is required");
         return;
     }
-    const char *format_name = write->resource->name_format;
-    const char *message =
-        names_check(format_name ? format_name : "subdomain", json_string_value(name));
+    const char *message = check_name(write, name, false);
     if (message != NULL) {
         field_error(errors, FIELD_INVALID, FIELD(path, "name"), name, "%s", message);
     }
@@ -294,7 +318,9 @@ static void validate_finalizers(const struct write *write, const json_t *finaliz
 {
     for (size_t i = 0; i < json_array_size(finalizers); i++) {
         const json_t *finalizer = json_array_get(finalizers, i);
-        const char *text = json_string_value(finalizer);
+        cleanup(free_char)
+        char *copy = json_without_nul(finalizer);
+        const char *text = copy ? copy : json_string_value(finalizer);
         cleanup(free_char)
         char *message = names_check_qualified(text ? text : "");
         if (message != NULL) {
@@ -330,6 +356,7 @@ void metadata_validate(const struct write *write, struct field_errors *errors)
 {
     const struct field_path *path = FIELD(NULL, "metadata");
     const json_t *metadata = json_object_get(write->object, "metadata");
+    validate_generate_name(write, metadata, path, errors);
     validate_name(write, metadata, path, errors);
     names_validate_labels(json_object_get(metadata, "labels"), FIELD(path, "labels"), errors);
     names_validate_annotations(json_object_get(metadata, "annotations"), FIELD(path, "annotations"),

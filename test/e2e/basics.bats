@@ -182,6 +182,21 @@ YAML
     [ "$(curl -s --cacert "$DATA/pki/ca.crt" "https://127.0.0.1:$PORT/readyz")" = ok ]
 }
 
+@test "names, and their beginnings, are checked to their end" {
+    local core=/api/v1/namespaces/$NS/configmaps roles=/apis/rbac.authorization.k8s.io/v1/clusterroles
+    while read -r path metadata field; do
+        run api POST "$path" -H 'Content-Type: application/json' -d "{\"metadata\":{$metadata}}"
+        [ "$(jq -r '"\(.code) \(.details.causes[0].field)"' <<<"$output")" = "422 metadata.$field" ]
+    done <<BODIES
+$core "name":"a\u0000b" name
+$core "generateName":"a\u0000b" generateName
+$core "generateName":"Ab-" generateName
+$roles "name":"a\u0000b" name
+BODIES
+    run api POST "$core" -H 'Content-Type: application/json' -d '{"metadata":{"generateName":"a-"}}'
+    [[ "$(jq -r .metadata.name <<<"$output")" == a-????? ]]
+}
+
 @test "discovery, explain and versions" {
     run k api-resources
     [ "$status" -eq 0 ]

@@ -255,6 +255,23 @@ static void bad_labels_are_told_with_their_path(void **state)
     assert_memory_equal(message, "Invalid value: \"d e\": a valid label", 35);
 }
 
+static void a_nul_in_a_label_or_name_is_refused(void **state)
+{
+    (void)state;
+    cleanup(field_errors_clear)
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    cleanup(json_release)
+    json_t *labels = json_pack("{s:s#}", "app", "a\0b", 3);
+    names_validate_labels(labels, FIELD(NULL, "labels"), &errors);
+    assert_int_equal(json_array_size(errors.causes), 1);
+    static const char *const formats[] = {"subdomain", "label", "label1035", "path-segment"};
+    for (size_t i = 0; i < array_length(formats); i++) {
+        cleanup(free_char)
+        char *text = json_without_nul(json_object_get(labels, "app"));
+        assert_non_null(names_check(formats[i], text));
+    }
+}
+
 static void annotations_may_have_any_value_of_bounded_size(void **state)
 {
     (void)state;
@@ -289,6 +306,7 @@ int main(void)
         cmocka_unit_test(qualified_names_have_one_optional_prefix),
         cmocka_unit_test(each_resource_has_its_form_of_names),
         cmocka_unit_test(bad_labels_are_told_with_their_path),
+        cmocka_unit_test(a_nul_in_a_label_or_name_is_refused),
         cmocka_unit_test(annotations_may_have_any_value_of_bounded_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,7 @@ static const struct schema
              .unique = true,
              .max_length = 5},
     numbers = {.type = SCHEMA_LIST, .items = &int32},
+    addresses = {.type = SCHEMA_LIST, .items = &string, .format = SCHEMA_FORMAT_IP},
     labels = {.type = SCHEMA_MAP, .items = &string, .format = SCHEMA_FORMAT_CONFIG_KEY},
     quantities = {.type = SCHEMA_MAP, .items = &quantity},
     resources = {.type = SCHEMA_MAP, .items = &quantity, .rounded = true};
@@ -85,6 +86,7 @@ static const struct schema part = {.type = SCHEMA_OBJECT, .object = &part_object
                                    .object = &part_object,
                                    .preserve_unknown = true};
 static const struct schema_field spec_fields[] = {
+    {.name = "addresses", .schema = &addresses},
     {.name = "any", .schema = &any},
     {.name = "boolean", .schema = &boolean},
     {.name = "bytes", .schema = &bytes},
@@ -274,6 +276,8 @@ static void values_of_a_wrong_type_are_refused_in_gos_words(void **state)
         {"\"quantity\":\"x\"", QUANTITY_MESSAGE},
         {"\"quantity\":true", QUANTITY_MESSAGE},
         {"\"quantity\":\"1q\"", QUANTITY_MESSAGE},
+        {"\"quantity\":\"1\\u0000x\"", QUANTITY_MESSAGE},
+        {"\"duration\":\"1s\\u0000x\"", "time: invalid duration \"1s\""},
     };
     for (size_t i = 0; i < array_length(cases); i++) {
         cleanup(free_char)
@@ -426,6 +430,26 @@ static void duplicates_are_told_by_their_keys(void **state)
                  "spec.part.ports[1]: Duplicate value: {\"port\":1,\"protocol\":\"TCP\"}");
 }
 
+static void elements_of_lists_have_their_format(void **state)
+{
+    (void)state;
+    check_errors("\"addresses\":[\"10.0.0.1\",\"::1\"]", "");
+    check_errors("\"addresses\":[\"10.0.0.1\",\"x\"]",
+                 "spec.addresses[1]: Invalid value: \"x\": must be a valid IP address, (e.g. "
+                 "10.9.8.7 or 2001:db8::ffff)");
+}
+
+static void a_nul_within_a_string_hides_nothing_from_the_rules(void **state)
+{
+    (void)state;
+    check_errors("\"addresses\":[\"10.0.0.1\\u0000x\"]",
+                 "spec.addresses[0]: Invalid value: \"10.0.0.1\\u0000x\": must be a valid IP "
+                 "address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+    check_errors("\"part\":{\"name\":\"a\",\"color\":\"Red\\u0000\"}",
+                 "spec.part.color: Unsupported value: \"Red\\u0000\": supported values: \"Blue\", "
+                 "\"Green\", \"Red\"");
+}
+
 static void keys_of_maps_are_checked(void **state)
 {
     (void)state;
@@ -503,6 +527,8 @@ int main(void)
         cmocka_unit_test(an_absent_required_number_reads_as_zero),
         cmocka_unit_test(bounds_and_enumerations_hold),
         cmocka_unit_test(duplicates_are_told_by_their_keys),
+        cmocka_unit_test(elements_of_lists_have_their_format),
+        cmocka_unit_test(a_nul_within_a_string_hides_nothing_from_the_rules),
         cmocka_unit_test(keys_of_maps_are_checked),
         cmocka_unit_test(metadata_is_left_to_others),
         cmocka_unit_test(many_elements_are_checked_in_reasonable_time),
