@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "apiserver/api.h"
@@ -247,6 +248,18 @@ static void block_signals(void)
     signal(SIGXFSZ, SIG_IGN); /* A limit on the size of files is an error of the write. */
 }
 
+/* Each connection is a descriptor, and the usual soft limit of 1,024 is soon reached. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+            log_warning("the limit of open files could not be raised: %s", strerror(errno));
+        }
+    }
+}
+
 static bool run(const struct options *options, struct error *error)
 {
     struct registry registry = {0};
@@ -267,7 +280,6 @@ static bool run(const struct options *options, struct error *error)
         wait_for_signal();
     }
     atomic_store(&registry.stopping, true);
-    cache_wake_all(registry.cache);
     server_stop(server, stop_grace_ms);
     compactor_stop(&compactor);
     api_clear(&api);
@@ -288,6 +300,7 @@ int main(int count, char **arguments)
         return 2;
     }
     log_setup("apiserver", options.verbose ? LOG_DEBUG : LOG_INFO);
+    raise_descriptor_limit();
     if (!run(&options, &error)) {
         fprintf(stderr, "coracle-apiserver: %s\n", error.message);
         return 1;

@@ -34,6 +34,9 @@ void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *con
     struct exchange *exchange = allocate_struct(struct exchange);
     exchange->server = argument;
     exchange->connection = connection;
+    exchange->peer =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    peer_expect_within(exchange->peer, exchange->server->options.header_timeout_ms);
     exchange->uri = duplicate(uri);
     exchange->request.received_ns = timestamp_monotonic();
     pthread_mutex_init(&exchange->lock, NULL);
@@ -128,12 +131,10 @@ static bool is_well_framed(struct exchange *exchange, struct error *error)
 }
 
 /* Who the connection's client certificate says it is; looked at once. */
-static struct peer *peer_of(struct exchange *exchange)
+static const struct peer *examined_peer(struct exchange *exchange)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct peer *peer = info ? info->socket_context : NULL;
-    if (peer != NULL && !peer->examined) {
+    struct peer *peer = exchange->peer;
+    if (!peer->examined) {
         const union MHD_ConnectionInfo *tls =
             MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
         tls_examine(exchange->server->tls, tls->tls_session, peer);
@@ -144,13 +145,13 @@ static struct peer *peer_of(struct exchange *exchange)
 static bool authenticate(struct exchange *exchange, struct error *error)
 {
     const struct handler *handler = &exchange->server->handler;
-    const struct peer *peer = peer_of(exchange);
+    const struct peer *peer = examined_peer(exchange);
     struct credentials credentials = {
         .authorization =
             MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Authorization"),
-        .client_common_name = peer && !peer->refused ? peer->common_name : NULL,
-        .client_organizations = peer ? (const char *const *)peer->organizations : NULL,
-        .client_certificate_refused = peer && peer->refused,
+        .client_common_name = peer->refused ? NULL : peer->common_name,
+        .client_organizations = (const char *const *)peer->organizations,
+        .client_certificate_refused = peer->refused,
     };
     return handler->authenticate(handler->argument, &credentials, &exchange->request.user, error);
 }
@@ -200,6 +201,7 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
                                                  MHD_RESPMEM_MUST_FREE);
     }
     add_headers(exchange, answer);
+    peer_expect_within(exchange->peer, 0);
     exchange->status = response->status;
     exchange->state = EXCHANGE_ANSWERED;
     enum MHD_Result result =
@@ -241,6 +243,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     exchange->state = EXCHANGE_READING;
+    peer_expect_within(exchange->peer, exchange->server->options.body_timeout_ms);
     if (!is_well_framed(exchange, &error)) {
         response_set_error(&exchange->response, &exchange->request, &error);
         close_after_answer(exchange);
@@ -307,6 +310,7 @@ static enum MHD_Result serve(struct exchange *exchange)
 {
     struct server *server = exchange->server;
     set_active(exchange, true);
+    peer_expect_within(exchange->peer, 0);
     if (atomic_load(&server->stopping)) {
         return refuse_while_stopping(exchange);
     }
@@ -362,5 +366,6 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
                                exchange->sent);
     }
     set_active(exchange, false);
+    peer_expect_within(exchange->peer, server->options.idle_timeout_seconds * 1000);
     exchange_free(exchange);
 }

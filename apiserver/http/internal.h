@@ -14,6 +14,7 @@
 struct tls;
 struct workers;
 struct streams;
+struct connections;
 
 struct server {
     struct server_options options;
@@ -22,6 +23,7 @@ struct server {
     struct tls *tls;
     struct workers *workers;
     struct streams *streams;
+    struct connections *connections;
     atomic_bool stopping;
     uint16_t port;
     pthread_mutex_t lock; /* Guards 'active'. */
@@ -34,9 +36,22 @@ struct peer {
     bool examined, refused;
     char *common_name;
     char **organizations; /* NULL-terminated. */
+    int socket;
+    _Atomic int64_t deadline_ns; /* When the client is late, see connections.c; 0: never. */
+    struct peer *next, *previous;
 };
 
 void peer_free(struct peer *peer);
+
+/* ---- connections.c ---- */
+
+struct connections *connections_start(void);
+void connections_stop(struct connections *connections); /* After the daemon. */
+/* MHD_OPTION_NOTIFY_CONNECTION, with the server. */
+void connection_changed(void *server, struct MHD_Connection *connection, void **socket_context,
+                        enum MHD_ConnectionNotificationCode code);
+/* The client has this long for what it is to do next; 0: it has nothing to do. */
+void peer_expect_within(struct peer *peer, unsigned timeout_ms);
 
 /* ---- one request and its answer: exchange.c ---- */
 
@@ -52,6 +67,7 @@ enum exchange_state {
 struct exchange {
     struct server *server;
     struct MHD_Connection *connection;
+    struct peer *peer;
     enum exchange_state state; /* Written by the HTTP thread, and by the worker in between. */
     char *uri;                 /* As sent. */
     char *remote_address;

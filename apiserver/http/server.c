@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -19,7 +18,8 @@ enum {
     default_header_limit = 16 << 10,
     default_connections = 20000,
     default_idle_seconds = 180,
-    user_timeout_ms = 60000,
+    default_header_ms = 32000, /* As upstream. */
+    default_body_ms = 60000,   /* As upstream's time for a whole request. */
 };
 
 static void fill_defaults(struct server_options *options)
@@ -36,34 +36,10 @@ static void fill_defaults(struct server_options *options)
         options->connection_limit ? options->connection_limit : default_connections;
     options->idle_timeout_seconds =
         options->idle_timeout_seconds ? options->idle_timeout_seconds : default_idle_seconds;
-}
-
-/* ---- connections ---- */
-
-static void set_socket_options(int socket)
-{
-    int on = 1, timeout = user_timeout_ms, idle = 30, interval = 10, count = 3;
-    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-    setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-    setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
-}
-
-static void connection_changed(void *argument, struct MHD_Connection *connection,
-                               void **socket_context, enum MHD_ConnectionNotificationCode code)
-{
-    (void)argument;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        set_socket_options(info->connect_fd);
-        *socket_context = allocate_struct(struct peer);
-    } else {
-        peer_free(*socket_context);
-        *socket_context = NULL;
-    }
+    options->header_timeout_ms =
+        options->header_timeout_ms ? options->header_timeout_ms : default_header_ms;
+    options->body_timeout_ms =
+        options->body_timeout_ms ? options->body_timeout_ms : default_body_ms;
 }
 
 static void daemon_log(void *argument, const char *text, va_list arguments)
@@ -115,7 +91,7 @@ static struct MHD_Daemon *start_daemon(struct server *server, int socket_file)
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->header_limit_bytes,
         MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_seconds, MHD_OPTION_URI_LOG_CALLBACK,
         exchange_begin, server, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, server,
-        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, NULL, MHD_OPTION_HTTPS_CERT_CALLBACK,
+        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server, MHD_OPTION_HTTPS_CERT_CALLBACK,
         tls_certificate, MHD_OPTION_HTTPS_PRIORITIES, priorities, MHD_OPTION_END);
 }
 
@@ -126,6 +102,7 @@ static void server_free(struct server *server)
         workers_free(server->workers);
     }
     streams_stop(server->streams);
+    connections_stop(server->connections);
     tls_free(server->tls);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->lock);
@@ -152,6 +129,7 @@ struct server *server_start(const struct server_options *options, const struct h
         return NULL;
     }
     server->streams = streams_start();
+    server->connections = connections_start();
     server->workers = workers_start(server, server->options.workers);
     server->daemon = start_daemon(server, socket_file);
     if (server->daemon == NULL) {

@@ -60,6 +60,9 @@ struct server_options {
     size_t header_limit_bytes;  /* 0: 16 KiB. */
     unsigned connection_limit;  /* 0: 20,000. */
     unsigned idle_timeout_seconds; /* Of a connection that sends no request; 0: 180. */
+    /* How long a client may take for handshake and headers (0: 32 s), and for a body (0: 60 s),
+     * however many bytes it sends meanwhile. */
+    unsigned header_timeout_ms, body_timeout_ms;
 };
 
 struct server;

@@ -833,20 +833,6 @@ enum cache_read cache_watch_read(struct cache_watcher *watcher, struct change *c
     return *count > 0 ? CACHE_READ_CHANGES : CACHE_READ_NOTHING;
 }
 
-void cache_wake_all(struct cache *cache)
-{
-    for (size_t i = 0; i < cache->table_count; i++) {
-        struct cache_table *table = cache->tables[i];
-        pthread_mutex_lock(&table->watchers_lock);
-        for (struct cache_watcher *watcher = table->watchers; watcher != NULL;
-             watcher = watcher->next_in_table) {
-            atomic_store(&watcher->waiting, false);
-            watcher->wake(watcher);
-        }
-        pthread_mutex_unlock(&table->watchers_lock);
-    }
-}
-
 void cache_statistics(struct cache *cache,
                       void (*report)(void *argument, const struct resource *resource,
                                      size_t objects, size_t watchers),

@@ -124,9 +124,6 @@ enum cache_read cache_watch_read(struct cache_watcher *watcher, struct change *c
                                  size_t *count, int64_t *revision);
 void change_clear(struct change *change);
 
-/* Wakes every watcher, so that each looks whether it is to end; at shutdown. */
-void cache_wake_all(struct cache *cache);
-
 /* Number of objects and watchers a resource, for metrics. */
 void cache_statistics(struct cache *cache,
                       void (*report)(void *argument, const struct resource *resource,

@@ -8,7 +8,9 @@
 /* cmocka needs the headers above. */
 #include <cmocka.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
+#include "common/timestamp.h"
 #include "test/unit/http_harness.h"
 
 /* ---- a handler that tells what it was asked ---- */
@@ -356,6 +358,83 @@ static void the_answer_to_head_has_no_body(void **state)
     client_close(client);
 }
 
+/* ---- slow clients ---- */
+
+static int set_up_impatient(void **state)
+{
+    struct fixture *fixture = allocate_struct(struct fixture);
+    fixture_init(fixture);
+    fixture->options.header_timeout_ms = fixture->options.body_timeout_ms = 100;
+    fixture_start(fixture, &handler);
+    atomic_store(&requests_served, 0);
+    *state = fixture;
+    return 0;
+}
+
+/* Sends a byte now and then, which would keep the connection alive for any timeout that starts anew
+ * with each, until the server has had enough. */
+static void assert_cut_while_trickling(struct fixture *fixture, const char *beginning)
+{
+    struct client *client = client_open(fixture);
+    bool open = client_send(client, beginning);
+    int64_t until = timestamp_monotonic() + patience_seconds * INT64_C(1000000000);
+    while (open) {
+        assert_true(timestamp_monotonic() < until);
+        usleep(50000);
+        open = client_send(client, "x");
+    }
+    assert_int_equal(atomic_load(&requests_served), 0);
+    client_close(client);
+}
+
+static void a_client_that_trickles_its_headers_is_cut(void **state)
+{
+    assert_cut_while_trickling(*state, "G");
+    assert_cut_while_trickling(*state, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
+}
+
+static void a_client_that_trickles_its_body_is_cut(void **state)
+{
+    assert_cut_while_trickling(*state,
+                               "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+}
+
+static void a_client_that_never_says_hello_is_cut(void **state)
+{
+    int file = connect_socket(*state);
+    char byte;
+    errno = 0;
+    assert_true(recv(file, &byte, 1, 0) <= 0 && errno != EAGAIN);
+    close(file);
+}
+
+/* Both ends are descriptors of this process. */
+static size_t connections_possible(size_t most)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    size_t possible = limit.rlim_cur / 2 - 100;
+    return possible < most ? possible : most;
+}
+
+static void silent_connections_do_not_stall_others(void **state)
+{
+    static int files[5000];
+    size_t silent = connections_possible(array_length(files));
+    for (size_t i = 0; i < silent; i++) {
+        files[i] = connect_socket(*state);
+    }
+    struct client *client = client_open(*state);
+    client_send(client, "GET /one HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_expect(client, "<GET /one, 0 bytes>");
+    client_close(client);
+    for (size_t i = 0; i < silent; i++) {
+        close(files[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +459,11 @@ int main(void)
         test(a_small_answer_is_never_compressed),
         test(a_path_that_is_malformed_is_refused),
         test(the_answer_to_head_has_no_body),
+        test(silent_connections_do_not_stall_others),
+#define impatient(name) cmocka_unit_test_setup_teardown(name, set_up_impatient, tear_down)
+        impatient(a_client_that_trickles_its_headers_is_cut),
+        impatient(a_client_that_trickles_its_body_is_cut),
+        impatient(a_client_that_never_says_hello_is_cut),
     };
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);
 }

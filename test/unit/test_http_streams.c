@@ -17,8 +17,8 @@
 
 struct watcher {
     struct body body;
-    size_t seen; /* Lines told so far. */
-    bool waiting;
+    size_t seen;          /* Lines told so far. */
+    bool waiting, listed; /* Listed from the first read on: before, it can't be woken. */
     struct watcher *next;
 };
 
@@ -36,6 +36,11 @@ static ssize_t watcher_read(struct body *body, char *out, size_t size)
     struct watcher *watcher = container_of(body, struct watcher, body);
     pthread_mutex_lock(&board.lock);
     ssize_t count = BODY_WAIT;
+    if (!watcher->listed) {
+        watcher->listed = true;
+        watcher->next = board.watchers;
+        board.watchers = watcher;
+    }
     if (watcher->seen < board.lines) {
         count = snprintf(out, size, "line %zu\n", ++watcher->seen);
     } else if (board.ended_at != 0 && watcher->seen >= board.ended_at) {
@@ -55,10 +60,12 @@ static void watcher_close(struct body *body)
     struct watcher *watcher = container_of(body, struct watcher, body);
     pthread_mutex_lock(&board.lock);
     struct watcher **link = &board.watchers;
-    while (*link != watcher) {
+    while (*link != NULL && *link != watcher) {
         link = &(*link)->next;
     }
-    *link = watcher->next;
+    if (*link != NULL) {
+        *link = watcher->next;
+    }
     board.open--;
     board.waiting -= watcher->waiting;
     pthread_cond_broadcast(&board.changed);
@@ -74,9 +81,7 @@ static void write_lines(size_t count)
     pthread_mutex_lock(&board.lock);
     board.lines += count;
     for (struct watcher *watcher = board.watchers; watcher != NULL; watcher = watcher->next) {
-        if (watcher->body.wake != NULL) {
-            body_wake(&watcher->body);
-        }
+        body_wake(&watcher->body);
     }
     pthread_mutex_unlock(&board.lock);
 }
@@ -132,8 +137,6 @@ static void start_watch(struct response *response, bool stream)
     response->content_type = "text/plain";
     response->body = &watcher->body;
     pthread_mutex_lock(&board.lock);
-    watcher->next = board.watchers;
-    board.watchers = watcher;
     board.open++;
     pthread_mutex_unlock(&board.lock);
 }
