@@ -11,212 +11,14 @@
 #include "apiserver/registry/kinds.h"
 #include "apiserver/views/render.h"
 #include "common/alloc.h"
-#include "common/base64.h"
 #include "common/json.h"
 
 enum { wait_revision_ms = 3000 };
 
-/* ---- parameters ---- */
-
-static bool parse_limit(const struct request *request, int64_t *limit, struct error *error)
-{
-    const char *text = request_parameter(request, "limit");
-    char *end = NULL;
-    *limit = text && text[0] ? strtoll(text, &end, 10) : 0;
-    if (end != NULL && (*end != '\0' || *limit < 0)) {
-        return error_bad_request(error, "unable to parse limit parameter: \"%s\" is not a number",
-                                 text);
-    }
-    return true;
-}
-
-static bool parse_revision(const struct request *request, int64_t *revision, struct error *error)
-{
-    const char *text = request_parameter(request, "resourceVersion");
-    char *end = NULL;
-    *revision = REVISION_UNSET;
-    if (text == NULL || text[0] == '\0') {
-        return true;
-    }
-    *revision = strtoll(text, &end, 10);
-    if (*end != '\0' || text[0] == '-' || text[0] == '+') {
-        struct field_errors errors = FIELD_ERRORS_INIT;
-        cleanup(json_release)
-        json_t *value = json_string(text);
-        field_error(&errors, FIELD_INVALID, FIELD(NULL, "resourceVersion"), value,
-                    "strconv.ParseUint: parsing \"%s\": invalid syntax", text);
-        return error_invalid(error, request->resource->group, request->resource->kind, "", &errors);
-    }
-    return true;
-}
-
-static bool bad_match(const struct request *request, const char *why, bool forbidden,
-                      struct error *error)
-{
-    struct field_errors errors = FIELD_ERRORS_INIT;
-    cleanup(json_release)
-    json_t *value = json_string(request_parameter(request, "resourceVersionMatch"));
-    if (forbidden) {
-        field_error(&errors, FIELD_FORBIDDEN, FIELD(NULL, "resourceVersionMatch"), NULL, "%s", why);
-    } else {
-        static const char *const supported[] = {"Exact", "NotOlderThan", "", NULL};
-        field_error_not_supported(&errors, FIELD(NULL, "resourceVersionMatch"), value, supported);
-    }
-    return error_invalid(error, "meta.k8s.io", "ListOptions", "", &errors);
-}
-
-static bool parse_match(const struct request *request, struct list_query *query,
-                        struct error *error)
-{
-    const char *text = request_parameter(request, "resourceVersionMatch");
-    if (text == NULL || text[0] == '\0' || strcmp(request->info.verb, "watch") == 0) {
-        query->match = MATCH_UNSET; /* A watch has rules of its own. */
-        return true;
-    }
-    query->match = strcmp(text, "Exact") == 0          ? MATCH_EXACT
-                   : strcmp(text, "NotOlderThan") == 0 ? MATCH_NOT_OLDER
-                                                       : MATCH_UNSET;
-    if (query->continue_token != NULL) {
-        return bad_match(request, "resourceVersionMatch is forbidden when continue is provided",
-                         true, error);
-    }
-    if (query->revision == REVISION_UNSET) {
-        return bad_match(request,
-                         "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                         true, error);
-    }
-    if (query->match == MATCH_UNSET) {
-        return bad_match(request, NULL, false, error);
-    }
-    if (query->match == MATCH_EXACT && query->revision == 0) {
-        return bad_match(request,
-                         "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
-                         true, error);
-    }
-    return true;
-}
-
-/* The keys of a field selector must be fields that this kind offers. */
-static bool check_fields(const struct resource *resource, const struct selector *fields,
-                         struct error *error)
-{
-    for (size_t i = 0; i < selector_key_count(fields); i++) {
-        const char *key = selector_key(fields, i);
-        bool known = strcmp(key, "metadata.name") == 0 ||
-                     (resource->namespaced && strcmp(key, "metadata.namespace") == 0);
-        for (size_t at = 0; !known && resource->selectable_fields != NULL &&
-                            resource->selectable_fields[at] != NULL;
-             at++) {
-            known = strcmp(resource->selectable_fields[at], key) == 0;
-        }
-        if (!known) {
-            return error_bad_request(error, "field label not supported: %s", key);
-        }
-    }
-    return true;
-}
-
-bool list_query_parse(const struct request *request, struct list_query *query, struct error *error)
-{
-    *query = (struct list_query){0};
-    const char *labels = request_parameter(request, "labelSelector");
-    const char *fields = request_parameter(request, "fieldSelector");
-    query->continue_token = request_parameter(request, "continue");
-    if (query->continue_token != NULL && query->continue_token[0] == '\0') {
-        query->continue_token = NULL;
-    }
-    query->labels = selector_parse_labels(labels ? labels : "", error);
-    query->fields = query->labels ? selector_parse_fields(fields ? fields : "", error) : NULL;
-    const struct resource *storage = scheme_storage_resource(request->scheme, request->resource);
-    return query->fields != NULL && check_fields(storage, query->fields, error) &&
-           parse_limit(request, &query->limit, error) &&
-           parse_revision(request, &query->revision, error) && parse_match(request, query, error);
-}
-
-void list_query_clear(struct list_query *query)
-{
-    selector_free(query->labels);
-    selector_free(query->fields);
-    *query = (struct list_query){0};
-}
-
-bool list_query_matches(const struct list_query *query, const struct object *object)
-{
-    return (selector_is_everything(query->labels) ||
-            selector_matches(query->labels, object_label, object)) &&
-           (selector_is_everything(query->fields) ||
-            selector_matches(query->fields, object_field, object));
-}
-
-char *list_query_prefix(const struct request *request, const struct list_query *query)
-{
-    const char *namespace = request->info.namespace;
-    if (namespace[0] == '\0') {
-        namespace = selector_required_value(query->fields, "metadata.namespace");
-    }
-    bool one = request->resource->namespaced && namespace != NULL && namespace[0] != '\0';
-    return one ? format("%s/", namespace) : duplicate("");
-}
-
-/* ---- continue tokens ---- */
-
-/* Where a list goes on: upstream's form, base64url of
- * {"v":"meta.k8s.io/v1","rv":12,"start":"default/a\u0000"}. */
-struct position {
-    int64_t revision; /* -1: whatever there is by then. */
-    char *start;      /* The first key of the next page. */
-};
-
-static char *position_encode(int64_t revision, const char *last_key)
-{
-    cleanup(buffer_free)
-    struct buffer json = BUFFER_INIT;
-    buffer_addf(&json, "{\"v\":\"meta.k8s.io/v1\",\"rv\":%lld,\"start\":", (long long)revision);
-    cleanup(json_release)
-    json_t *key = json_stringn(last_key, strlen(last_key) + 1);
-    json_encode(key, &json);
-    buffer_add_char(&json, '}');
-    char *token = base64_encode_url(json.bytes, json.length);
-    return token;
-}
-
-static bool position_decode(const char *token, struct position *position, struct error *error)
-{
-    size_t length = 0;
-    cleanup(free_char)
-    char *text = base64_decode_url(token, strlen(token), &length);
-    cleanup(json_release)
-    json_t *json = text ? json_loadb(text, length, JSON_ALLOW_NUL, NULL) : NULL;
-    const json_t *start = json_object_get(json, "start");
-    const json_t *revision = json_object_get(json, "rv");
-    const char *version = json_get_string(json, "v");
-    const char *key = json_string_value(start);
-    bool valid = version != NULL && strcmp(version, "meta.k8s.io/v1") == 0 &&
-                 json_is_integer(revision) && key != NULL && key[0] != '\0' && key[0] != '/' &&
-                 strstr(key, "..") == NULL;
-    if (!valid) {
-        return error_bad_request(error, "continue key is not valid: %s",
-                                 json == NULL ? "encoded continue token is not well formed"
-                                              : "it was not made by this server");
-    }
-    *position = (struct position){json_integer_value(revision), NULL};
-    /* "key\0" is the first key behind "key". */
-    position->start = duplicate_bytes(key, json_string_length(start));
-    return true;
-}
-
-static bool starts_at(const struct position *position, const struct object *object)
-{
-    /* start is a key followed by NUL: everything behind that key. */
-    return position->start == NULL || strcmp(object->key, position->start) > 0;
-}
-
 /* ---- snapshots ---- */
 
-static bool expired_position(const struct position *position, struct error *why,
-                             struct error *error)
+static bool expired_position(const struct list_position *position, struct error *error)
 {
-    error_clear(why);
     error_expired(error, "The provided continue parameter is too old to display a consistent list "
                          "result. You can start a new list without the continue parameter, or use "
                          "the continue token in this response to retrieve the remainder of the "
@@ -224,25 +26,46 @@ static bool expired_position(const struct position *position, struct error *why,
                          "list - objects that were created, modified, or deleted between the time "
                          "the first chunk was returned and now may show up in the list.");
     if (error != NULL) {
-        error->continue_token = position_encode(-1, position->start);
+        error->continue_token = list_position_encode(-1, position->start, position->start_length);
     }
     return false;
 }
 
-/* Reads from the store what the table held at a revision. */
-static struct snapshot *read_old(struct registry *registry, struct cache_table *table,
-                                 const char *prefix, int64_t revision, struct error *error)
+/* What is wanted of a table: the objects behind a prefix, from a position on. */
+struct wanted {
+    struct registry *registry;
+    struct cache_table *table;
+    const struct list_query *query;
+    const char *prefix;
+    struct list_position position;
+    int64_t beyond; /* Answer: how many more objects there are behind those of the snapshot. */
+};
+
+/* How many objects to read from the store for a page: with the one at the position, which may be
+ * the last of the page before, and one that tells that there are more. All when a selector chooses,
+ * as nobody knows how many it passes over. */
+static size_t read_limit(const struct list_query *query)
 {
-    const struct object_class *class = cache_table_class(table);
+    bool choosy = !selector_is_everything(query->labels) || !selector_is_everything(query->fields);
+    return query->limit > 0 && query->limit < INT32_MAX && !choosy ? (size_t)query->limit + 2 : 0;
+}
+
+/* Reads from the store what the table held at a revision. */
+static struct snapshot *read_old(struct wanted *wanted, int64_t revision, struct error *error)
+{
+    const struct object_class *class = cache_table_class(wanted->table);
     cleanup(free_char)
-    char *start = format("%s%s", class->resource->storage_prefix, prefix);
+    char *all = format("%s%s", class->resource->storage_prefix, wanted->prefix);
     cleanup(free_char)
-    char *end = store_prefix_end(start);
+    char *start = format("%s%s", all, wanted->position.start ? wanted->position.start : "");
+    cleanup(free_char)
+    char *end = store_prefix_end(all);
     struct store_items items = STORE_ITEMS_INIT;
-    struct object **objects = NULL;
-    size_t count = 0;
-    bool done = store_range(registry->store, start, end, 0, revision, &items, NULL, NULL, error);
-    objects = allocate_zero(items.count, sizeof *objects);
+    size_t count = 0, limit = read_limit(wanted->query);
+    int64_t total = 0;
+    bool done = store_range(wanted->registry->store, start, end, limit, revision, &items, NULL,
+                            limit > 0 ? &total : NULL, error);
+    struct object **objects = allocate_zero(items.count, sizeof *objects);
     for (size_t i = 0; done && i < items.count; i++) {
         const struct store_item *item = &items.list[i];
         objects[count] = object_new(class, item->key + strlen(class->resource->storage_prefix),
@@ -250,6 +73,7 @@ static struct snapshot *read_old(struct registry *registry, struct cache_table *
         done = objects[count] != NULL;
         count += done;
     }
+    wanted->beyond = limit > 0 && total > (int64_t)items.count ? total - (int64_t)items.count : 0;
     store_items_clear(&items);
     struct snapshot *snapshot = snapshot_of_objects(objects, count, revision);
     free(objects);
@@ -260,95 +84,126 @@ static struct snapshot *read_old(struct registry *registry, struct cache_table *
     return snapshot;
 }
 
-static struct snapshot *take_old(struct registry *registry, struct cache_table *table,
-                                 const char *prefix, int64_t revision, struct error *error)
+/* The table at exactly that revision. */
+static struct snapshot *take_old(struct wanted *wanted, int64_t revision, struct error *error)
 {
-    if (!cache_wait_revision(registry->cache, revision, wait_revision_ms, error)) {
+    if (!cache_wait_revision(wanted->registry->cache, revision, wait_revision_ms, error)) {
         return NULL;
     }
-    if (cache_unchanged_since(table, revision)) {
-        struct snapshot *snapshot = cache_snapshot(table, prefix);
-        if (cache_unchanged_since(table, revision)) {
+    if (cache_unchanged_since(wanted->table, revision)) {
+        struct snapshot *snapshot = cache_snapshot(wanted->table, wanted->prefix);
+        if (cache_unchanged_since(wanted->table, revision)) {
             snapshot->revision = revision;
             return snapshot;
         }
         snapshot_free(snapshot);
     }
-    return read_old(registry, table, prefix, revision, error);
+    return read_old(wanted, revision, error);
 }
 
-static struct snapshot *take_continued(struct registry *registry, struct cache_table *table,
-                                       const char *prefix, const struct position *position,
-                                       struct error *error)
+static struct snapshot *take_exact(struct wanted *wanted, int64_t revision, struct error *error)
 {
-    if (position->revision <= 0) {
-        return cache_wait_current(registry->cache, error) ? cache_snapshot(table, prefix) : NULL;
-    }
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    struct snapshot *snapshot = take_old(registry, table, prefix, position->revision, &why);
-    if (snapshot == NULL && why.code == 410) {
-        expired_position(position, &why, error);
+    struct snapshot *snapshot = take_old(wanted, revision, &why);
+    if (snapshot == NULL && why.code == 410 && wanted->query->continue_token != NULL) {
+        expired_position(&wanted->position, error);
+    } else if (snapshot == NULL && why.code == 410) {
+        error_expired(error, "The resourceVersion for the provided list is too old.");
     } else if (snapshot == NULL) {
         error_move(error, &why);
     }
     return snapshot;
 }
 
-static struct snapshot *take(struct registry *registry, struct cache_table *table,
-                             const char *prefix, const struct list_query *query,
-                             const struct position *position, struct error *error)
+static struct snapshot *take(struct wanted *wanted, struct error *error)
 {
-    if (query->continue_token != NULL) {
-        return take_continued(registry, table, prefix, position, error);
+    const struct list_query *query = wanted->query;
+    struct cache *cache = wanted->registry->cache;
+    bool continued = query->continue_token != NULL;
+    if (continued && wanted->position.revision > 0) {
+        return take_exact(wanted, wanted->position.revision, error);
     }
-    if (query->match == MATCH_EXACT ||
-        (query->match == MATCH_UNSET && query->revision > 0 && query->limit > 0)) {
-        return take_old(registry, table, prefix, query->revision, error);
+    if (!continued && query->revision > 0 &&
+        (query->match == MATCH_EXACT || (query->match == MATCH_UNSET && query->limit > 0))) {
+        return take_exact(wanted, query->revision, error);
     }
-    bool ready = query->revision == REVISION_UNSET ? cache_wait_current(registry->cache, error)
-                 : query->revision == 0            ? true
-                                        : cache_wait_revision(registry->cache, query->revision,
-                                                              wait_revision_ms, error);
-    return ready ? cache_snapshot(table, prefix) : NULL;
+    bool ready = continued || query->revision == REVISION_UNSET ? cache_wait_current(cache, error)
+                 : query->revision == 0
+                     ? true
+                     : cache_wait_revision(cache, query->revision, wait_revision_ms, error);
+    return ready ? cache_snapshot(wanted->table, wanted->prefix) : NULL;
 }
 
 /* ---- list ---- */
 
-/* The objects of a page. '*more' tells whether further ones match, '*rest' how many objects follow
- * the page whether they match or not. */
-static struct object **choose(const struct snapshot *snapshot, const struct list_query *query,
-                              const struct position *position, size_t *count, bool *more,
-                              size_t *rest)
+/* The index of the first object on the page. */
+static size_t find_position(const struct snapshot *snapshot, const struct wanted *wanted)
 {
-    struct object **chosen = NULL;
-    size_t capacity = 0;
-    *count = 0;
-    *more = false;
-    *rest = 0;
-    for (size_t i = 0; i < snapshot->count; i++) {
-        struct object *object = snapshot->objects[i];
-        if (!starts_at(position, object) || !list_query_matches(query, object)) {
-            continue;
+    size_t low = 0, high = snapshot->count, skip = strlen(wanted->prefix);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (list_position_reached(&wanted->position, snapshot->objects[middle]->key + skip)) {
+            high = middle;
+        } else {
+            low = middle + 1;
         }
-        if (query->limit > 0 && *count == (size_t)query->limit) {
-            *more = true;
-            *rest = snapshot->count - i;
-            break;
-        }
-        chosen = grow(chosen, *count, &capacity, sizeof(struct object *));
-        chosen[(*count)++] = object;
     }
-    return chosen;
+    return low;
 }
 
-struct snapshot *registry_list(struct registry *registry, const struct request *request,
-                               const struct list_query *query, struct error *error)
+/* Chooses the objects of the page, and says whether there are more and how many. */
+static void choose(const struct wanted *wanted, struct list_page *page)
 {
-    struct cache_table *table = cache_table(registry->cache, request->resource);
+    const struct snapshot *snapshot = page->snapshot;
+    const struct list_query *query = wanted->query;
+    size_t capacity = 0;
+    for (size_t i = find_position(snapshot, wanted); i < snapshot->count; i++) {
+        struct object *object = snapshot->objects[i];
+        if (!list_query_matches(query, object)) {
+            continue;
+        }
+        if (query->limit > 0 && page->count == (size_t)query->limit) {
+            const char *last = page->objects[page->count - 1]->key + strlen(wanted->prefix);
+            page->continue_token = list_position_encode(snapshot->revision, last, strlen(last) + 1);
+            bool all =
+                selector_is_everything(query->labels) && selector_is_everything(query->fields);
+            page->remaining = all ? (int64_t)(snapshot->count - i) + wanted->beyond : -1;
+            return;
+        }
+        page->objects = grow(page->objects, page->count, &capacity, sizeof(struct object *));
+        page->objects[page->count++] = object;
+    }
+}
+
+bool registry_list(struct registry *registry, const struct request *request,
+                   const struct list_query *query, struct list_page *page, struct error *error)
+{
+    *page = (struct list_page){.remaining = -1};
     cleanup(free_char)
     char *prefix = list_query_prefix(request, query);
-    return take(registry, table, prefix, query, &(struct position){0}, error);
+    struct wanted wanted = {registry, cache_table(registry->cache, request->resource), query,
+                            .prefix = prefix};
+    bool understood = query->continue_token == NULL ||
+                      list_position_decode(query->continue_token, &wanted.position, error);
+    if (understood && query->continue_token != NULL && query->revision > 0) {
+        understood = error_bad_request(error, "specifying resource version is not allowed when "
+                                              "using continue");
+    }
+    page->snapshot = understood ? take(&wanted, error) : NULL;
+    if (page->snapshot != NULL) {
+        choose(&wanted, page);
+    }
+    list_position_clear(&wanted.position);
+    return page->snapshot != NULL;
+}
+
+void list_page_clear(struct list_page *page)
+{
+    snapshot_free(page->snapshot);
+    free(page->objects);
+    free(page->continue_token);
+    *page = (struct list_page){0};
 }
 
 void registry_serve_list(struct registry *registry, struct request *request,
@@ -360,40 +215,18 @@ void registry_serve_list(struct registry *registry, struct request *request,
     struct list_query query = {0};
     cleanup(renderer_clear)
     struct renderer renderer = {0};
-    struct position position = {0};
-    struct cache_table *table = cache_table(registry->cache, request->resource);
-    bool understood =
-        list_query_parse(request, &query, &error) &&
-        (query.continue_token == NULL || position_decode(query.continue_token, &position, &error));
-    cleanup(free_char)
-    char *start = position.start;
-    if (understood && query.continue_token != NULL && query.revision > 0) {
-        understood = error_bad_request(&error, "specifying resource version is not allowed when "
-                                               "using continue");
-    }
-    cleanup(free_char)
-    char *prefix = understood ? list_query_prefix(request, &query) : NULL;
-    struct snapshot *snapshot =
-        understood && renderer_init(&renderer, request, request->resource, &error)
-            ? take(registry, table, prefix, &query, &position, &error)
-            : NULL;
-    if (snapshot == NULL) {
+    cleanup(list_page_clear)
+    struct list_page page = {0};
+    if (!list_query_parse(request, &query, &error) ||
+        !renderer_init(&renderer, request, request->resource, &error) ||
+        !registry_list(registry, request, &query, &page, &error)) {
         response_set_error(response, request, &error);
         return;
     }
-    size_t count, rest;
-    bool more;
-    struct object **objects = choose(snapshot, &query, &position, &count, &more, &rest);
-    struct list_metadata metadata = {.revision = snapshot->revision, .remaining = -1};
-    if (more) {
-        int64_t at = position.revision < 0 ? -1 : snapshot->revision;
-        metadata.continue_token = position_encode(at, objects[count - 1]->key);
-        bool unfiltered =
-            selector_is_everything(query.labels) && selector_is_everything(query.fields);
-        metadata.remaining = unfiltered ? (int64_t)rest : -1;
-    }
-    render_list(&renderer, request, response, snapshot, objects, count, &metadata);
-    free(metadata.continue_token);
+    struct list_metadata metadata = {page.snapshot->revision, page.continue_token, page.remaining};
+    size_t count = page.count;
+    render_list(&renderer, request, response, steal(page.snapshot), steal(page.objects), count,
+                &metadata);
 }
 
 /* ---- get ---- */
@@ -409,7 +242,7 @@ void registry_serve_get(struct registry *registry, struct request *request,
     struct object *object = NULL;
     int64_t revision;
     bool ready = renderer_init(&renderer, request, request->resource, &error) &&
-                 parse_revision(request, &revision, &error);
+                 list_query_parse_revision(request, &revision, &error);
     if (ready && revision == REVISION_UNSET) {
         ready = cache_wait_current(registry->cache, &error);
     } else if (ready && revision > 0) {

@@ -1,32 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Get, list and watch: what a query asks for, and the handlers. */
+/* Get, list and watch: the handlers. */
 #ifndef APISERVER_REGISTRY_READ_H
 #define APISERVER_REGISTRY_READ_H
 
+#include "apiserver/registry/list_query.h"
 #include "apiserver/registry/registry.h"
-#include "common/selector.h"
 
-#define REVISION_UNSET INT64_C(-1)
-
-/* The parameters that lists, watches and collection deletes share. */
-struct list_query {
-    struct selector *labels, *fields;
-    int64_t limit;    /* 0: all. */
-    int64_t revision; /* resourceVersion; REVISION_UNSET when not given. */
-    enum { MATCH_UNSET, MATCH_EXACT, MATCH_NOT_OLDER } match;
-    const char *continue_token; /* Borrowed from the request; NULL when not given. */
+/* The answer to a list: those objects of a snapshot that match. */
+struct list_page {
+    struct snapshot *snapshot;
+    struct object **objects; /* Borrowed from the snapshot. */
+    size_t count;
+    char *continue_token; /* NULL: there are no more. */
+    int64_t remaining;    /* How many more; -1: not known. */
 };
 
-/* False (400 or 422) for what can't be. Clear it in any case. */
-bool list_query_parse(const struct request *request, struct list_query *query, struct error *error);
-void list_query_clear(struct list_query *query);
-bool list_query_matches(const struct list_query *query, const struct object *object);
-/* The common beginning of the keys that can match: "default/" or "". The caller's. */
-char *list_query_prefix(const struct request *request, const struct list_query *query);
-
-/* The objects that the request addresses, before selectors. The caller's. */
-struct snapshot *registry_list(struct registry *registry, const struct request *request,
-                               const struct list_query *query, struct error *error);
+/* Blocks. */
+bool registry_list(struct registry *registry, const struct request *request,
+                   const struct list_query *query, struct list_page *page, struct error *error);
+void list_page_clear(struct list_page *page); /* Also fit for cleanup(). */
 
 void registry_serve_get(struct registry *registry, struct request *request,
                         struct response *response);

@@ -384,25 +384,21 @@ static void serve_delete_collection(struct registry *registry, struct request *r
                 serve_delete_options(request, body, &options, &error) &&
                 list_query_parse(request, &query, &error) &&
                 renderer_init(&renderer, request, request->resource, &error);
-    struct snapshot *present = done ? registry_list(registry, request, &query, &error) : NULL;
-    struct object **deleted =
-        present ? allocate_zero(present->count, sizeof(struct object *)) : NULL;
+    cleanup(list_page_clear)
+    struct list_page page = {0};
+    done = done && registry_list(registry, request, &query, &page, &error);
+    struct object **deleted = allocate_zero(page.count, sizeof(struct object *));
     size_t count = 0;
-    for (size_t i = 0; present != NULL && done && i < present->count; i++) {
+    for (size_t i = 0; done && i < page.count; i++) {
         struct object *result = NULL;
-        if (!list_query_matches(&query, present->objects[i])) {
-            continue;
-        }
-        done = delete_one(registry, request, response, present->objects[i], dry_run, &options,
-                          &result, &error);
+        done = delete_one(registry, request, response, page.objects[i], dry_run, &options, &result,
+                          &error);
         if (result != NULL) {
             deleted[count++] = result;
         }
     }
-    done = done && present != NULL;
     struct list_metadata metadata = {.revision = cache_revision(registry->cache), .remaining = -1};
     struct snapshot *shown = snapshot_of_objects(deleted, count, metadata.revision);
-    snapshot_free(present);
     if (!done) {
         snapshot_free(shown);
         free(deleted);

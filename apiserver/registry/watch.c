@@ -21,6 +21,7 @@
 enum {
     wait_revision_ms = 3000,
     changes_a_read = 32,
+    timeout_max_seconds = 1 << 30,
     timeout_min_seconds = 1800, /* Without timeoutSeconds: between this and twice as long. */
     bookmark_interval_seconds = 60,
 };
@@ -37,6 +38,7 @@ struct watch_body {
     size_t initial_next;
     bool initial_end_wanted; /* sendInitialEvents: a bookmark closes them. */
     bool bookmarks;
+    int64_t after;    /* What happened up to here is not told. */
     int64_t revision; /* Up to where the client has been told. */
     int64_t ends_ns, bookmark_ns;
     struct buffer pending;
@@ -60,7 +62,7 @@ static bool in_prefix(const struct watch_body *watch, const struct object *objec
 
 static void render_change(struct watch_body *watch, const struct change *change)
 {
-    if (!in_prefix(watch, change->object)) {
+    if (change->revision <= watch->after || !in_prefix(watch, change->object)) {
         return;
     }
     bool before = matches(watch, change->previous);
@@ -83,6 +85,12 @@ static void render_failure(struct watch_body *watch, const struct error *error)
     watch->failed = true;
 }
 
+/* A watch that began in the future has as good as seen everything up to there. */
+static int64_t told(const struct watch_body *watch)
+{
+    return watch->revision > watch->after ? watch->revision : watch->after;
+}
+
 static void produce_initial(struct watch_body *watch)
 {
     struct snapshot *initial = watch->initial;
@@ -96,7 +104,7 @@ static void produce_initial(struct watch_body *watch)
     snapshot_free(initial);
     watch->initial = NULL;
     if (watch->initial_end_wanted) {
-        render_bookmark(&watch->renderer, watch->revision, true, &watch->pending);
+        render_bookmark(&watch->renderer, told(watch), true, &watch->pending);
         watch->initial_end_wanted = false;
     }
 }
@@ -113,7 +121,7 @@ static void produce_due(struct watch_body *watch, int64_t now)
     if (now >= watch->ends_ns) {
         watch->ended = true;
     } else if (watch->bookmarks && now >= watch->bookmark_ns) {
-        render_bookmark(&watch->renderer, watch->revision, false, &watch->pending);
+        render_bookmark(&watch->renderer, told(watch), false, &watch->pending);
         watch->bookmark_ns = now + bookmark_interval_seconds * INT64_C(1000000000);
         schedule(watch);
     }
@@ -226,62 +234,47 @@ static bool interested(const struct cache_watcher *watcher, const struct change 
 
 /* ---- start ---- */
 
-static bool invalid_options(struct error *error, const char *field, const char *why)
-{
-    struct field_errors errors = FIELD_ERRORS_INIT;
-    field_error(&errors, FIELD_FORBIDDEN, FIELD(NULL, field), NULL, "%s", why);
-    return error_invalid(error, "meta.k8s.io", "ListOptions", "", &errors);
-}
-
 /* The parameters of a watch beyond those of a list. */
 static bool parse_options(struct watch_body *watch, const struct request *request,
-                          bool *send_initial, bool *send_initial_given, struct error *error)
+                          struct error *error)
 {
-    const char *initial = request_parameter(request, "sendInitialEvents");
-    const char *match = request_parameter(request, "resourceVersionMatch");
-    *send_initial_given = initial != NULL;
-    *send_initial = request_parameter_bool(request, "sendInitialEvents");
-    watch->bookmarks = request_parameter_bool(request, "allowWatchBookmarks");
-    bool not_older = match != NULL && strcmp(match, "NotOlderThan") == 0;
-    if (initial == NULL && match != NULL && match[0] != '\0') {
-        return invalid_options(error, "resourceVersionMatch",
-                               "resourceVersionMatch is forbidden for watch unless "
-                               "sendInitialEvents is provided");
-    }
-    if (initial != NULL && !not_older) {
-        return invalid_options(error, "resourceVersionMatch",
-                               "sendInitialEvents requires setting resourceVersionMatch to "
-                               "NotOlderThan");
-    }
     const char *timeout = request_parameter(request, "timeoutSeconds");
-    int64_t seconds = timeout ? strtoll(timeout, NULL, 10) : 0;
-    if (seconds <= 0) {
+    char *end = NULL;
+    int64_t seconds = timeout && timeout[0] ? strtoll(timeout, &end, 10) : 0;
+    if (end != NULL && *end != '\0') {
+        return error_bad_request(error, "strconv.ParseInt: parsing \"%s\": invalid syntax",
+                                 timeout);
+    }
+    if (seconds <= 0 || seconds > timeout_max_seconds) {
         seconds = timeout_min_seconds + timestamp_now() / 1000 % timeout_min_seconds;
     }
+    watch->bookmarks = request_parameter_bool(request, "allowWatchBookmarks");
     watch->ends_ns = timestamp_monotonic() + seconds * INT64_C(1000000000);
     return true;
 }
 
-/* Chooses where the watch begins: with all present objects, or behind a revision. */
-static bool start(struct watch_body *watch, struct cache_table *table, bool send_initial,
-                  bool send_initial_given, struct error *error)
+/* Chooses where the watch begins: with all present objects, or behind a revision. One that lies in
+ * the future is waited for without a word, unless objects as new as it are wanted. */
+static bool start(struct watch_body *watch, struct cache_table *table, struct error *error)
 {
+    struct cache *cache = watch->registry->cache;
     int64_t revision = watch->query.revision;
-    bool from_now = revision == REVISION_UNSET;
-    bool with_objects = send_initial_given ? send_initial : from_now || revision == 0;
-    if (from_now
-            ? !cache_wait_current(watch->registry->cache, error)
-            : !cache_wait_revision(watch->registry->cache, revision, wait_revision_ms, error)) {
+    bool with_objects = watch->query.initial_events == INITIAL_YES;
+    bool ready = revision == REVISION_UNSET ? cache_wait_current(cache, error)
+                 : revision > 0 && with_objects
+                     ? cache_wait_revision(cache, revision, wait_revision_ms, error)
+                     : true;
+    if (!ready) {
         return false;
     }
     if (with_objects) {
         watch->initial = cache_snapshot(table, watch->prefix);
         revision = watch->initial->revision;
-        watch->initial_end_wanted = send_initial && watch->bookmarks;
-    } else if (from_now || revision == 0) {
-        revision = cache_revision(watch->registry->cache);
+        watch->initial_end_wanted = watch->bookmarks;
+    } else if (revision <= 0) {
+        revision = cache_revision(cache);
     }
-    watch->revision = revision;
+    watch->revision = watch->after = revision;
     return cache_watch(table, &watch->watcher, revision, error);
 }
 
@@ -297,9 +290,8 @@ void registry_serve_watch(struct registry *registry, struct request *request,
     watch->watcher.wake = wake;
     watch->watcher.interested = interested;
     pthread_mutex_init(&watch->lock, NULL);
-    bool send_initial = false, given = false;
     bool ready = list_query_parse(request, &watch->query, &error) &&
-                 parse_options(watch, request, &send_initial, &given, &error) &&
+                 parse_options(watch, request, &error) &&
                  renderer_init(&watch->renderer, request, request->resource, &error);
     if (ready) {
         watch->prefix = list_query_prefix(request, &watch->query);
@@ -307,15 +299,15 @@ void registry_serve_watch(struct registry *registry, struct request *request,
         watch->bookmark_ns =
             timestamp_monotonic() + bookmark_interval_seconds * INT64_C(1000000000);
         schedule(watch);
-        ready = start(watch, table, send_initial, given, &error);
+        ready = start(watch, table, &error);
     }
-    bool expired = error.code == 410;
-    if (!ready && !expired) {
+    bool in_stream = error.code == 410 || error.code == 504;
+    if (!ready && !in_stream) {
         response_set_error(response, request, &error);
         watch_close(&watch->body);
         return;
     }
-    if (expired) { /* Told as upstream tells it: in the stream. */
+    if (in_stream) { /* Told as upstream tells it: in the stream. */
         render_failure(watch, &error);
     }
     response->status = 200;

@@ -694,7 +694,7 @@ bool cache_wait_revision(struct cache *cache, int64_t revision, int timeout_ms, 
     bool reached = wait_locked(cache, revision, &until);
     pthread_mutex_unlock(&cache->lock);
     if (!reached) {
-        error_set(error, 504, "Timeout", "Too large resource version: %lld, current: %lld",
+        error_set(error, 504, "Timeout", "Timeout: Too large resource version: %lld, current: %lld",
                   (long long)revision, (long long)atomic_load(&cache->revision));
         if (error != NULL) {
             error->retry_after_seconds = 1;
