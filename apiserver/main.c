@@ -86,7 +86,7 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         return error_bad_request(error,
                                  "one of --store-file and --etcd-servers is needed; see --help");
     }
-    if (options->port < 0 || options->port > 65535) {
+    if (options->port < 1 || options->port > 65535) {
         return error_bad_request(error, "--secure-port: %lld is no port", (long long)options->port);
     }
     return true;

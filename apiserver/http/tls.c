@@ -17,7 +17,7 @@
 #include "common/log.h"
 #include "common/timestamp.h"
 
-enum { chain_max = 8, organizations_max = 64, reload_interval_ns = 1000000000 };
+enum { chain_max = 8, organizations_max = 64, key_id_bytes = 32, reload_interval_ns = 1000000000 };
 
 struct identity {
     gnutls_pcert_st chain[chain_max];
@@ -58,29 +58,61 @@ static void identity_free(struct identity *identity)
     }
 }
 
+static bool import_chain(struct identity *identity, const gnutls_datum_t *data, const char *path,
+                         struct error *error)
+{
+    identity->chain_length = chain_max;
+    int code = gnutls_pcert_list_import_x509_raw(identity->chain, &identity->chain_length, data,
+                                                 GNUTLS_X509_FMT_PEM, 0);
+    if (code != 0) {
+        identity->chain_length = 0;
+        return error_internal(error, "%s holds no certificate: %s", path, gnutls_strerror(code));
+    }
+    return true;
+}
+
+static bool import_key(struct identity *identity, const gnutls_datum_t *data, const char *path,
+                       struct error *error)
+{
+    gnutls_privkey_init(&identity->key);
+    int code = gnutls_privkey_import_x509_raw(identity->key, data, GNUTLS_X509_FMT_PEM, NULL, 0);
+    return code == 0 ||
+           error_internal(error, "%s holds no private key: %s", path, gnutls_strerror(code));
+}
+
+static bool key_id(gnutls_pubkey_t key, unsigned char id[static key_id_bytes])
+{
+    size_t size = key_id_bytes;
+    return gnutls_pubkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, id, &size) == 0 &&
+           size == key_id_bytes;
+}
+
+/* Files are replaced one after the other, so one may be new and the other not yet. */
+static bool fit_together(const struct identity *identity)
+{
+    unsigned char certified[key_id_bytes], own[key_id_bytes];
+    gnutls_pubkey_t public;
+    gnutls_pubkey_init(&public);
+    bool fit = gnutls_pubkey_import_privkey(public, identity->key, 0, 0) == 0 &&
+               key_id(public, own) && key_id(identity->chain[0].pubkey, certified) &&
+               memcmp(own, certified, sizeof own) == 0;
+    gnutls_pubkey_deinit(public);
+    return fit;
+}
+
 static struct identity *load_identity(const struct tls *tls, struct error *error)
 {
     gnutls_datum_t certificate = {0}, key = {0};
     struct identity *identity = allocate_struct(struct identity);
     bool loaded = load_file(tls->certificate_file, &certificate, error) &&
-                  load_file(tls->key_file, &key, error);
-    if (loaded) {
-        identity->chain_length = chain_max;
-        int code = gnutls_pcert_list_import_x509_raw(identity->chain, &identity->chain_length,
-                                                     &certificate, GNUTLS_X509_FMT_PEM, 0);
-        if (code != 0) {
-            identity->chain_length = 0;
-            loaded = error_internal(error, "%s holds no certificate: %s", tls->certificate_file,
-                                    gnutls_strerror(code));
-        }
-    }
-    if (loaded) {
-        gnutls_privkey_init(&identity->key);
-        int code =
-            gnutls_privkey_import_x509_raw(identity->key, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
-        loaded = code == 0 || error_internal(error, "%s holds no private key: %s", tls->key_file,
-                                             gnutls_strerror(code));
-    }
+                  load_file(tls->key_file, &key, error) &&
+                  import_chain(identity, &certificate, tls->certificate_file, error) &&
+                  import_key(identity, &key, tls->key_file, error) &&
+                  (fit_together(identity) ||
+                   error_internal(error,
+                                  "the private key in %s is not that of the certificate in "
+                                  "%s",
+                                  tls->key_file, tls->certificate_file));
     gnutls_free(certificate.data);
     gnutls_memset(key.data ? key.data : (unsigned char *)"", 0, key.data ? key.size : 0);
     gnutls_free(key.data);

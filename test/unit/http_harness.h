@@ -14,7 +14,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,32 +28,72 @@ enum { patience_seconds = 20 };
 
 /* ---- certificates ---- */
 
-/* Writes a key and a certificate for it, signed by itself, that says 'name'. */
-static inline void write_identity(const char *certificate_file, const char *key_file,
-                                  const char *name)
+struct identity {
+    EVP_PKEY *key;
+    X509 *certificate;
+};
+
+static inline void add_name(X509_NAME *name, const char *field, const char *value)
 {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = X509_new();
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
-    X509_set_issuer_name(certificate, subject);
-    X509_set_pubkey(certificate, key);
-    X509_sign(certificate, key, EVP_sha256());
-    FILE *file = certificate_file ? fopen(certificate_file, "w") : NULL;
-    if (file != NULL) {
-        PEM_write_X509(file, certificate);
-        fclose(file);
+    X509_NAME_add_entry_by_txt(name, field, MBSTRING_ASC, (const unsigned char *)value, -1, -1, 0);
+}
+
+static inline void add_extension(X509 *certificate, int kind, const char *value)
+{
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, kind, value);
+    X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+}
+
+/* A key and a certificate for it that says 'name', in 'organization' unless NULL, valid until
+ * 'seconds' from now, signed by 'issuer' or, if that is NULL, by itself as an authority. 'usage'
+ * is "clientAuth", "serverAuth" or NULL. */
+static inline struct identity make_identity(const char *name, const char *organization,
+                                            const struct identity *issuer, const char *usage,
+                                            long seconds)
+{
+    struct identity made = {EVP_EC_gen("P-256"), X509_new()};
+    X509_set_version(made.certificate, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(made.certificate), 1);
+    X509_gmtime_adj(X509_getm_notBefore(made.certificate), -7200);
+    X509_gmtime_adj(X509_getm_notAfter(made.certificate), seconds);
+    X509_NAME *subject = X509_get_subject_name(made.certificate);
+    if (organization != NULL) {
+        add_name(subject, "O", organization);
     }
-    file = key_file ? fopen(key_file, "w") : NULL;
-    if (file != NULL) {
-        PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
-        fclose(file);
+    add_name(subject, "CN", name);
+    X509_set_issuer_name(made.certificate,
+                         issuer ? X509_get_subject_name(issuer->certificate) : subject);
+    X509_set_pubkey(made.certificate, made.key);
+    add_extension(made.certificate, NID_basic_constraints,
+                  issuer ? "critical,CA:FALSE" : "critical,CA:TRUE");
+    if (usage != NULL) {
+        add_extension(made.certificate, NID_ext_key_usage, usage);
     }
-    X509_free(certificate);
-    EVP_PKEY_free(key);
+    X509_sign(made.certificate, issuer ? issuer->key : made.key, EVP_sha256());
+    return made;
+}
+
+static inline void identity_free(struct identity *identity)
+{
+    X509_free(identity->certificate);
+    EVP_PKEY_free(identity->key);
+}
+
+static inline void write_certificate(const char *path, const struct identity *identity)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    PEM_write_X509(file, identity->certificate);
+    fclose(file);
+}
+
+static inline void write_key(const char *path, const struct identity *identity)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    PEM_write_PrivateKey(file, identity->key, NULL, NULL, 0, NULL, NULL);
+    fclose(file);
 }
 
 /* ---- the server ---- */
@@ -71,7 +111,10 @@ static inline void fixture_init(struct fixture *fixture)
     assert_non_null(mkdtemp(fixture->directory));
     snprintf(fixture->certificate, sizeof fixture->certificate, "%s/crt", fixture->directory);
     snprintf(fixture->key, sizeof fixture->key, "%s/key", fixture->directory);
-    write_identity(fixture->certificate, fixture->key, "first");
+    cleanup(identity_free)
+    struct identity identity = make_identity("first", NULL, NULL, NULL, 3600);
+    write_certificate(fixture->certificate, &identity);
+    write_key(fixture->key, &identity);
     fixture->options = (struct server_options){
         .bind_address = "127.0.0.1",
         .certificate_file = fixture->certificate,
@@ -123,17 +166,28 @@ static inline int connect_socket(const struct fixture *fixture)
     return file;
 }
 
-static inline struct client *client_open(const struct fixture *fixture)
+/* With a client certificate unless NULL. */
+static inline struct client *client_open_as(const struct fixture *fixture,
+                                            const struct identity *identity)
 {
     struct client *client = allocate_struct(struct client);
     client->socket = connect_socket(fixture);
     client->context = SSL_CTX_new(TLS_client_method());
+    if (identity != NULL) {
+        SSL_CTX_use_certificate(client->context, identity->certificate);
+        SSL_CTX_use_PrivateKey(client->context, identity->key);
+    }
     client->tls = SSL_new(client->context);
     SSL_set_fd(client->tls, client->socket);
     if (SSL_connect(client->tls) != 1) {
         fail_msg("no TLS with the server");
     }
     return client;
+}
+
+static inline struct client *client_open(const struct fixture *fixture)
+{
+    return client_open_as(fixture, NULL);
 }
 
 static inline void client_close(struct client *client)
