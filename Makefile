@@ -35,6 +35,7 @@ LDLIBS := $(PACKAGE_LIBS) -lm
 
 common_sources := $(wildcard common/*.c)
 apiserver_sources := $(filter-out apiserver/main.c,$(wildcard apiserver/*.c apiserver/*/*.c apiserver/*/*/*.c))
+controllers_sources := $(filter-out controllers/main.c,$(wildcard controllers/*.c))
 compiler_sources := $(wildcard api-schemas/*.c)
 schema_files := $(sort $(wildcard api-schemas/*.yaml))
 unit_sources := $(wildcard test/unit/*.c)
@@ -45,7 +46,7 @@ object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 tables := $(BUILD)/api-schemas/tables.c
 
 unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
-programs := $(BUILD)/coracle-apiserver
+programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager
 
 .PHONY: all deps run test unit storage-test e2e bench fuzz tidy format check-format clean
 all: $(programs)
@@ -78,6 +79,13 @@ $(BUILD)/api-schemas/tables.o: $(tables)
 	@$(CC) $(CFLAGS) -g0 -c -o $@ $<
 
 $(BUILD)/coracle-apiserver: $(BUILD)/apiserver/main.o $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libcontrollers.a: $(call object,$(controllers_sources))
+	@rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/coracle-controller-manager: $(BUILD)/controllers/main.o $(BUILD)/libcontrollers.a $(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

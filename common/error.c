@@ -192,6 +192,60 @@ void error_clear(struct error *error)
     *error = ERROR_INIT;
 }
 
+/* The reasons of metav1.StatusReason with the codes that stand for them. */
+static const struct {
+    int code;
+    const char *reason;
+} status_reasons[] = {
+    {400, "BadRequest"},    {401, "Unauthorized"},          {403, "Forbidden"},
+    {404, "NotFound"},      {405, "MethodNotAllowed"},      {406, "NotAcceptable"},
+    {409, "Conflict"},      {409, "AlreadyExists"},         {410, "Expired"},
+    {410, "Gone"},          {413, "RequestEntityTooLarge"}, {415, "UnsupportedMediaType"},
+    {422, "Invalid"},       {429, "TooManyRequests"},       {500, "InternalError"},
+    {500, "ServerTimeout"}, {503, "ServiceUnavailable"},    {504, "Timeout"},
+};
+
+static const char *known_reason(const char *reason, int code)
+{
+    for (size_t i = 0; i < array_length(status_reasons); i++) {
+        if (reason != NULL ? strcmp(status_reasons[i].reason, reason) == 0
+                           : status_reasons[i].code == code) {
+            return status_reasons[i].reason;
+        }
+    }
+    return "";
+}
+
+static char *copy_member(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? duplicate(text) : NULL;
+}
+
+bool error_from_status(struct error *error, int code, const json_t *body)
+{
+    const char *kind = json_string_value(json_object_get(body, "kind"));
+    if (kind == NULL || strcmp(kind, "Status") != 0) {
+        return error_set(error, code, known_reason(NULL, code),
+                         "the server answered with HTTP status %d and no explanation", code);
+    }
+    const char *message = json_string_value(json_object_get(body, "message"));
+    const char *reason = json_string_value(json_object_get(body, "reason"));
+    const json_t *details = json_object_get(body, "details");
+    error_set(error, code, known_reason(reason ? reason : "", code), "%s", message ? message : "");
+    if (error != NULL) {
+        error->group = copy_member(details, "group");
+        error->kind = copy_member(details, "kind");
+        error->name = copy_member(details, "name");
+        error->uid = copy_member(details, "uid");
+        error->causes = json_incref(json_object_get(details, "causes"));
+        error->retry_after_seconds =
+            (int)json_integer_value(json_object_get(details, "retryAfterSeconds"));
+        error->continue_token = copy_member(json_object_get(body, "metadata"), "continue");
+    }
+    return false;
+}
+
 json_t *error_to_status(const struct error *error)
 {
     json_t *status =

@@ -78,6 +78,9 @@ static inline bool error_is_set(const struct error *error)
     return error->code != 0;
 }
 
+/* What an answer of this HTTP status says: 'body' is a metav1.Status (else, or NULL, only the code
+ * counts). Any length of text in it. Returns false. */
+bool error_from_status(struct error *error, int code, const json_t *body);
 /* A metav1.Status of this error, kind and apiVersion included. The caller's. */
 json_t *error_to_status(const struct error *error);
 

@@ -20,6 +20,7 @@
 #include "apiserver/http/internal.h"
 #include "apiserver/http/uri.h"
 #include "apiserver/registry/metadata.h"
+#include "common/random.h"
 #include "common/alloc.h"
 #include "common/timestamp.h"
 
@@ -162,7 +163,7 @@ static void add_headers(struct exchange *exchange, struct MHD_Response *answer)
 {
     struct response *response = &exchange->response;
     char audit_id[37];
-    metadata_new_uid(audit_id);
+    random_uuid(audit_id);
     MHD_add_response_header(answer, "Audit-Id", audit_id);
     MHD_add_response_header(answer, "Cache-Control", "no-cache, private");
     if (response->content_type != NULL && response->status != 304) {

@@ -1,36 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/registry/metadata.h"
 
-#include <openssl/rand.h>
 #include <string.h>
 
 #include "apiserver/registry/kinds.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/names.h"
+#include "common/random.h"
 #include "common/timestamp.h"
 
 static void set_text(json_t *object, const char *name, const char *text)
 {
     json_object_set_new(object, name, json_string(text));
-}
-
-void metadata_new_uid(char text[static 37])
-{
-    unsigned char bytes[16];
-    if (RAND_bytes(bytes, sizeof bytes) != 1) {
-        abort(); /* No randomness: nothing can be identified. */
-    }
-    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
-    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
-    char *at = text;
-    for (int i = 0; i < 16; i++) {
-        at += snprintf(at, 3, "%02x", bytes[i]);
-        if (i == 3 || i == 5 || i == 7 || i == 9) {
-            *at++ = '-';
-        }
-    }
-    *at = '\0';
 }
 
 int64_t metadata_revision(const json_t *object)
@@ -50,18 +32,10 @@ enum { generated_suffix = 5, generated_name_max = 63 };
 
 void metadata_generate_name(struct write *write)
 {
-    /* Without vowels and look-alikes, as apimachinery's rand.String. */
-    static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
     json_t *metadata = json_object_get(write->object, "metadata");
     const char *base = json_get_string(metadata, "generateName");
-    unsigned char random[generated_suffix];
-    if (RAND_bytes(random, sizeof random) != 1) {
-        abort();
-    }
-    char suffix[generated_suffix + 1] = {0};
-    for (int i = 0; i < generated_suffix; i++) {
-        suffix[i] = alphabet[random[i] % (sizeof alphabet - 1)];
-    }
+    char suffix[generated_suffix + 1];
+    random_name(suffix, generated_suffix);
     free(write->name);
     write->name = format("%.*s%s", generated_name_max - generated_suffix, base, suffix);
     set_text(metadata, "name", write->name);
@@ -125,7 +99,7 @@ bool metadata_prepare_create(struct write *write, struct error *error)
         return false;
     }
     char uid[37], now[TIMESTAMP_SIZE];
-    metadata_new_uid(uid);
+    random_uuid(uid);
     timestamp_format(timestamp_now(), now);
     set_text(metadata, "uid", uid);
     set_text(metadata, "creationTimestamp", now);

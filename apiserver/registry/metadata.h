@@ -17,8 +17,6 @@ bool metadata_prepare_update(struct write *write, struct error *error);
  * a patch that takes one away, as a JSON merge of a list does, changes nothing. */
 void metadata_count_generation(struct write *write);
 void metadata_validate(const struct write *write, struct field_errors *errors);
-/* A version 4 UUID. */
-void metadata_new_uid(char text[static 37]);
 /* The resourceVersion that a client named; 0 when none, -1 when it is no number. */
 int64_t metadata_revision(const json_t *object);
 

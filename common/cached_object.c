@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/cached_object.h"
+
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/timestamp.h"
+
+enum part {
+    PART_NAMESPACE,
+    PART_NAME,
+    PART_UID,
+    PART_OWNER_UID,
+    PART_OWNER_KIND,
+    PART_OWNER_NAME,
+    PART_COUNT
+};
+
+enum span {
+    SPAN_NAME,
+    SPAN_NAMESPACE,
+    SPAN_UID,
+    SPAN_VERSION,
+    SPAN_GENERATION,
+    SPAN_CREATION,
+    SPAN_DELETION,
+    SPAN_LABELS,
+    SPAN_OWNERS,
+    SPAN_COUNT
+};
+
+static const char *const span_paths[SPAN_COUNT] = {
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "metadata.resourceVersion",
+    "metadata.generation",
+    "metadata.creationTimestamp",
+    "metadata.deletionTimestamp",
+    "metadata.labels",
+    "metadata.ownerReferences",
+};
+
+/* The controller among the owner references; NULL if there is none. The caller's. */
+static json_t *controller_of(struct json_span owners)
+{
+    if (owners.text == NULL) {
+        return NULL;
+    }
+    cleanup(json_release)
+    json_t *list = json_loadb(owners.text, owners.length, 0, NULL);
+    size_t i;
+    json_t *owner;
+    json_array_foreach (list, i, owner) {
+        if (json_get_bool(owner, "controller", false)) {
+            return json_incref(owner);
+        }
+    }
+    return NULL;
+}
+
+static int64_t number_of(struct json_span span)
+{
+    const char *text = span.text;
+    return text == NULL ? 0 : strtoll(text[0] == '"' ? text + 1 : text, NULL, 10);
+}
+
+static int64_t time_of(struct json_span span)
+{
+    int64_t time = 0;
+    cleanup(free_char)
+    char *text = json_span_value(span);
+    return text != NULL && timestamp_parse(text, &time) ? time : 0;
+}
+
+/* Copies a text behind '*at' and moves that on. */
+static const char *put(char **at, const char *text, size_t length)
+{
+    char *start = memcpy(*at, text, length);
+    start[length] = '\0';
+    *at += length + 1;
+    return start;
+}
+
+static struct cached_object *build(const char *text, size_t length, const struct json_span *spans,
+                                   const char *const parts[static PART_COUNT])
+{
+    size_t size = length + 1 + strlen(parts[PART_NAMESPACE]) + strlen(parts[PART_NAME]) + 2;
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        size += strlen(parts[i]) + 1;
+    }
+    struct cached_object *object = allocate_zero(1, sizeof *object + size);
+    char *at = object->memory;
+    const char *copies[PART_COUNT];
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        copies[i] = put(&at, parts[i], strlen(parts[i]));
+    }
+    object->references = 1;
+    object->namespace = copies[PART_NAMESPACE];
+    object->name = copies[PART_NAME];
+    object->uid = copies[PART_UID];
+    object->owner_uid = copies[PART_OWNER_UID];
+    object->owner_kind = copies[PART_OWNER_KIND];
+    object->owner_name = copies[PART_OWNER_NAME];
+    object->key = object->name;
+    if (object->namespace[0] != '\0') {
+        object->key = at;
+        at += sprintf(at, "%s/%s", object->namespace, object->name) + 1;
+    }
+    object->text = put(&at, text, length);
+    object->length = (uint32_t)length;
+    if (spans[SPAN_LABELS].text != NULL) {
+        object->labels = (struct json_span){object->text + (spans[SPAN_LABELS].text - text),
+                                            spans[SPAN_LABELS].length};
+    }
+    return object;
+}
+
+/* Gives the digest the whole text, then cuts it off. */
+static struct cached_object *without_text(struct cached_object *object)
+{
+    size_t size = (size_t)(object->text - (char *)object);
+    ((char *)object)[size] = '\0';
+    struct cached_object *smaller = allocate(size + 1);
+    memcpy(smaller, object, size + 1);
+    const char **pointers[] = {&smaller->key,        &smaller->namespace, &smaller->name,
+                               &smaller->uid,        &smaller->owner_uid, &smaller->owner_kind,
+                               &smaller->owner_name, &smaller->text};
+    for (size_t i = 0; i < array_length(pointers); i++) {
+        *pointers[i] = (const char *)smaller + (*pointers[i] - (const char *)object);
+    }
+    smaller->length = 0;
+    smaller->labels = (struct json_span){0};
+    free(object);
+    return smaller;
+}
+
+struct cached_object *cached_object_new(const struct cached_object_class *class, const char *text,
+                                        size_t length)
+{
+    struct json_span spans[SPAN_COUNT];
+    json_scan(text, length, span_paths, SPAN_COUNT, spans);
+    if (spans[SPAN_NAME].text == NULL || length > UINT32_MAX) {
+        return NULL;
+    }
+    cleanup(free_char)
+    char *name = json_span_value(spans[SPAN_NAME]);
+    cleanup(free_char)
+    char *namespace = json_span_value(spans[SPAN_NAMESPACE]);
+    cleanup(free_char)
+    char *uid = json_span_value(spans[SPAN_UID]);
+    cleanup(json_release)
+    json_t *owner = controller_of(spans[SPAN_OWNERS]);
+    const char *parts[PART_COUNT] = {
+        [PART_NAMESPACE] = namespace,
+        [PART_NAME] = name,
+        [PART_UID] = uid,
+        [PART_OWNER_UID] = json_get_string(owner, "uid"),
+        [PART_OWNER_KIND] = json_get_string(owner, "kind"),
+        [PART_OWNER_NAME] = json_get_string(owner, "name"),
+    };
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        parts[i] = parts[i] != NULL ? parts[i] : "";
+    }
+    struct cached_object *object = build(text, length, spans, parts);
+    object->resource_version = number_of(spans[SPAN_VERSION]);
+    object->generation = number_of(spans[SPAN_GENERATION]);
+    object->creation = time_of(spans[SPAN_CREATION]);
+    object->is_deleting = spans[SPAN_DELETION].text != NULL && spans[SPAN_DELETION].text[0] == '"';
+    object->class = class;
+    object->digest = class->digest != NULL ? class->digest(object) : NULL;
+    return class->drop_text ? without_text(object) : object;
+}
+
+struct cached_object *cached_object_ref(const struct cached_object *object)
+{
+    struct cached_object *shared = (struct cached_object *)object;
+    atomic_fetch_add_explicit(&shared->references, 1, memory_order_relaxed);
+    return shared;
+}
+
+void cached_object_unref(const struct cached_object *object)
+{
+    struct cached_object *shared = (struct cached_object *)object;
+    if (shared != NULL &&
+        atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) == 1) {
+        if (shared->digest != NULL && shared->class->digest_free != NULL) {
+            shared->class->digest_free(shared->digest);
+        }
+        free(shared);
+    }
+}
+
+void cached_object_release(struct cached_object **object)
+{
+    cached_object_unref(*object);
+}
+
+json_t *cached_object_tree(const struct cached_object *object)
+{
+    return json_parse(object->text, object->length, NULL);
+}
+
+json_t *cached_object_labels(const struct cached_object *object)
+{
+    json_t *labels = object->labels.text != NULL
+                         ? json_loadb(object->labels.text, object->labels.length, 0, NULL)
+                         : NULL;
+    return labels != NULL ? labels : json_object();
+}
+
+struct label_search {
+    const char *key;
+    size_t key_length;
+    struct json_span found;
+};
+
+static bool compare_label(void *argument, struct json_span key, struct json_span value)
+{
+    struct label_search *search = argument;
+    if (key.length == search->key_length && memcmp(key.text, search->key, key.length) == 0) {
+        search->found = value;
+        return false;
+    }
+    return true;
+}
+
+const char *cached_object_label(const void *object, const char *key, size_t *length)
+{
+    const struct cached_object *cached = object;
+    struct label_search search = {key, strlen(key), {0}};
+    json_scan_members(cached->labels, compare_label, &search);
+    if (search.found.text == NULL || search.found.length < 2) {
+        return NULL;
+    }
+    *length = search.found.length - 2; /* Values of labels need no escapes. */
+    return search.found.text + 1;
+}
+
+char *cached_object_label_value(const struct cached_object *object, const char *key)
+{
+    size_t length;
+    const char *value = cached_object_label(object, key, &length);
+    return value != NULL ? duplicate_bytes(value, length) : NULL;
+}
+
+void cached_list_add(struct cached_list *list, const struct cached_object *object)
+{
+    list->items = grow(list->items, list->count, &list->capacity, sizeof *list->items);
+    list->items[list->count++] = cached_object_ref(object);
+}
+
+void cached_list_free(struct cached_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        cached_object_unref(list->items[i]);
+    }
+    free(list->items);
+    *list = CACHED_LIST_INIT;
+}

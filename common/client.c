@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A request is posted to the loop, waits in a queue until the limits let it pass, becomes a curl
+ * transfer, and ends in its callback. All of this state belongs to the loop's thread; a blocking
+ * call is a request whose callback wakes the caller.
+ *
+ * Bodies are given to curl by a read callback that can't rewind: otherwise curl would silently send
+ * a POST again when it finds a kept-alive connection closed, and an object could be created twice.
+ */
+#include "common/client.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/client_transport.h"
+#include "common/json.h"
+#include "common/timestamp.h"
+
+enum {
+    default_in_flight = 64,
+    request_timeout_ms = 60000,
+    tries_max = 10,
+    retry_after_max_seconds = 120,
+    retry_connection_ms = 50,
+    response_max_bytes = 256 * 1024 * 1024,
+};
+
+struct pending {
+    struct client *client;
+    struct client_request request;
+    client_done done;
+    void *argument;
+    struct client_response response;
+    CURL *easy;
+    struct curl_slist *headers;
+    size_t body_sent;
+    int tries;
+    struct loop_timer timer; /* Until it is tried again. */
+    char detail[CURL_ERROR_SIZE];
+    struct pending *previous, *next; /* In 'waiting' or in 'started'. */
+};
+
+struct pending_list {
+    struct pending *first, *last;
+};
+
+struct client_watch {
+    struct client *client;
+    CURL *easy;
+    struct curl_slist *headers;
+    char *path;
+    struct client_watch_handler handler;
+    void *argument;
+    struct buffer text; /* What of a line, or of an error's body, has come so far. */
+    bool ended_by_handler;
+    char detail[CURL_ERROR_SIZE];
+    struct client_watch *previous, *next;
+};
+
+struct client {
+    struct loop *loop;
+    struct client_transport *transport;
+    struct metric *requests_total;
+    _Atomic int64_t fence;
+    size_t in_flight_max;
+    double qps, burst; /* qps 0: no limit. */
+
+    /* The loop's thread alone: */
+    struct pending_list waiting;
+    struct pending_list started; /* In flight, or about to be tried again. */
+    size_t in_flight;
+    double tokens;
+    int64_t tokens_at; /* When 'tokens' was right. */
+    struct loop_timer token_timer;
+    CURL **idle; /* Handles to use again. */
+    size_t idle_count, idle_capacity;
+    struct client_watch *watches;
+    bool closing;
+};
+
+static void start_waiting(void *argument);
+
+/* ---- lists ---- */
+
+static void list_append(struct pending_list *list, struct pending *pending)
+{
+    pending->previous = list->last;
+    pending->next = NULL;
+    *(list->last != NULL ? &list->last->next : &list->first) = pending;
+    list->last = pending;
+}
+
+static void list_remove(struct pending_list *list, struct pending *pending)
+{
+    *(pending->previous != NULL ? &pending->previous->next : &list->first) = pending->next;
+    *(pending->next != NULL ? &pending->next->previous : &list->last) = pending->previous;
+}
+
+/* ---- the end of a request ---- */
+
+static void count_request(struct client *client, const char *method, int code)
+{
+    if (client->requests_total != NULL) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", code);
+        metric_add(client->requests_total, 1,
+                   metric_labels(code ? text : "<error>",
+                                 client_transport_server(client->transport), method));
+    }
+}
+
+static void release(struct pending *pending)
+{
+    free(pending->request.path);
+    buffer_free(&pending->request.body);
+    buffer_free(&pending->response.body);
+    error_clear(&pending->response.error);
+    free(pending);
+}
+
+/* It is on no list any more. */
+static void finish(struct pending *pending)
+{
+    pending->done(pending->argument, &pending->response);
+    release(pending);
+}
+
+static void put_back_handle(struct client *client, struct pending *pending)
+{
+    curl_slist_free_all(steal(pending->headers));
+    if (pending->easy != NULL) {
+        client->idle =
+            grow(client->idle, client->idle_count, &client->idle_capacity, sizeof(CURL *));
+        client->idle[client->idle_count++] = steal(pending->easy);
+        client->in_flight--;
+    }
+}
+
+static void try_again(void *argument)
+{
+    struct pending *pending = argument;
+    list_remove(&pending->client->started, pending);
+    list_append(&pending->client->waiting, pending);
+    start_waiting(pending->client);
+}
+
+/* How long to wait before trying again what ended so; -1: never. */
+static int64_t retry_delay_ms(struct pending *pending, CURLcode result)
+{
+    curl_off_t retry_after = 0;
+    if (pending->tries >= tries_max || result == CURLE_ABORTED_BY_CALLBACK) {
+        return -1;
+    }
+    if (result != CURLE_OK) {
+        bool broke = result == CURLE_GOT_NOTHING || result == CURLE_SEND_ERROR ||
+                     result == CURLE_RECV_ERROR || result == CURLE_PARTIAL_FILE;
+        return broke && strcmp(pending->request.method, "GET") == 0
+                   ? (int64_t)retry_connection_ms << pending->tries
+                   : -1;
+    }
+    int code = pending->response.code;
+    curl_easy_getinfo(pending->easy, CURLINFO_RETRY_AFTER, &retry_after);
+    if ((code != 429 && code < 500) || retry_after <= 0) {
+        return -1;
+    }
+    return (retry_after < retry_after_max_seconds ? retry_after : retry_after_max_seconds) * 1000;
+}
+
+static void explain(struct pending *pending, CURLcode result)
+{
+    struct client_response *response = &pending->response;
+    if (result != CURLE_OK) {
+        client_transport_failed(pending->client->transport, result, pending->detail,
+                                pending->request.method, pending->request.path, &response->error);
+        response->code = 0;
+    } else if (response->code / 100 != 2) {
+        cleanup(json_release)
+        json_t *body = response->body.length > 0
+                           ? json_parse(response->body.bytes, response->body.length, NULL)
+                           : NULL;
+        error_from_status(&response->error, response->code, body);
+    }
+}
+
+static void transfer_done(void *argument, CURLcode result)
+{
+    struct pending *pending = argument;
+    struct client *client = pending->client;
+    long code = 0;
+    curl_easy_getinfo(pending->easy, CURLINFO_RESPONSE_CODE, &code);
+    pending->response.code = (int)code;
+    pending->tries++;
+    count_request(client, pending->request.method, result == CURLE_OK ? (int)code : 0);
+    int64_t delay_ms = retry_delay_ms(pending, result);
+    put_back_handle(client, pending);
+    if (delay_ms >= 0 && !client->closing) {
+        buffer_reset(&pending->response.body);
+        loop_timer_set(client->loop, &pending->timer, delay_ms, try_again, pending);
+    } else {
+        list_remove(&client->started, pending);
+        explain(pending, result);
+        finish(pending);
+    }
+    start_waiting(client);
+}
+
+/* ---- the start of a request ---- */
+
+static size_t write_body(char *bytes, size_t size, size_t count, void *argument)
+{
+    struct pending *pending = argument;
+    if (pending->response.body.length + size * count > response_max_bytes) {
+        return 0;
+    }
+    buffer_add(&pending->response.body, bytes, size * count);
+    return size * count;
+}
+
+static size_t read_body(char *bytes, size_t size, size_t count, void *argument)
+{
+    struct pending *pending = argument;
+    size_t left = pending->request.body.length - pending->body_sent;
+    size_t part = left < size * count ? left : size * count;
+    memcpy(bytes, pending->request.body.bytes + pending->body_sent, part);
+    pending->body_sent += part;
+    return part;
+}
+
+static void start(struct client *client, struct pending *pending)
+{
+    const struct client_request *request = &pending->request;
+    CURL *easy = client->idle_count > 0 ? client->idle[--client->idle_count] : curl_easy_init();
+    const char *content_type =
+        request->content_type != NULL ? request->content_type : "application/json";
+    pending->easy = easy;
+    pending->body_sent = 0;
+    pending->detail[0] = '\0';
+    pending->headers =
+        client_transport_prepare(client->transport, easy, request->path, request->accept,
+                                 request->body.length > 0 ? content_type : NULL);
+    if (request->body.length > 0) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.length);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_body);
+        curl_easy_setopt(easy, CURLOPT_READDATA, pending);
+    }
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, pending);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, pending->detail);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request_timeout_ms);
+    client->in_flight++;
+    loop_transfer(client->loop, easy, transfer_done, pending);
+}
+
+static bool is_fenced_off(struct client *client, const struct client_request *request)
+{
+    return !request->unfenced && strcmp(request->method, "GET") != 0 &&
+           timestamp_monotonic() >= atomic_load(&client->fence);
+}
+
+/* One request may pass now, as far as the rate is concerned; else the timer is set. */
+static bool take_token(struct client *client)
+{
+    if (client->qps <= 0) {
+        return true;
+    }
+    int64_t now = timestamp_monotonic();
+    client->tokens += (double)(now - client->tokens_at) * 1e-9 * client->qps;
+    client->tokens = client->tokens > client->burst ? client->burst : client->tokens;
+    client->tokens_at = now;
+    if (client->tokens >= 1) {
+        client->tokens -= 1;
+        return true;
+    }
+    int64_t delay_ms = (int64_t)((1 - client->tokens) / client->qps * 1000) + 1;
+    loop_timer_set(client->loop, &client->token_timer, delay_ms, start_waiting, client);
+    return false;
+}
+
+static void start_waiting(void *argument)
+{
+    struct client *client = argument;
+    while (client->waiting.first != NULL && !client->closing) {
+        struct pending *pending = client->waiting.first;
+        if (is_fenced_off(client, &pending->request)) {
+            list_remove(&client->waiting, pending);
+            error_unavailable(&pending->response.error, "not sent: this process no longer leads");
+            finish(pending);
+            continue;
+        }
+        if (client->in_flight >= client->in_flight_max || !take_token(client)) {
+            return;
+        }
+        list_remove(&client->waiting, pending);
+        list_append(&client->started, pending);
+        start(client, pending);
+    }
+}
+
+static void fail_closed(struct pending *pending)
+{
+    error_unavailable(&pending->response.error, "the client is shutting down");
+    finish(pending);
+}
+
+static void enqueue(void *argument)
+{
+    struct pending *pending = argument;
+    if (pending->client->closing) {
+        fail_closed(pending);
+        return;
+    }
+    list_append(&pending->client->waiting, pending);
+    start_waiting(pending->client);
+}
+
+void client_send(struct client *client, struct client_request request, client_done done,
+                 void *argument)
+{
+    struct pending *pending = allocate_struct(struct pending);
+    pending->client = client;
+    pending->request = request;
+    pending->done = done;
+    pending->argument = argument;
+    if (loop_is_current(client->loop)) {
+        enqueue(pending);
+    } else if (!loop_post(client->loop, enqueue, pending)) {
+        fail_closed(pending);
+    }
+}
+
+void client_fence(struct client *client, int64_t until)
+{
+    atomic_store(&client->fence, until);
+}
+
+/* ---- blocking calls ---- */
+
+struct batch {
+    pthread_mutex_t lock;
+    pthread_cond_t all_done;
+    size_t left;
+};
+
+struct batch_call {
+    struct batch *batch;
+    struct client_call *call;
+};
+
+static void parse_result(struct client_call *call, struct client_response *response)
+{
+    if (error_is_set(&response->error)) {
+        error_move(&call->error, &response->error);
+        return;
+    }
+    call->result = json_parse(buffer_text(&response->body), response->body.length, &call->error);
+}
+
+static void batch_call_done(void *argument, struct client_response *response)
+{
+    struct batch_call *batch_call = argument;
+    struct batch *batch = batch_call->batch;
+    parse_result(batch_call->call, response);
+    pthread_mutex_lock(&batch->lock);
+    if (--batch->left == 0) {
+        pthread_cond_signal(&batch->all_done);
+    }
+    pthread_mutex_unlock(&batch->lock);
+}
+
+void client_call_all(struct client *client, struct client_call *calls, size_t count)
+{
+    struct batch batch = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, count};
+    struct batch_call *batch_calls = allocate_zero(count ? count : 1, sizeof *batch_calls);
+    for (size_t i = 0; i < count; i++) {
+        calls[i].result = NULL;
+        calls[i].error = ERROR_INIT;
+        batch_calls[i] = (struct batch_call){&batch, &calls[i]};
+        client_send(client, calls[i].request, batch_call_done, &batch_calls[i]);
+    }
+    pthread_mutex_lock(&batch.lock);
+    while (batch.left > 0) {
+        pthread_cond_wait(&batch.all_done, &batch.lock);
+    }
+    pthread_mutex_unlock(&batch.lock);
+    pthread_cond_destroy(&batch.all_done);
+    pthread_mutex_destroy(&batch.lock);
+    free(batch_calls);
+}
+
+json_t *client_call(struct client *client, struct client_request request, struct error *error)
+{
+    struct client_call call = {.request = request};
+    client_call_all(client, &call, 1);
+    if (call.result == NULL) {
+        error_move(error, &call.error);
+    }
+    error_clear(&call.error);
+    return call.result;
+}
+
+/* ---- watches ---- */
+
+static bool is_error_answer(struct client_watch *watch)
+{
+    long code = 0;
+    curl_easy_getinfo(watch->easy, CURLINFO_RESPONSE_CODE, &code);
+    return code / 100 != 2;
+}
+
+static size_t watch_text(char *bytes, size_t size, size_t count, void *argument)
+{
+    struct client_watch *watch = argument;
+    size_t length = size * count, used = 0;
+    if (watch->text.length + length > response_max_bytes) {
+        return 0;
+    }
+    buffer_add(&watch->text, bytes, length);
+    if (is_error_answer(watch)) {
+        return length;
+    }
+    size_t searched = watch->text.length - length;
+    for (char *end; (end = memchr(watch->text.bytes + searched, '\n',
+                                  watch->text.length - searched)) != NULL;) {
+        size_t line_length = (size_t)(end - watch->text.bytes) - used;
+        if (line_length > 0 &&
+            !watch->handler.event(watch->argument, watch->text.bytes + used, line_length)) {
+            watch->ended_by_handler = true;
+            return 0;
+        }
+        used += line_length + 1;
+        searched = used;
+    }
+    if (used > 0) {
+        watch->text.length -= used;
+        memmove(watch->text.bytes, watch->text.bytes + used, watch->text.length + 1);
+    }
+    return length;
+}
+
+static void watch_free(struct client_watch *watch)
+{
+    struct client *client = watch->client;
+    *(watch->previous != NULL ? &watch->previous->next : &client->watches) = watch->next;
+    if (watch->next != NULL) {
+        watch->next->previous = watch->previous;
+    }
+    curl_slist_free_all(watch->headers);
+    curl_easy_cleanup(watch->easy);
+    buffer_free(&watch->text);
+    free(watch->path);
+    free(watch);
+}
+
+static void watch_done(void *argument, CURLcode result)
+{
+    struct client_watch *watch = argument;
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    long code = 0;
+    curl_easy_getinfo(watch->easy, CURLINFO_RESPONSE_CODE, &code);
+    count_request(watch->client, "GET", (int)code);
+    if (code != 0 && code / 100 != 2) {
+        cleanup(json_release)
+        json_t *body = json_parse(buffer_text(&watch->text), watch->text.length, NULL);
+        error_from_status(&error, (int)code, body);
+    } else if (result != CURLE_OK && !watch->ended_by_handler) {
+        client_transport_failed(watch->client->transport, result, watch->detail, "GET", watch->path,
+                                &error);
+    }
+    watch->handler.ended(watch->argument, &error);
+    watch_free(watch);
+}
+
+struct client_watch *client_watch_start(struct client *client, char *path, const char *accept,
+                                        int64_t idle_ms, const struct client_watch_handler *handler,
+                                        void *argument)
+{
+    struct client_watch *watch = allocate_struct(struct client_watch);
+    watch->client = client;
+    watch->path = path;
+    watch->handler = *handler;
+    watch->argument = argument;
+    watch->easy = curl_easy_init();
+    watch->headers = client_transport_prepare(client->transport, watch->easy, path, accept, NULL);
+    curl_easy_setopt(watch->easy, CURLOPT_WRITEFUNCTION, watch_text);
+    curl_easy_setopt(watch->easy, CURLOPT_WRITEDATA, watch);
+    curl_easy_setopt(watch->easy, CURLOPT_ERRORBUFFER, watch->detail);
+    curl_easy_setopt(watch->easy, CURLOPT_BUFFERSIZE, 65536L);
+    curl_easy_setopt(watch->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(watch->easy, CURLOPT_LOW_SPEED_TIME, (long)(idle_ms + 999) / 1000);
+    watch->next = client->watches;
+    if (watch->next != NULL) {
+        watch->next->previous = watch;
+    }
+    client->watches = watch;
+    loop_transfer(client->loop, watch->easy, watch_done, watch);
+    return watch;
+}
+
+void client_watch_stop(struct client_watch *watch)
+{
+    static const struct error none = ERROR_INIT;
+    loop_transfer_cancel(watch->client->loop, watch->easy);
+    watch->handler.ended(watch->argument, &none);
+    watch_free(watch);
+}
+
+/* ---- life ---- */
+
+struct client *client_new(struct loop *loop, struct client_config *config,
+                          const struct client_options *options, struct error *error)
+{
+    static const char *const labels[] = {"code", "host", "method", NULL};
+    struct client_transport *transport = client_transport_new(config, options->user_agent, error);
+    if (transport == NULL) {
+        return NULL;
+    }
+    struct client *client = allocate_struct(struct client);
+    client->loop = loop;
+    client->transport = transport;
+    client->fence = INT64_MAX;
+    client->in_flight_max = options->in_flight > 0 ? (size_t)options->in_flight : default_in_flight;
+    client->qps = options->qps > 0 ? (double)options->qps : 0;
+    client->burst = options->burst > 0 ? (double)options->burst : 1;
+    client->tokens = client->burst;
+    client->tokens_at = timestamp_monotonic();
+    if (options->metrics != NULL) {
+        client->requests_total = metrics_counter(
+            options->metrics, "rest_client_requests_total",
+            "Number of HTTP requests, partitioned by status code, method, and host.", labels);
+    }
+    return client;
+}
+
+struct loop *client_loop(const struct client *client)
+{
+    return client->loop;
+}
+
+static void fail_all(struct client *client, struct pending_list *list)
+{
+    while (list->first != NULL) {
+        struct pending *pending = list->first;
+        list_remove(list, pending);
+        loop_timer_cancel(client->loop, &pending->timer);
+        if (pending->easy != NULL) {
+            loop_transfer_cancel(client->loop, pending->easy);
+            put_back_handle(client, pending);
+        }
+        fail_closed(pending);
+    }
+}
+
+struct closing {
+    struct client *client;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closed;
+};
+
+static void close_client(void *argument)
+{
+    struct closing *closing = argument;
+    struct client *client = closing->client;
+    client->closing = true;
+    loop_timer_cancel(client->loop, &client->token_timer);
+    while (client->watches != NULL) {
+        client_watch_stop(client->watches);
+    }
+    fail_all(client, &client->started);
+    fail_all(client, &client->waiting);
+    pthread_mutex_lock(&closing->lock);
+    closing->closed = true;
+    pthread_cond_signal(&closing->changed);
+    pthread_mutex_unlock(&closing->lock);
+}
+
+void client_free(struct client *client)
+{
+    if (client == NULL) {
+        return;
+    }
+    struct closing closing = {client, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    if (!loop_post(client->loop, close_client, &closing)) {
+        close_client(&closing);
+    }
+    pthread_mutex_lock(&closing.lock);
+    while (!closing.closed) {
+        pthread_cond_wait(&closing.changed, &closing.lock);
+    }
+    pthread_mutex_unlock(&closing.lock);
+    for (size_t i = 0; i < client->idle_count; i++) {
+        curl_easy_cleanup(client->idle[i]);
+    }
+    free(client->idle);
+    client_transport_free(client->transport);
+    free(client);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * How the client's transfers look to curl: address, TLS, credentials. Of use to common/client*.c
+ * only. Owned by the loop's thread.
+ */
+#ifndef COMMON_CLIENT_TRANSPORT_H
+#define COMMON_CLIENT_TRANSPORT_H
+
+#include <curl/curl.h>
+
+#include "common/client_config.h"
+
+struct client_transport;
+
+/* Takes over what is in 'config'. 400 when a certificate or key can't be used. */
+struct client_transport *client_transport_new(struct client_config *config, const char *user_agent,
+                                              struct error *error);
+void client_transport_free(struct client_transport *transport);
+const char *client_transport_server(const struct client_transport *transport);
+
+/* Resets the handle and sets all that does not depend on the request's body or purpose. The headers
+ * (the caller's, to be freed after the transfer) hold Accept, Content-Type unless that is NULL, and
+ * the credentials; a token file is read again when it was last read a minute ago. */
+struct curl_slist *client_transport_prepare(struct client_transport *transport, CURL *easy,
+                                            const char *path, const char *accept,
+                                            const char *content_type);
+
+/* Fills 'error' with 503 and what curl has to say. 'detail' is curl's error buffer. False. */
+bool client_transport_failed(const struct client_transport *transport, CURLcode result,
+                             const char *detail, const char *method, const char *path,
+                             struct error *error);
+
+#endif

@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * An event passes the spam filter, the aggregator and the counter under one lock, and becomes a
+ * request: POST of a new event or PATCH of a former one's count. Requests of one object go through
+ * the same lane, one after another, because a PATCH must not overtake its POST.
+ */
+#include "common/event_recorder.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/map.h"
+#include "common/timestamp.h"
+
+enum {
+    remembered_max = 4096, /* Keys of each kind. */
+    similar_max = 10,      /* Different messages until they are combined. */
+    spam_burst = 25,
+    lane_count = 8,
+    lane_length_max = 1000,
+    tries_max = 12,
+    retry_ms = 10000,
+    drain_seconds = 2,
+};
+
+static const int64_t second = INT64_C(1000000000);
+static const int64_t similar_interval = 600 * INT64_C(1000000000);
+static const double spam_rate = 1.0 / 300; /* Events a second beyond the burst. */
+
+static const struct api_resource events = {"v1", "events", "Event", true};
+
+/* ---- a bounded memory: the least recently used is forgotten ---- */
+
+struct remembered {
+    char *key;
+    struct remembered *newer, *older;
+    /* Of the spam filter: */
+    double tokens;
+    int64_t tokens_at;
+    /* Of the aggregator: hashes of the messages seen. */
+    uint64_t messages[similar_max];
+    size_t message_count;
+    int64_t last_seen;
+    /* Of the counter: */
+    char *name, *first_timestamp;
+    int count;
+};
+
+struct memory {
+    struct map map;
+    struct remembered *newest, *oldest;
+};
+
+static void unlink_remembered(struct memory *memory, struct remembered *one)
+{
+    *(one->newer != NULL ? &one->newer->older : &memory->newest) = one->older;
+    *(one->older != NULL ? &one->older->newer : &memory->oldest) = one->newer;
+}
+
+static void link_newest(struct memory *memory, struct remembered *one)
+{
+    one->newer = NULL;
+    one->older = memory->newest;
+    *(one->older != NULL ? &one->older->newer : &memory->oldest) = one;
+    memory->newest = one;
+}
+
+static void forget(struct memory *memory, struct remembered *one)
+{
+    unlink_remembered(memory, one);
+    map_remove(&memory->map, one->key);
+    free(one->key);
+    free(one->name);
+    free(one->first_timestamp);
+    free(one);
+}
+
+/* What is known under this key, new if nothing is. */
+static struct remembered *recall(struct memory *memory, const char *key, bool *is_new)
+{
+    struct remembered *one = map_get(&memory->map, key);
+    *is_new = one == NULL;
+    if (one != NULL) {
+        unlink_remembered(memory, one);
+    } else {
+        if (memory->map.count >= remembered_max) {
+            forget(memory, memory->oldest);
+        }
+        one = allocate_struct(struct remembered);
+        one->key = duplicate(key);
+        map_set(&memory->map, key, one);
+    }
+    link_newest(memory, one);
+    return one;
+}
+
+static void memory_free(struct memory *memory)
+{
+    while (memory->newest != NULL) {
+        forget(memory, memory->newest);
+    }
+    map_free(&memory->map, NULL);
+}
+
+/* ---- the recorder ---- */
+
+/* One write: 'event' is the whole object; with a name in 'patch' only the count is new. */
+struct writing {
+    struct lane *lane;
+    json_t *event;
+    bool is_repeat;
+    int tries;
+    struct loop_timer timer;
+    struct writing *next;
+};
+
+struct lane {
+    struct event_recorder *recorder;
+    struct writing *first, *last; /* The first is under way. */
+    size_t length;
+};
+
+struct event_recorder {
+    struct client *client;
+    const char *component, *host;
+
+    pthread_mutex_t lock; /* Guards what follows. */
+    pthread_cond_t drained;
+    struct memory spam, similar, counted;
+    struct lane lanes[lane_count];
+    size_t waiting; /* In all lanes. */
+    bool closed;
+    uint64_t dropped;
+};
+
+static void write_first(struct lane *lane);
+
+/* ---- writing ---- */
+
+static void writing_free(struct writing *writing)
+{
+    json_decref(writing->event);
+    free(writing);
+}
+
+/* The first of the lane is through; the next is written. */
+static void lane_proceed(struct lane *lane)
+{
+    struct event_recorder *recorder = lane->recorder;
+    pthread_mutex_lock(&recorder->lock);
+    struct writing *writing = lane->first;
+    lane->first = writing->next;
+    if (lane->first == NULL) {
+        lane->last = NULL;
+    }
+    lane->length--;
+    bool more = lane->first != NULL;
+    if (--recorder->waiting == 0) {
+        pthread_cond_signal(&recorder->drained);
+    }
+    pthread_mutex_unlock(&recorder->lock);
+    writing_free(writing);
+    if (more) {
+        write_first(lane);
+    }
+}
+
+static void write_again(void *argument)
+{
+    write_first(argument);
+}
+
+static void written(void *argument, struct client_response *response)
+{
+    struct lane *lane = argument;
+    struct writing *writing = lane->first;
+    int code = response->error.code;
+    if (code == 404 && writing->is_repeat) {
+        writing->is_repeat = false; /* The first has expired: this one stands for it. */
+        write_first(lane);
+        return;
+    }
+    bool may_succeed_later = code >= 500 || code == 429;
+    pthread_mutex_lock(&lane->recorder->lock);
+    bool closed = lane->recorder->closed;
+    pthread_mutex_unlock(&lane->recorder->lock);
+    if (may_succeed_later && ++writing->tries < tries_max && !closed) {
+        loop_timer_set(client_loop(lane->recorder->client), &writing->timer, retry_ms, write_again,
+                       lane);
+        return;
+    }
+    if (code != 0) {
+        log_debug("event dropped: %s", response->error.message);
+    }
+    lane_proceed(lane);
+}
+
+static struct client_request repeat_request(const json_t *event, const char *namespace)
+{
+    static const char *const members[] = {"count", "lastTimestamp", "firstTimestamp", "message"};
+    cleanup(json_release)
+    json_t *patch = json_object();
+    for (size_t i = 0; i < array_length(members); i++) {
+        json_object_set(patch, members[i], json_object_get(event, members[i]));
+    }
+    return client_patch_request(&events, namespace, json_path_string(event, "metadata", "name"),
+                                NULL, client_strategic_merge_patch, patch);
+}
+
+static void write_first(struct lane *lane)
+{
+    const struct writing *writing = lane->first;
+    const char *namespace = json_path_string(writing->event, "metadata", "namespace");
+    client_send(lane->recorder->client,
+                writing->is_repeat ? repeat_request(writing->event, namespace)
+                                   : client_create_request(&events, namespace, writing->event),
+                written, lane);
+}
+
+static void write_posted(void *argument)
+{
+    write_first(argument);
+}
+
+/* The caller holds the lock. */
+static bool lane_append(struct lane *lane, json_t *event, bool is_repeat)
+{
+    struct event_recorder *recorder = lane->recorder;
+    if (lane->length >= lane_length_max || recorder->closed) {
+        recorder->dropped++;
+        json_decref(event);
+        return false;
+    }
+    struct writing *writing = allocate_struct(struct writing);
+    writing->lane = lane;
+    writing->event = event;
+    writing->is_repeat = is_repeat;
+    *(lane->last != NULL ? &lane->last->next : &lane->first) = writing;
+    lane->last = writing;
+    lane->length++;
+    recorder->waiting++;
+    return lane->length == 1;
+}
+
+/* ---- condensing ---- */
+
+static bool passes_spam_filter(struct event_recorder *recorder, const char *object_key)
+{
+    bool is_new;
+    int64_t now = timestamp_monotonic();
+    struct remembered *one = recall(&recorder->spam, object_key, &is_new);
+    one->tokens = is_new
+                      ? spam_burst
+                      : one->tokens + (double)(now - one->tokens_at) / (double)second * spam_rate;
+    one->tokens = one->tokens > spam_burst ? spam_burst : one->tokens;
+    one->tokens_at = now;
+    if (one->tokens < 1) {
+        return false;
+    }
+    one->tokens -= 1;
+    return true;
+}
+
+/* So many different messages of this kind came lately that this one is to be combined with them. */
+static bool is_one_of_many(struct event_recorder *recorder, const char *similar_key,
+                           const char *message)
+{
+    bool is_new;
+    int64_t now = timestamp_monotonic();
+    uint64_t hash = hash_bytes(message, strlen(message));
+    struct remembered *one = recall(&recorder->similar, similar_key, &is_new);
+    if (now - one->last_seen > similar_interval) {
+        one->message_count = 0;
+    }
+    one->last_seen = now;
+    size_t i = 0;
+    while (i < one->message_count && one->messages[i] != hash) {
+        i++;
+    }
+    if (i == one->message_count) {
+        one->messages[one->message_count++] = hash;
+    }
+    if (one->message_count < similar_max) {
+        return false;
+    }
+    one->message_count--;
+    return true;
+}
+
+/* Counts the event under its key, and names it: the first one's name if it is a repeat. */
+static bool count_event(struct event_recorder *recorder, const char *key, json_t *event)
+{
+    bool is_new;
+    struct remembered *one = recall(&recorder->counted, key, &is_new);
+    json_t *metadata = json_object_get(event, "metadata");
+    one->count++;
+    if (is_new) {
+        one->name = duplicate(json_get_string(metadata, "name"));
+        one->first_timestamp = duplicate(json_get_string(event, "firstTimestamp"));
+    }
+    json_object_set_new(metadata, "name", json_string(one->name));
+    json_object_set_new(event, "firstTimestamp", json_string(one->first_timestamp));
+    json_object_set_new(event, "count", json_integer(one->count));
+    return !is_new;
+}
+
+static const char *text_or_empty(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+static char *key_of_object(const struct event_recorder *recorder, const struct event_target *target)
+{
+    return format("%s\n%s\n%s\n%s\n%s\n%s\n%s", recorder->component, text_or_empty(recorder->host),
+                  text_or_empty(target->kind), text_or_empty(target->namespace),
+                  text_or_empty(target->name), text_or_empty(target->uid),
+                  text_or_empty(target->api_version));
+}
+
+static json_t *involved_object(const struct event_target *target)
+{
+    const struct {
+        const char *name, *value;
+    } members[] = {
+        {"kind", target->kind},
+        {"namespace", target->namespace},
+        {"name", target->name},
+        {"uid", target->uid},
+        {"apiVersion", target->api_version},
+        {"resourceVersion", target->resource_version},
+        {"fieldPath", target->field_path},
+    };
+    json_t *object = json_object();
+    for (size_t i = 0; i < array_length(members); i++) {
+        if (members[i].value != NULL && members[i].value[0] != '\0') {
+            json_object_set_new(object, members[i].name, json_string(members[i].value));
+        }
+    }
+    return object;
+}
+
+static json_t *make_event(const struct event_recorder *recorder, const struct event_target *target,
+                          const char *type, const char *reason, const char *message)
+{
+    char now[TIMESTAMP_SIZE];
+    int64_t time = timestamp_now();
+    timestamp_format(time, now);
+    const char *namespace = text_or_empty(target->namespace);
+    cleanup(free_char)
+    char *name = format("%s.%llx", text_or_empty(target->name), (unsigned long long)time);
+    json_t *event =
+        json_pack("{s:s, s:s, s:{s:s, s:s}, s:o, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:i, s:s, s:s}",
+                  "kind", "Event", "apiVersion", "v1", "metadata", "name", name, "namespace",
+                  namespace[0] != '\0' ? namespace : "default", "involvedObject",
+                  involved_object(target), "type", type, "reason", reason, "message", message,
+                  "source", "component", recorder->component, "firstTimestamp", now,
+                  "lastTimestamp", now, "count", 1, "reportingComponent", recorder->component,
+                  "reportingInstance", text_or_empty(recorder->host));
+    if (recorder->host != NULL) {
+        json_object_set_new(json_object_get(event, "source"), "host", json_string(recorder->host));
+    }
+    return event;
+}
+
+static void record(struct event_recorder *recorder, const struct event_target *target,
+                   const char *type, const char *reason, const char *message)
+{
+    cleanup(free_char)
+    char *object_key = key_of_object(recorder, target);
+    cleanup(free_char)
+    char *similar_key = format("%s\n%s\n%s", object_key, type, reason);
+    cleanup(free_char)
+    char *whole_key = format("%s\n%s\n%s", similar_key, text_or_empty(target->field_path), message);
+    struct lane *lane = &recorder->lanes[hash_bytes(object_key, strlen(object_key)) % lane_count];
+    json_t *event = make_event(recorder, target, type, reason, message);
+    bool is_first_of_lane = false;
+    pthread_mutex_lock(&recorder->lock);
+    bool combined = is_one_of_many(recorder, similar_key, message);
+    if (combined) {
+        json_object_set_new(event, "message",
+                            json_sprintf("(combined from similar events): %s", message));
+    }
+    bool is_repeat = count_event(recorder, combined ? similar_key : whole_key, event);
+    if (passes_spam_filter(recorder, object_key)) {
+        is_first_of_lane = lane_append(lane, event, is_repeat);
+    } else {
+        json_decref(event);
+    }
+    pthread_mutex_unlock(&recorder->lock);
+    if (is_first_of_lane) {
+        loop_post(client_loop(recorder->client), write_posted, lane);
+    }
+}
+
+/* ---- the interface ---- */
+
+void event_record(struct event_recorder *recorder, const struct event_target *target,
+                  const char *type, const char *reason, const char *text, ...)
+{
+    va_list arguments;
+    va_start(arguments, text);
+    cleanup(free_char)
+    char *message = format_list(text, arguments);
+    va_end(arguments);
+    record(recorder, target, type, reason, message);
+}
+
+void event_record_about(struct event_recorder *recorder, const json_t *object, const char *type,
+                        const char *reason, const char *text, ...)
+{
+    va_list arguments;
+    va_start(arguments, text);
+    cleanup(free_char)
+    char *message = format_list(text, arguments);
+    va_end(arguments);
+    struct event_target target = event_target_of(object);
+    record(recorder, &target, type, reason, message);
+}
+
+struct event_target event_target_of(const json_t *object)
+{
+    const json_t *metadata = json_object_get(object, "metadata");
+    return (struct event_target){
+        .api_version = json_get_string(object, "apiVersion"),
+        .kind = json_get_string(object, "kind"),
+        .namespace = json_get_string(metadata, "namespace"),
+        .name = json_get_string(metadata, "name"),
+        .uid = json_get_string(metadata, "uid"),
+        .resource_version = json_get_string(metadata, "resourceVersion"),
+    };
+}
+
+struct event_target event_target_of_cached(const struct api_resource *resource,
+                                           const struct cached_object *object)
+{
+    return (struct event_target){
+        .api_version = resource->group_version,
+        .kind = resource->kind,
+        .namespace = object->namespace,
+        .name = object->name,
+        .uid = object->uid,
+    };
+}
+
+struct event_recorder *event_recorder_new(struct client *client, const char *component,
+                                          const char *host)
+{
+    struct event_recorder *recorder = allocate_struct(struct event_recorder);
+    recorder->client = client;
+    recorder->component = component;
+    recorder->host = host;
+    pthread_mutex_init(&recorder->lock, NULL);
+    pthread_cond_init(&recorder->drained, NULL);
+    for (size_t i = 0; i < lane_count; i++) {
+        recorder->lanes[i].recorder = recorder;
+    }
+    return recorder;
+}
+
+/* Events that wait for another try are given up. */
+static void cancel_retries(void *argument)
+{
+    struct event_recorder *recorder = argument;
+    for (size_t i = 0; i < lane_count; i++) {
+        struct lane *lane = &recorder->lanes[i];
+        if (lane->first != NULL && loop_timer_is_set(&lane->first->timer)) {
+            loop_timer_cancel(client_loop(recorder->client), &lane->first->timer);
+            lane_proceed(lane);
+        }
+    }
+}
+
+void event_recorder_free(struct event_recorder *recorder)
+{
+    if (recorder == NULL) {
+        return;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += drain_seconds;
+    pthread_mutex_lock(&recorder->lock);
+    recorder->closed = true;
+    pthread_mutex_unlock(&recorder->lock);
+    loop_post(client_loop(recorder->client), cancel_retries, recorder);
+    pthread_mutex_lock(&recorder->lock);
+    while (recorder->waiting > 0 &&
+           pthread_cond_timedwait(&recorder->drained, &recorder->lock, &until) == 0) {
+    }
+    bool drained = recorder->waiting == 0;
+    pthread_mutex_unlock(&recorder->lock);
+    if (!drained) {
+        return; /* Requests under way refer to it; the process is about to end. */
+    }
+    memory_free(&recorder->spam);
+    memory_free(&recorder->similar);
+    memory_free(&recorder->counted);
+    pthread_cond_destroy(&recorder->drained);
+    pthread_mutex_destroy(&recorder->lock);
+    free(recorder);
+}

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/informer.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/log.h"
+#include "common/timestamp.h"
+
+enum {
+    first_delay_ms = 100,
+    last_delay_ms = 15000,
+    shortest_stream_ms = 1000, /* One that ends sooner without an event is a failure. */
+    stream_seconds = 300,      /* At least; up to twice as long, so that not all end together. */
+    handlers_max = 16,
+};
+
+static const char metadata_accept[] =
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+static const char initial_events_end[] = "k8s.io/initial-events-end";
+static const struct cached_object_class plain_class;
+static const struct informer_options no_options;
+
+struct informer {
+    struct informer_factory *factory;
+    const struct api_resource *resource;
+    const struct cached_object_class *class;
+    const struct informer_options *options;
+    struct indexer *indexer;
+    struct {
+        informer_handler call;
+        void *argument;
+    } handlers[handlers_max];
+    size_t handler_count;
+    bool started, synced; /* Guarded by the factory's lock. */
+
+    /* The loop's thread alone: */
+    struct client_watch *watch;
+    struct loop_timer timer;
+    bool listing;             /* The initial events of a list are coming. */
+    bool expired;             /* The server has forgotten the version. */
+    char *resource_version;   /* The last seen; NULL: start with a list. */
+    uint32_t round;           /* Of lists. */
+    int64_t stream_started;   /* Monotonic. */
+    bool stream_brought_some; /* An event. */
+    int failures;             /* In a row. */
+    struct informer *next;
+};
+
+struct informer_factory {
+    struct client *client;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stopped;
+    struct informer *informers;
+};
+
+static void open_stream(void *argument);
+
+/* ---- objects ---- */
+
+static void call_handlers(struct informer *informer, const struct cached_object *old,
+                          const struct cached_object *new)
+{
+    for (size_t i = 0; i < informer->handler_count; i++) {
+        informer->handlers[i].call(informer->handlers[i].argument, old, new);
+    }
+}
+
+static void object_came(struct informer *informer, struct cached_object *object)
+{
+    if (indexer_confirm(informer->indexer, object->key, object->resource_version,
+                        informer->round)) {
+        cached_object_unref(object);
+        return;
+    }
+    cleanup(cached_object_release)
+    struct cached_object *kept = cached_object_ref(object);
+    cleanup(cached_object_release)
+    struct cached_object *old = indexer_put(informer->indexer, object, informer->round);
+    if (old != NULL && strcmp(old->uid, kept->uid) != 0) {
+        /* Deleted and made again while nobody was looking. */
+        call_handlers(informer, old, NULL);
+        call_handlers(informer, NULL, kept);
+    } else {
+        call_handlers(informer, old, kept);
+    }
+}
+
+static void object_gone(struct informer *informer, const char *key)
+{
+    cleanup(cached_object_release)
+    struct cached_object *old = indexer_remove(informer->indexer, key);
+    if (old != NULL) {
+        call_handlers(informer, old, NULL);
+    }
+}
+
+static void list_ended(struct informer *informer)
+{
+    cleanup(cached_list_free)
+    struct cached_list stale = CACHED_LIST_INIT;
+    indexer_find_stale(informer->indexer, informer->round, &stale);
+    for (size_t i = 0; i < stale.count; i++) {
+        object_gone(informer, stale.items[i]->key);
+    }
+    informer->listing = false;
+    pthread_mutex_lock(&informer->factory->lock);
+    informer->synced = true;
+    pthread_cond_broadcast(&informer->factory->changed);
+    pthread_mutex_unlock(&informer->factory->lock);
+}
+
+/* ---- events ---- */
+
+static bool is_type(struct json_span type, const char *name)
+{
+    return type.length == strlen(name) + 2 && memcmp(type.text + 1, name, type.length - 2) == 0;
+}
+
+/* While a list comes in no order, no version in it is one to go on from. */
+static void saw_version(struct informer *informer, struct json_span version)
+{
+    if (version.text != NULL && !informer->listing) {
+        free(informer->resource_version);
+        informer->resource_version = json_span_value(version);
+    }
+}
+
+static bool error_event(struct informer *informer, struct json_span object)
+{
+    cleanup(json_release)
+    json_t *status = json_loadb(object.text, object.length, 0, NULL);
+    int code = (int)json_get_int(status, "code", 500);
+    const char *message = json_get_string(status, "message");
+    informer->expired = code == 410;
+    log_debug("watch of %s: %s", informer->resource->plural, message ? message : "failed");
+    return false;
+}
+
+static bool watch_event(void *argument, const char *line, size_t length)
+{
+    static const char *const paths[] = {"type", "object", "object.metadata.resourceVersion",
+                                        "object.metadata.annotations"};
+    struct informer *informer = argument;
+    struct json_span spans[array_length(paths)];
+    json_scan(line, length, paths, array_length(paths), spans);
+    if (spans[0].text == NULL || spans[1].text == NULL || spans[1].text[0] != '{') {
+        log_warning("watch of %s: a line that is no event", informer->resource->plural);
+        return false;
+    }
+    informer->stream_brought_some = true;
+    if (is_type(spans[0], "ERROR")) {
+        return error_event(informer, spans[1]);
+    }
+    if (is_type(spans[0], "BOOKMARK")) {
+        if (informer->listing && spans[3].text != NULL &&
+            memmem(spans[3].text, spans[3].length, initial_events_end,
+                   sizeof initial_events_end - 1) != NULL) {
+            list_ended(informer);
+        }
+        saw_version(informer, spans[2]);
+        return true;
+    }
+    struct cached_object *object =
+        cached_object_new(informer->class, spans[1].text, spans[1].length);
+    if (object == NULL) {
+        log_warning("watch of %s: an event without an object", informer->resource->plural);
+        return false;
+    }
+    if (is_type(spans[0], "DELETED")) {
+        object_gone(informer, object->key);
+        cached_object_unref(object);
+    } else {
+        object_came(informer, object);
+    }
+    saw_version(informer, spans[2]);
+    return true;
+}
+
+/* ---- the stream ---- */
+
+static bool is_stopped(struct informer_factory *factory)
+{
+    pthread_mutex_lock(&factory->lock);
+    bool stopped = factory->stopped;
+    pthread_mutex_unlock(&factory->lock);
+    return stopped;
+}
+
+/* Between the half and the whole of a time that doubles with each failure. */
+static int64_t delay_ms(const struct informer *informer)
+{
+    int64_t delay = first_delay_ms;
+    for (int i = 1; i < informer->failures && delay < last_delay_ms; i++) {
+        delay *= 2;
+    }
+    delay = delay < last_delay_ms ? delay : last_delay_ms;
+    return delay / 2 + random() % (delay / 2 + 1);
+}
+
+static void watch_ended(void *argument, const struct error *error)
+{
+    struct informer *informer = argument;
+    bool was_short =
+        timestamp_monotonic() - informer->stream_started < (int64_t)shortest_stream_ms * 1000000;
+    bool failed =
+        error_is_set(error) || informer->expired || (was_short && !informer->stream_brought_some);
+    informer->watch = NULL;
+    if (is_stopped(informer->factory)) {
+        return;
+    }
+    if (error_is_set(error)) {
+        log_write(informer->failures == 0 ? LOG_INFO : LOG_DEBUG, "watch of %s: %s",
+                  informer->resource->plural, error->message);
+    }
+    if (informer->expired || error->code == 410 || informer->listing) {
+        free(steal(informer->resource_version));
+    }
+    informer->failures = !failed ? 0 : informer->stream_brought_some ? 1 : informer->failures + 1;
+    loop_timer_set(client_loop(informer->factory->client), &informer->timer,
+                   failed ? delay_ms(informer) : 0, open_stream, informer);
+}
+
+static void open_stream(void *argument)
+{
+    static const struct client_watch_handler handler = {watch_event, watch_ended};
+    struct informer *informer = argument;
+    const struct informer_options *options = informer->options;
+    cleanup(buffer_free)
+    struct buffer path = BUFFER_INIT;
+    cleanup(free_char)
+    char *base = client_path(informer->resource, NULL, NULL, NULL);
+    long seconds = stream_seconds + random() % stream_seconds;
+    if (is_stopped(informer->factory)) {
+        return;
+    }
+    buffer_addf(&path, "%s?watch=true&allowWatchBookmarks=true&timeoutSeconds=%ld", base, seconds);
+    if (informer->resource_version != NULL) {
+        buffer_addf(&path, "&resourceVersion=%s", informer->resource_version);
+    } else {
+        buffer_add_literal(&path, "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+        informer->round++;
+    }
+    informer->listing = informer->resource_version == NULL;
+    if (options->field_selector != NULL) {
+        buffer_addf(&path, "&fieldSelector=%s", options->field_selector);
+    }
+    if (options->label_selector != NULL) {
+        buffer_addf(&path, "&labelSelector=%s", options->label_selector);
+    }
+    informer->expired = false;
+    informer->stream_brought_some = false;
+    informer->stream_started = timestamp_monotonic();
+    informer->watch = client_watch_start(informer->factory->client, buffer_steal(&path),
+                                         options->metadata_only ? metadata_accept : NULL,
+                                         (seconds + 30) * 1000, &handler, informer);
+}
+
+/* ---- the factory ---- */
+
+struct informer_factory *informer_factory_new(struct client *client)
+{
+    struct informer_factory *factory = allocate_struct(struct informer_factory);
+    factory->client = client;
+    pthread_mutex_init(&factory->lock, NULL);
+    pthread_cond_init(&factory->changed, NULL);
+    return factory;
+}
+
+void informer_factory_free(struct informer_factory *factory)
+{
+    if (factory == NULL) {
+        return;
+    }
+    while (factory->informers != NULL) {
+        struct informer *informer = factory->informers;
+        factory->informers = informer->next;
+        indexer_free(informer->indexer);
+        free(informer->resource_version);
+        free(informer);
+    }
+    pthread_cond_destroy(&factory->changed);
+    pthread_mutex_destroy(&factory->lock);
+    free(factory);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool is_informer_of(const struct informer *informer, const struct api_resource *resource,
+                           const struct informer_options *options)
+{
+    return strcmp(informer->resource->plural, resource->plural) == 0 &&
+           strcmp(informer->resource->group_version, resource->group_version) == 0 &&
+           same_text(informer->options->field_selector, options->field_selector) &&
+           same_text(informer->options->label_selector, options->label_selector) &&
+           informer->options->metadata_only == options->metadata_only;
+}
+
+struct informer *informer_factory_get(struct informer_factory *factory,
+                                      const struct api_resource *resource,
+                                      const struct cached_object_class *class,
+                                      const struct informer_options *options)
+{
+    class = class != NULL ? class : &plain_class;
+    options = options != NULL ? options : &no_options;
+    pthread_mutex_lock(&factory->lock);
+    struct informer *informer = factory->informers;
+    while (informer != NULL && !is_informer_of(informer, resource, options)) {
+        informer = informer->next;
+    }
+    if (informer == NULL) {
+        informer = allocate_struct(struct informer);
+        informer->factory = factory;
+        informer->resource = resource;
+        informer->class = class;
+        informer->options = options;
+        informer->indexer = indexer_new();
+        indexer_add_index(informer->indexer, "namespace", index_by_namespace);
+        informer->next = factory->informers;
+        factory->informers = informer;
+    } else if (informer->class != class) {
+        abort(); /* Two digests of one kind in a process: a mistake that each run shows. */
+    }
+    pthread_mutex_unlock(&factory->lock);
+    return informer;
+}
+
+void informer_factory_start(struct informer_factory *factory)
+{
+    pthread_mutex_lock(&factory->lock);
+    for (struct informer *informer = factory->informers; informer; informer = informer->next) {
+        if (!informer->started) {
+            informer->started = loop_post(client_loop(factory->client), open_stream, informer);
+        }
+    }
+    pthread_mutex_unlock(&factory->lock);
+}
+
+static const struct informer *not_synced(const struct informer_factory *factory)
+{
+    const struct informer *informer = factory->informers;
+    while (informer != NULL && (!informer->started || informer->synced)) {
+        informer = informer->next;
+    }
+    return informer;
+}
+
+bool informer_factory_wait(struct informer_factory *factory)
+{
+    pthread_mutex_lock(&factory->lock);
+    while (!factory->stopped && not_synced(factory) != NULL) {
+        pthread_cond_wait(&factory->changed, &factory->lock);
+    }
+    bool synced = !factory->stopped;
+    pthread_mutex_unlock(&factory->lock);
+    return synced;
+}
+
+static void end_stream(void *argument)
+{
+    struct informer *informer = argument;
+    loop_timer_cancel(client_loop(informer->factory->client), &informer->timer);
+    if (informer->watch != NULL) {
+        client_watch_stop(informer->watch);
+    }
+}
+
+void informer_factory_stop(struct informer_factory *factory)
+{
+    pthread_mutex_lock(&factory->lock);
+    factory->stopped = true;
+    pthread_cond_broadcast(&factory->changed);
+    for (struct informer *informer = factory->informers; informer; informer = informer->next) {
+        if (informer->started) {
+            loop_post(client_loop(factory->client), end_stream, informer);
+        }
+    }
+    pthread_mutex_unlock(&factory->lock);
+}
+
+/* ---- an informer ---- */
+
+const struct api_resource *informer_resource(const struct informer *informer)
+{
+    return informer->resource;
+}
+
+struct indexer *informer_indexer(struct informer *informer)
+{
+    return informer->indexer;
+}
+
+void informer_add_handler(struct informer *informer, informer_handler handler, void *argument)
+{
+    if (informer->started || informer->handler_count == handlers_max) {
+        abort(); /* A mistake that each run shows. */
+    }
+    informer->handlers[informer->handler_count].call = handler;
+    informer->handlers[informer->handler_count++].argument = argument;
+}
+
+bool informer_has_synced(struct informer *informer)
+{
+    pthread_mutex_lock(&informer->factory->lock);
+    bool synced = informer->synced;
+    pthread_mutex_unlock(&informer->factory->lock);
+    return synced;
+}
+
+struct cached_object *informer_get(struct informer *informer, const char *namespace,
+                                   const char *name)
+{
+    if (namespace == NULL || *namespace == '\0') {
+        return indexer_get(informer->indexer, name);
+    }
+    cleanup(free_char)
+    char *key = format("%s/%s", namespace, name);
+    return indexer_get(informer->indexer, key);
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * curl's multi handle does the waiting: curl_multi_poll() sleeps until a socket is ready, the next
+ * timer is due, or curl_multi_wakeup() tells of a posted task. Timers stand in a binary heap, which
+ * thousands of simulated containers ask for.
+ */
+#include "common/loop.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/alloc.h"
+#include "common/timestamp.h"
+
+enum { longest_wait_ms = 60000 };
+
+struct task {
+    loop_task run;
+    void *argument;
+};
+
+struct transfer {
+    CURL *easy;
+    loop_transfer_done done;
+    void *argument;
+    struct transfer *previous, *next;
+};
+
+struct loop {
+    pthread_t thread;
+    CURLM *multi;               /* This and all down to the lock is the thread's own. */
+    struct loop_timer **timers; /* A heap, from index 1. */
+    size_t timer_count, timer_capacity;
+    struct transfer *transfers;
+
+    pthread_mutex_t lock; /* Guards what follows. */
+    struct task *tasks;
+    size_t task_count, task_capacity;
+    bool stopping, stopped;
+};
+
+/* ---- timers ---- */
+
+static void timer_place(struct loop *loop, struct loop_timer *timer, size_t position)
+{
+    loop->timers[position] = timer;
+    timer->position = position;
+}
+
+static void timer_rise(struct loop *loop, struct loop_timer *timer, size_t position)
+{
+    while (position > 1 && loop->timers[position / 2]->due > timer->due) {
+        timer_place(loop, loop->timers[position / 2], position);
+        position /= 2;
+    }
+    timer_place(loop, timer, position);
+}
+
+static void timer_sink(struct loop *loop, struct loop_timer *timer, size_t position)
+{
+    for (size_t child = position * 2; child <= loop->timer_count; child = position * 2) {
+        if (child < loop->timer_count && loop->timers[child + 1]->due < loop->timers[child]->due) {
+            child++;
+        }
+        if (loop->timers[child]->due >= timer->due) {
+            break;
+        }
+        timer_place(loop, loop->timers[child], position);
+        position = child;
+    }
+    timer_place(loop, timer, position);
+}
+
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
+{
+    size_t position = timer->position;
+    if (position == 0) {
+        return;
+    }
+    timer->position = 0;
+    struct loop_timer *last = loop->timers[loop->timer_count--];
+    if (last == timer) {
+        return;
+    }
+    if (position > 1 && loop->timers[position / 2]->due > last->due) {
+        timer_rise(loop, last, position);
+    } else {
+        timer_sink(loop, last, position);
+    }
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms, loop_task task,
+                    void *argument)
+{
+    loop_timer_cancel(loop, timer);
+    timer->task = task;
+    timer->argument = argument;
+    timer->due = timestamp_monotonic() + (delay_ms > 0 ? delay_ms : 0) * 1000000;
+    loop->timers = grow(loop->timers, loop->timer_count + 1, &loop->timer_capacity,
+                        sizeof(struct loop_timer *));
+    timer_rise(loop, timer, ++loop->timer_count);
+}
+
+static void run_timers(struct loop *loop)
+{
+    int64_t now = timestamp_monotonic();
+    while (loop->timer_count > 0 && loop->timers[1]->due <= now) {
+        struct loop_timer *timer = loop->timers[1];
+        loop_timer_cancel(loop, timer);
+        timer->task(timer->argument);
+    }
+}
+
+/* ---- tasks ---- */
+
+bool loop_post(struct loop *loop, loop_task task, void *argument)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool accepted = !loop->stopped;
+    if (accepted) {
+        loop->tasks =
+            grow(loop->tasks, loop->task_count, &loop->task_capacity, sizeof(struct task));
+        loop->tasks[loop->task_count++] = (struct task){task, argument};
+    }
+    bool first = loop->task_count == 1;
+    pthread_mutex_unlock(&loop->lock);
+    if (accepted && first) {
+        curl_multi_wakeup(loop->multi);
+    }
+    return accepted;
+}
+
+/* Runs what was posted; what is posted meanwhile waits for the next round. */
+static void run_tasks(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    struct task *tasks = steal(loop->tasks);
+    size_t count = loop->task_count;
+    loop->task_count = 0;
+    loop->task_capacity = 0;
+    pthread_mutex_unlock(&loop->lock);
+    for (size_t i = 0; i < count; i++) {
+        tasks[i].run(tasks[i].argument);
+    }
+    free(tasks);
+}
+
+bool loop_is_current(const struct loop *loop)
+{
+    return pthread_equal(loop->thread, pthread_self());
+}
+
+/* ---- transfers ---- */
+
+void loop_transfer(struct loop *loop, CURL *easy, loop_transfer_done done, void *argument)
+{
+    struct transfer *transfer = allocate_struct(struct transfer);
+    *transfer = (struct transfer){easy, done, argument, NULL, loop->transfers};
+    if (loop->transfers != NULL) {
+        loop->transfers->previous = transfer;
+    }
+    loop->transfers = transfer;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl_multi_add_handle(loop->multi, easy);
+}
+
+/* Takes it off the loop. */
+static void transfer_remove(struct loop *loop, struct transfer *transfer)
+{
+    curl_multi_remove_handle(loop->multi, transfer->easy);
+    curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, NULL);
+    if (transfer->previous != NULL) {
+        transfer->previous->next = transfer->next;
+    } else {
+        loop->transfers = transfer->next;
+    }
+    if (transfer->next != NULL) {
+        transfer->next->previous = transfer->previous;
+    }
+    free(transfer);
+}
+
+void loop_transfer_cancel(struct loop *loop, CURL *easy)
+{
+    struct transfer *transfer = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+    if (transfer != NULL) {
+        transfer_remove(loop, transfer);
+    }
+}
+
+static void transfer_end(struct loop *loop, struct transfer *transfer, CURLcode result)
+{
+    struct transfer ended = *transfer;
+    transfer_remove(loop, transfer);
+    ended.done(ended.argument, result);
+}
+
+static void run_transfers(struct loop *loop)
+{
+    int running, left;
+    curl_multi_perform(loop->multi, &running);
+    for (CURLMsg *message; (message = curl_multi_info_read(loop->multi, &left)) != NULL;) {
+        struct transfer *transfer = NULL;
+        CURLcode result = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+        if (message->msg == CURLMSG_DONE && transfer != NULL) {
+            transfer_end(loop, transfer, result);
+        }
+    }
+}
+
+/* ---- the thread ---- */
+
+static void wait_for_work(struct loop *loop)
+{
+    int64_t wait_ms = longest_wait_ms;
+    if (loop->timer_count > 0) {
+        int64_t left = loop->timers[1]->due - timestamp_monotonic();
+        wait_ms = left <= 0 ? 0 : left / 1000000 + 1;
+        wait_ms = wait_ms > longest_wait_ms ? longest_wait_ms : wait_ms;
+    }
+    pthread_mutex_lock(&loop->lock);
+    if (loop->task_count > 0 || loop->stopping) {
+        wait_ms = 0;
+    }
+    pthread_mutex_unlock(&loop->lock);
+    if (wait_ms > 0) {
+        curl_multi_poll(loop->multi, NULL, 0, (int)wait_ms, NULL);
+    }
+}
+
+static bool is_stopping(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool stopping = loop->stopping;
+    pthread_mutex_unlock(&loop->lock);
+    return stopping;
+}
+
+/* From here on nothing is accepted; false when something was posted before. */
+static bool close_tasks(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->stopped = loop->task_count == 0;
+    bool stopped = loop->stopped;
+    pthread_mutex_unlock(&loop->lock);
+    return stopped;
+}
+
+static void *loop_main(void *argument)
+{
+    struct loop *loop = argument;
+    while (!is_stopping(loop)) {
+        run_tasks(loop);
+        run_timers(loop);
+        run_transfers(loop);
+        wait_for_work(loop);
+    }
+    do {
+        run_tasks(loop);
+        while (loop->transfers != NULL) {
+            transfer_end(loop, loop->transfers, CURLE_ABORTED_BY_CALLBACK);
+        }
+        while (loop->timer_count > 0) {
+            loop_timer_cancel(loop, loop->timers[loop->timer_count]);
+        }
+    } while (!close_tasks(loop));
+    return NULL;
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *loop = allocate_struct(struct loop);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    loop->multi = curl_multi_init();
+    curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 256L);
+    loop->timers = allocate_zero(16, sizeof(struct loop_timer *));
+    loop->timer_capacity = 16;
+    pthread_mutex_init(&loop->lock, NULL);
+    pthread_mutex_lock(&loop->lock); /* The thread waits for it, and then knows its own id. */
+    pthread_create(&loop->thread, NULL, loop_main, loop);
+    pthread_mutex_unlock(&loop->lock);
+    return loop;
+}
+
+void loop_stop(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool first = !loop->stopping;
+    loop->stopping = true;
+    pthread_mutex_unlock(&loop->lock);
+    if (!first) {
+        return;
+    }
+    curl_multi_wakeup(loop->multi);
+    pthread_join(loop->thread, NULL);
+}
+
+void loop_free(struct loop *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    loop_stop(loop);
+    curl_multi_cleanup(loop->multi);
+    free(loop->timers);
+    free(loop->tasks);
+    pthread_mutex_destroy(&loop->lock);
+    free(loop);
+}

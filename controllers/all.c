@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controllers/all.h"
+
+#include "controllers/controller.h"
+
+const struct controller_type *const controller_types[] = {
+    &replicaset_controller,
+    NULL,
+};

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A controller: a key function and sync(key).
+ *
+ * In start() it asks for its informers and registers handlers, which do nothing but put keys into
+ * the controller's queue. When the informers have brought their first lists, workers take keys out
+ * of it and call sync(): read the world from the informers, compare it with the wish, take one
+ * step. An error means that the key comes again after a while, longer each time. Whatever sync()
+ * was told is only that something may have changed: it never relies on having seen an event.
+ *
+ * Work that time brings about is a key that is added again after a delay (controller_add_after);
+ * a controller that does something periodically does so for a key of its own.
+ *
+ * A new controller is one file and one line in controllers/all.c.
+ *
+ * Threads: start() and stop() run on the main thread; handlers on the loop's; sync() on one of the
+ * workers, never for one key on two at a time.
+ */
+#ifndef CONTROLLERS_CONTROLLER_H
+#define CONTROLLERS_CONTROLLER_H
+
+#include "common/service.h"
+#include "common/work_queue.h"
+
+struct controller;
+
+struct controller_type {
+    const char *name;  /* As upstream's: "replicaset-controller". */
+    const char *alias; /* What else --controllers takes for it: "replicaset". */
+    int workers;       /* How many keys are worked on at a time. */
+    /* Returns the controller's state; NULL with an error when it can't work at all. */
+    void *(*start)(struct controller *controller, struct error *error);
+    bool (*sync)(void *state, const char *key, struct error *error);
+    /* Workers and informers have stopped; frees the state. */
+    void (*stop)(void *state);
+};
+
+/* What a controller works with; all borrowed. */
+struct controller {
+    const struct controller_type *type;
+    struct service *service;
+    struct client *client;
+    struct informer_factory *informers;
+    struct event_recorder *events; /* Their source is the controller's name. */
+    struct work_queue *queue;
+};
+
+void controller_add(struct controller *controller, const char *key);
+void controller_add_after(struct controller *controller, const char *key, int64_t delay_ms);
+/* The key of an object: "namespace/name". */
+void controller_add_object(struct controller *controller, const struct cached_object *object);
+/* The key of the object's controlling owner, if it has one of this kind. */
+void controller_add_owner(struct controller *controller, const struct cached_object *object,
+                          const char *owner_kind);
+/* A handler for informers whose objects are the controller's keys; the argument is the
+ * controller. */
+void controller_handle_object(void *controller, const struct cached_object *old,
+                              const struct cached_object *new);
+
+/* Splits a key; both parts are the caller's. A key without a slash has the namespace "". */
+void controller_split_key(const char *key, char **namespace, char **name);
+
+/* ---- running a set of controllers ---- */
+
+struct controller_set;
+
+/* All there are; ends with NULL. */
+extern const struct controller_type *const controller_types[];
+
+/* Checks a list as --controllers takes it: "*" all, "name" that one, "-name" not that one. */
+bool controller_list_check(const char *list, struct error *error);
+bool controller_is_listed(const struct controller_type *type, const char *list);
+
+/* Starts those listed and waits for their informers. 'service' is borrowed. */
+struct controller_set *controller_set_start(struct service *service,
+                                            const struct controller_type *const *types,
+                                            const char *list, struct error *error);
+/* Waits for the workers to finish what they do. */
+void controller_set_stop(struct controller_set *set);
+
+#endif

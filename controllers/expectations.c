@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controllers/expectations.h"
+
+#include <pthread.h>
+
+#include "common/alloc.h"
+#include "common/map.h"
+#include "common/timestamp.h"
+
+static const int64_t lifetime = 300 * INT64_C(1000000000);
+
+struct expectation {
+    size_t creations;
+    struct map deletions; /* By uid. */
+    int64_t since;        /* Monotonic. */
+};
+
+struct expectations {
+    pthread_mutex_t lock; /* Guards what follows. */
+    struct map map;
+};
+
+struct expectations *expectations_new(void)
+{
+    struct expectations *expectations = allocate_struct(struct expectations);
+    pthread_mutex_init(&expectations->lock, NULL);
+    return expectations;
+}
+
+static void expectation_free(void *argument)
+{
+    struct expectation *expectation = argument;
+    map_free(&expectation->deletions, NULL);
+    free(expectation);
+}
+
+void expectations_free(struct expectations *expectations)
+{
+    if (expectations != NULL) {
+        map_free(&expectations->map, expectation_free);
+        pthread_mutex_destroy(&expectations->lock);
+        free(expectations);
+    }
+}
+
+static struct expectation *expect(struct expectations *expectations, const char *key)
+{
+    struct expectation *expectation = map_get(&expectations->map, key);
+    if (expectation == NULL) {
+        expectation = allocate_struct(struct expectation);
+        map_set(&expectations->map, key, expectation);
+    }
+    expectation->since = timestamp_monotonic();
+    return expectation;
+}
+
+void expectations_expect_creations(struct expectations *expectations, const char *key, size_t count)
+{
+    pthread_mutex_lock(&expectations->lock);
+    expect(expectations, key)->creations += count;
+    pthread_mutex_unlock(&expectations->lock);
+}
+
+void expectations_expect_deletion(struct expectations *expectations, const char *key,
+                                  const char *uid)
+{
+    pthread_mutex_lock(&expectations->lock);
+    map_set(&expect(expectations, key)->deletions, uid, expectations);
+    pthread_mutex_unlock(&expectations->lock);
+}
+
+void expectations_saw_creation(struct expectations *expectations, const char *key)
+{
+    pthread_mutex_lock(&expectations->lock);
+    struct expectation *expectation = map_get(&expectations->map, key);
+    if (expectation != NULL && expectation->creations > 0) {
+        expectation->creations--;
+    }
+    pthread_mutex_unlock(&expectations->lock);
+}
+
+void expectations_saw_deletion(struct expectations *expectations, const char *key, const char *uid)
+{
+    pthread_mutex_lock(&expectations->lock);
+    struct expectation *expectation = map_get(&expectations->map, key);
+    if (expectation != NULL) {
+        map_remove(&expectation->deletions, uid);
+    }
+    pthread_mutex_unlock(&expectations->lock);
+}
+
+bool expectations_are_satisfied(struct expectations *expectations, const char *key)
+{
+    pthread_mutex_lock(&expectations->lock);
+    struct expectation *expectation = map_get(&expectations->map, key);
+    bool satisfied = expectation == NULL ||
+                     (expectation->creations == 0 && expectation->deletions.count == 0) ||
+                     timestamp_monotonic() - expectation->since > lifetime;
+    if (satisfied && expectation != NULL) {
+        map_remove(&expectations->map, key);
+        expectation_free(expectation);
+    }
+    pthread_mutex_unlock(&expectations->lock);
+    return satisfied;
+}
+
+void expectations_forget(struct expectations *expectations, const char *key)
+{
+    pthread_mutex_lock(&expectations->lock);
+    struct expectation *expectation = map_remove(&expectations->map, key);
+    if (expectation != NULL) {
+        expectation_free(expectation);
+    }
+    pthread_mutex_unlock(&expectations->lock);
+}

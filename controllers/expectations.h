@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Expectations keep a controller from acting twice on a view that does not show yet what it did.
+ *
+ * Before it creates or deletes, it notes how many creations and which deletions its informer is
+ * going to see; until they were seen, or five minutes have gone by, the key's expectations are not
+ * satisfied and the controller does not create or delete again.
+ *
+ * Threads: any.
+ */
+#ifndef CONTROLLERS_EXPECTATIONS_H
+#define CONTROLLERS_EXPECTATIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct expectations;
+
+struct expectations *expectations_new(void);
+void expectations_free(struct expectations *expectations);
+
+/* Adds to what is expected under the key. */
+void expectations_expect_creations(struct expectations *expectations, const char *key,
+                                   size_t count);
+void expectations_expect_deletion(struct expectations *expectations, const char *key,
+                                  const char *uid);
+/* One creation was seen, or will never be because it failed. */
+void expectations_saw_creation(struct expectations *expectations, const char *key);
+/* This deletion was seen or failed; one that nobody expects is ignored. */
+void expectations_saw_deletion(struct expectations *expectations, const char *key, const char *uid);
+bool expectations_are_satisfied(struct expectations *expectations, const char *key);
+void expectations_forget(struct expectations *expectations, const char *key);
+
+#endif

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/* coracle-controller-manager: all controllers in one process, or any of them. */
+#include "common/alloc.h"
+#include "common/log.h"
+#include "controllers/controller.h"
+
+static const char *controllers = "*";
+
+static bool check(struct error *error)
+{
+    return controller_list_check(controllers, error);
+}
+
+static bool start(struct service *service, struct error *error)
+{
+    struct controller_set *set =
+        controller_set_start(service, controller_types, controllers, error);
+    service->state = set;
+    if (set != NULL) {
+        log_info("controllers work");
+    }
+    return set != NULL;
+}
+
+static void stop(struct service *service)
+{
+    controller_set_stop(service->state);
+}
+
+/* "--controllers" with the names of all. */
+static char *controllers_help(void)
+{
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    buffer_add_literal(&text, "Which to run: '*' all, 'name' that one, '-name' not that one. All:");
+    for (size_t i = 0; controller_types[i] != NULL; i++) {
+        buffer_addf(&text, "%s %s", i > 0 ? "," : "", controller_types[i]->name);
+    }
+    buffer_add_char(&text, '.');
+    return buffer_steal(&text);
+}
+
+int main(int count, char **arguments)
+{
+    cleanup(free_char)
+    char *help = controllers_help();
+    const struct flag flags[] = {
+        {"", FLAG_TEXT, NULL, "Controllers"},
+        {"controllers", FLAG_TEXT, &controllers, help},
+        {NULL, FLAG_TEXT, NULL, NULL},
+    };
+    const struct service_program program = {
+        .name = "coracle-controller-manager",
+        .component = "controllers",
+        .summary = "Brings the cluster's state to what its objects ask for.",
+        .event_source = "controller-manager",
+        .lease = "kube-controller-manager",
+        .health_address = "127.0.0.1:10257",
+        .flags = flags,
+        .check = check,
+        .start = start,
+        .stop = stop,
+    };
+    return service_main(&program, count, arguments);
+}

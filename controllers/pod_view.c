@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controllers/pod_view.h"
+
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/timestamp.h"
+#include "controllers/resources.h"
+
+static const char deletion_cost_annotation[] = "controller.kubernetes.io/pod-deletion-cost";
+
+static int64_t time_at(const json_t *object, const char *name)
+{
+    const char *text = json_get_string(object, name);
+    int64_t time = 0;
+    return text != NULL && timestamp_parse(text, &time) ? time : 0;
+}
+
+static enum pod_phase parse_phase(const char *text)
+{
+    static const char *const names[] = {"Pending", "Running", "Succeeded", "Failed"};
+    for (size_t i = 0; i < array_length(names); i++) {
+        if (text != NULL && strcmp(text, names[i]) == 0) {
+            return (enum pod_phase)i;
+        }
+    }
+    return text == NULL ? POD_PENDING : POD_UNKNOWN;
+}
+
+static void parse_conditions(struct pod_view *view, const json_t *conditions)
+{
+    size_t i;
+    const json_t *condition;
+    json_array_foreach (conditions, i, condition) {
+        const char *type = json_get_string(condition, "type");
+        const char *status = json_get_string(condition, "status");
+        if (type != NULL && status != NULL && strcmp(type, "Ready") == 0) {
+            view->is_ready = strcmp(status, "True") == 0;
+            view->ready_since = time_at(condition, "lastTransitionTime");
+        }
+    }
+}
+
+static int most_restarts(const json_t *statuses)
+{
+    size_t i;
+    const json_t *status;
+    json_int_t most = 0;
+    json_array_foreach (statuses, i, status) {
+        json_int_t restarts = json_get_int(status, "restartCount", 0);
+        most = restarts > most ? restarts : most;
+    }
+    return (int)most;
+}
+
+/* A decimal number that fits, without sign or zero in front; anything else counts as 0. */
+static int parse_cost(const char *text)
+{
+    char *end;
+    if (text == NULL || *text == '\0') {
+        return 0;
+    }
+    long cost = strtol(text, &end, 10);
+    return *end == '\0' && cost >= INT32_MIN && cost <= INT32_MAX ? (int)cost : 0;
+}
+
+static void *digest(const struct cached_object *object)
+{
+    cleanup(json_release)
+    json_t *pod = cached_object_tree(object);
+    const json_t *metadata = json_object_get(pod, "metadata");
+    const json_t *status = json_object_get(pod, "status");
+    const char *node = json_path_string(pod, "spec", "nodeName");
+    node = node != NULL ? node : "";
+    struct pod_view *view = allocate_zero(1, sizeof *view + strlen(node) + 1);
+    view->node_name = strcpy(view->memory, node);
+    view->is_scheduled = node[0] != '\0';
+    view->phase = parse_phase(json_get_string(status, "phase"));
+    view->start_time = time_at(status, "startTime");
+    view->deletion_time = time_at(metadata, "deletionTimestamp");
+    view->deletion_cost = parse_cost(
+        json_get_string(json_object_get(metadata, "annotations"), deletion_cost_annotation));
+    view->restarts = most_restarts(json_object_get(status, "containerStatuses"));
+    parse_conditions(view, json_object_get(status, "conditions"));
+    return view;
+}
+
+static void index_by_node(const struct cached_object *pod, struct index_values *values)
+{
+    index_values_add(values, pod_view(pod)->node_name);
+}
+
+static void index_orphans(const struct cached_object *pod, struct index_values *values)
+{
+    if (pod->owner_uid[0] == '\0') {
+        index_values_add(values, pod->namespace);
+    }
+}
+
+struct informer *pod_informer(struct informer_factory *informers)
+{
+    static const struct cached_object_class class = {.digest = digest, .digest_free = free};
+    struct informer *pods = informer_factory_get(informers, &resource_pods, &class, NULL);
+    struct indexer *indexer = informer_indexer(pods);
+    indexer_add_index(indexer, "owner", index_by_owner);
+    indexer_add_index(indexer, "node", index_by_node);
+    indexer_add_index(indexer, "orphan", index_orphans);
+    return pods;
+}
+
+bool pod_is_active(const struct cached_object *pod)
+{
+    const struct pod_view *view = pod_view(pod);
+    return view->phase != POD_SUCCEEDED && view->phase != POD_FAILED && !pod->is_deleting;
+}
+
+bool pod_is_available(const struct cached_object *pod, int64_t min_ready_seconds, int64_t now)
+{
+    const struct pod_view *view = pod_view(pod);
+    if (!view->is_ready) {
+        return false;
+    }
+    return min_ready_seconds == 0 ||
+           (view->ready_since != 0 && view->ready_since + min_ready_seconds * 1000000000 <= now);
+}
+
+/* On a logarithmic scale, so that pods of about the same age are equals and the random order of
+ * their uids decides: otherwise one rollout's pods would all go together. */
+static int age_rank(int64_t since, int64_t now)
+{
+    int rank = 0;
+    for (int64_t age = now - since; age > 1; age /= 2) {
+        rank++;
+    }
+    return rank;
+}
+
+static int compare_ages(int64_t a, int64_t b, int64_t now, const struct cached_object *pod_a,
+                        const struct cached_object *pod_b)
+{
+    if (a == 0 || b == 0) {
+        return a == 0 ? -1 : 1; /* No time: as if it were the youngest. */
+    }
+    int rank_a = age_rank(a, now), rank_b = age_rank(b, now);
+    return rank_a != rank_b ? rank_a - rank_b : strcmp(pod_a->uid, pod_b->uid);
+}
+
+int pod_compare_for_deletion(const struct cached_object *a, int crowd_a,
+                             const struct cached_object *b, int crowd_b, int64_t now)
+{
+    static const int phase_rank[] = {
+        [POD_PENDING] = 0,   [POD_UNKNOWN] = 1, [POD_RUNNING] = 2,
+        [POD_SUCCEEDED] = 2, [POD_FAILED] = 2,
+    };
+    const struct pod_view *view_a = pod_view(a), *view_b = pod_view(b);
+    if (view_a->is_scheduled != view_b->is_scheduled) {
+        return view_a->is_scheduled - view_b->is_scheduled;
+    }
+    if (phase_rank[view_a->phase] != phase_rank[view_b->phase]) {
+        return phase_rank[view_a->phase] - phase_rank[view_b->phase];
+    }
+    if (view_a->is_ready != view_b->is_ready) {
+        return view_a->is_ready - view_b->is_ready;
+    }
+    if (view_a->deletion_cost != view_b->deletion_cost) {
+        return view_a->deletion_cost < view_b->deletion_cost ? -1 : 1;
+    }
+    if (crowd_a != crowd_b) {
+        return crowd_b - crowd_a;
+    }
+    if (view_a->is_ready && view_a->ready_since != view_b->ready_since) {
+        return compare_ages(view_a->ready_since, view_b->ready_since, now, a, b);
+    }
+    if (view_a->restarts != view_b->restarts) {
+        return view_b->restarts - view_a->restarts;
+    }
+    return a->creation != b->creation ? compare_ages(a->creation, b->creation, now, a, b)
+                                      : strcmp(a->uid, b->uid);
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What controllers look at in a pod, parsed once when it arrives: the digest of the one pod
+ * informer of the process.
+ */
+#ifndef CONTROLLERS_POD_VIEW_H
+#define CONTROLLERS_POD_VIEW_H
+
+#include "common/informer.h"
+
+enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
+
+/* Times are nanoseconds since 1970, 0 when absent; strings "" when absent. */
+struct pod_view {
+    enum pod_phase phase;
+    bool is_ready;       /* Its condition Ready is True. */
+    int64_t ready_since; /* Since when that condition is what it is. */
+    int64_t start_time;
+    int64_t deletion_time; /* When its grace period ends. */
+    int deletion_cost;     /* By its annotation controller.kubernetes.io/pod-deletion-cost. */
+    int restarts;          /* The most of any container. */
+    bool is_scheduled;     /* It has a node. */
+    const char *node_name;
+    char memory[];
+};
+
+/* The pod informer, with the indexes "namespace", "owner", "node" and "orphan": the namespace of
+ * pods that no controller owns. */
+struct informer *pod_informer(struct informer_factory *informers);
+
+static inline const struct pod_view *pod_view(const struct cached_object *pod)
+{
+    return pod->digest;
+}
+
+/* Neither succeeded nor failed, and not being deleted: what counts as a replica. */
+bool pod_is_active(const struct cached_object *pod);
+/* It has been ready for that long. */
+bool pod_is_available(const struct cached_object *pod, int64_t min_ready_seconds, int64_t now);
+/* The order in which pods are given up: the first parameter before (< 0) or after (> 0) the second.
+ * 'crowd' values are how many active pods of the same set stand on the pod's node. */
+int pod_compare_for_deletion(const struct cached_object *a, int crowd_a,
+                             const struct cached_object *b, int crowd_b, int64_t now);
+
+#endif

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "controllers/resources.h"
+
+const struct api_resource resource_configmaps = {"v1", "configmaps", "ConfigMap", true};
+const struct api_resource resource_daemonsets = {"apps/v1", "daemonsets", "DaemonSet", true};
+const struct api_resource resource_deployments = {"apps/v1", "deployments", "Deployment", true};
+const struct api_resource resource_endpoints = {"v1", "endpoints", "Endpoints", true};
+const struct api_resource resource_endpointslices = {"discovery.k8s.io/v1", "endpointslices",
+                                                     "EndpointSlice", true};
+const struct api_resource resource_jobs = {"batch/v1", "jobs", "Job", true};
+const struct api_resource resource_leases = {"coordination.k8s.io/v1", "leases", "Lease", true};
+const struct api_resource resource_namespaces = {"v1", "namespaces", "Namespace", false};
+const struct api_resource resource_nodes = {"v1", "nodes", "Node", false};
+const struct api_resource resource_pod_disruption_budgets = {"policy/v1", "poddisruptionbudgets",
+                                                             "PodDisruptionBudget", true};
+const struct api_resource resource_pods = {"v1", "pods", "Pod", true};
+const struct api_resource resource_replicasets = {"apps/v1", "replicasets", "ReplicaSet", true};
+const struct api_resource resource_replicationcontrollers = {"v1", "replicationcontrollers",
+                                                             "ReplicationController", true};
+const struct api_resource resource_service_accounts = {"v1", "serviceaccounts", "ServiceAccount",
+                                                       true};
+const struct api_resource resource_services = {"v1", "services", "Service", true};
+const struct api_resource resource_statefulsets = {"apps/v1", "statefulsets", "StatefulSet", true};
