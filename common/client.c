@@ -107,8 +107,8 @@ static void count_request(struct client *client, const char *method, int code)
         char text[16];
         snprintf(text, sizeof text, "%d", code);
         metric_add(client->requests_total, 1,
-                   metric_labels(code ? text : "<error>",
-                                 client_transport_server(client->transport), method));
+                   metric_labels(code ? text : "<error>", client_transport_host(client->transport),
+                                 method));
     }
 }
 

@@ -117,9 +117,9 @@ void client_transport_free(struct client_transport *transport)
     free(transport);
 }
 
-const char *client_transport_server(const struct client_transport *transport)
+const char *client_transport_host(const struct client_transport *transport)
 {
-    return transport->config.server;
+    return strstr(transport->config.server, "://") + 3;
 }
 
 /* ---- requests ---- */

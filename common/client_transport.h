@@ -16,7 +16,8 @@ struct client_transport;
 struct client_transport *client_transport_new(struct client_config *config, const char *user_agent,
                                               struct error *error);
 void client_transport_free(struct client_transport *transport);
-const char *client_transport_server(const struct client_transport *transport);
+/* "127.0.0.1:6443"; borrowed. */
+const char *client_transport_host(const struct client_transport *transport);
 
 /* Resets the handle and sets all that does not depend on the request's body or purpose. The headers
  * (the caller's, to be freed after the transfer) hold Accept, Content-Type unless that is NULL, and

@@ -311,7 +311,7 @@ static bool claim_pods(struct replicaset_state *state, const json_t *set,
     return claimed;
 }
 
-static bool sync(void *argument, const char *key, struct error *error)
+static bool sync_replicaset(void *argument, const char *key, struct error *error)
 {
     struct replicaset_state *state = argument;
     cleanup(cached_object_release)
@@ -373,6 +373,6 @@ const struct controller_type replicaset_controller = {
     .alias = "replicaset",
     .workers = 5,
     .start = start,
-    .sync = sync,
+    .sync = sync_replicaset,
     .stop = stop,
 };
