@@ -8,7 +8,9 @@
  * exchange is suspended, else it leaves a note. So no wake is lost.
  *
  * Resuming makes libmicrohttpd walk all suspended connections of a thread, so wakes are collected
- * and done by one thread, a batch at a time.
+ * and done by one thread, a batch at a time. A wake that comes alone is done at once; behind it the
+ * thread rests for as long as walks of so many streams deserve, so that with thousands of them a
+ * steady trickle of wakes costs a fraction of a core and half a millisecond of delay.
  *
  * libmicrohttpd does not notice that the client of a suspended connection has gone; an epoll of our
  * own does. Its events carry a number, never a pointer: the exchange is looked up under the lock
@@ -16,9 +18,16 @@
  */
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "apiserver/http/internal.h"
 #include "common/alloc.h"
+
+enum {
+    rest_a_stream_ns = 100, /* Some five times what a walk takes. */
+    rest_least_ns = 50000,  /* A shorter one the system can't keep. */
+    rest_most_ns = 2000000,
+};
 
 struct slot {
     struct exchange *exchange; /* NULL: free. */
@@ -28,7 +37,8 @@ struct slot {
 struct streams {
     pthread_mutex_t lock; /* Guards all members but the threads. Taken before an exchange's. */
     pthread_cond_t work;
-    struct exchange *first_to_wake;
+    struct exchange *first_to_wake, *last_to_wake;
+    size_t known; /* Slots in use. */
     struct slot *slots;
     size_t slot_count, slot_capacity;
     size_t free_hint;
@@ -52,6 +62,8 @@ static void unlink_wake(struct streams *streams, struct exchange *exchange)
     }
     if (exchange->next_to_wake != NULL) {
         exchange->next_to_wake->previous_to_wake = exchange->previous_to_wake;
+    } else {
+        streams->last_to_wake = exchange->previous_to_wake;
     }
     exchange->wake_queued = false;
 }
@@ -62,14 +74,15 @@ static void queue_wake(struct streams *streams, struct exchange *exchange)
         return;
     }
     exchange->wake_queued = true;
-    exchange->previous_to_wake = NULL;
-    exchange->next_to_wake = streams->first_to_wake;
-    if (streams->first_to_wake != NULL) {
-        streams->first_to_wake->previous_to_wake = exchange;
+    exchange->next_to_wake = NULL;
+    exchange->previous_to_wake = streams->last_to_wake;
+    if (streams->last_to_wake != NULL) {
+        streams->last_to_wake->next_to_wake = exchange;
     } else {
+        streams->first_to_wake = exchange;
         pthread_cond_signal(&streams->work);
     }
-    streams->first_to_wake = exchange;
+    streams->last_to_wake = exchange;
 }
 
 static void resume(struct exchange *exchange)
@@ -84,18 +97,33 @@ static void resume(struct exchange *exchange)
     pthread_mutex_unlock(&exchange->lock);
 }
 
+/* With the lock, which is given up meanwhile. */
+static void rest(struct streams *streams)
+{
+    int64_t rest_ns = (int64_t)streams->known * rest_a_stream_ns;
+    if (rest_ns >= rest_least_ns) {
+        struct timespec time = {.tv_nsec = rest_ns < rest_most_ns ? rest_ns : rest_most_ns};
+        pthread_mutex_unlock(&streams->lock);
+        nanosleep(&time, NULL);
+        pthread_mutex_lock(&streams->lock);
+    }
+}
+
 static void *waker_main(void *argument)
 {
     struct streams *streams = argument;
     pthread_mutex_lock(&streams->lock);
     while (!streams->stopping) {
-        struct exchange *exchange = streams->first_to_wake;
-        if (exchange == NULL) {
+        if (streams->first_to_wake == NULL) {
             pthread_cond_wait(&streams->work, &streams->lock);
             continue;
         }
-        unlink_wake(streams, exchange);
-        resume(exchange);
+        while (streams->first_to_wake != NULL) {
+            struct exchange *exchange = streams->first_to_wake;
+            unlink_wake(streams, exchange);
+            resume(exchange);
+        }
+        rest(streams);
     }
     pthread_mutex_unlock(&streams->lock);
     return NULL;
@@ -133,6 +161,7 @@ static void remember(struct streams *streams, struct exchange *exchange)
     struct slot *slot = &streams->slots[at];
     slot->exchange = exchange;
     slot->generation++;
+    streams->known++;
     exchange->stream_id = (uint64_t)slot->generation << 32 | (uint32_t)at;
     exchange->stream_known = true;
 }
@@ -254,6 +283,7 @@ void stream_forget(struct exchange *exchange)
     if (exchange->stream_known) {
         size_t at = (uint32_t)exchange->stream_id;
         streams->slots[at].exchange = NULL;
+        streams->known--;
         streams->free_hint = at < streams->free_hint ? at : streams->free_hint;
     }
     pthread_mutex_unlock(&streams->lock);

@@ -209,10 +209,15 @@ static struct client *ask(struct fixture *fixture, const char *path)
 
 /* ---- watching ---- */
 
-static void every_watcher_gets_every_line_in_order(void **state)
+static void free_clients(struct client ***clients)
 {
-    enum { count = 20, lines = 300 };
-    struct client *clients[count];
+    free(*clients);
+}
+
+static void assert_all_lines_arrive(void **state, size_t count, size_t lines)
+{
+    cleanup(free_clients)
+    struct client **clients = allocate_zero(count, sizeof *clients);
     fixture_start(*state, &handler);
     for (size_t i = 0; i < count; i++) {
         clients[i] = ask(*state, "/watch");
@@ -220,7 +225,7 @@ static void every_watcher_gets_every_line_in_order(void **state)
     wait_for(&board.open, count);
     for (size_t line = 0; line < lines; line++) {
         write_lines(1);
-        if (line % 50 == 0) { /* Now and then from where all sleep, else in a rush. */
+        if (line % 7 == 0) { /* Now and then from where all sleep, else in a rush. */
             wait_for(&board.waiting, count);
         }
     }
@@ -237,6 +242,17 @@ static void every_watcher_gets_every_line_in_order(void **state)
         client_close(clients[i]);
     }
     wait_for(&board.open, 0);
+}
+
+static void every_watcher_gets_every_line_in_order(void **state)
+{
+    assert_all_lines_arrive(state, 20, 300);
+}
+
+/* So many that the waker rests between its batches, and wakes gather meanwhile. */
+static void every_one_of_many_watchers_gets_every_line(void **state)
+{
+    assert_all_lines_arrive(state, 700, 30);
 }
 
 static void a_client_that_leaves_while_nothing_happens_is_noticed(void **state)
@@ -402,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         test(every_watcher_gets_every_line_in_order),
+        test(every_one_of_many_watchers_gets_every_line),
         test(a_client_that_leaves_while_nothing_happens_is_noticed),
         test(a_body_that_fails_cuts_the_connection),
         test(a_list_that_fails_is_no_complete_answer_when_compressed),
