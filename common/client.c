@@ -556,17 +556,9 @@ static void fail_all(struct client *client, struct pending_list *list)
     }
 }
 
-struct closing {
-    struct client *client;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool closed;
-};
-
 static void close_client(void *argument)
 {
-    struct closing *closing = argument;
-    struct client *client = closing->client;
+    struct client *client = argument;
     client->closing = true;
     loop_timer_cancel(client->loop, &client->token_timer);
     while (client->watches != NULL) {
@@ -574,10 +566,6 @@ static void close_client(void *argument)
     }
     fail_all(client, &client->started);
     fail_all(client, &client->waiting);
-    pthread_mutex_lock(&closing->lock);
-    closing->closed = true;
-    pthread_cond_signal(&closing->changed);
-    pthread_mutex_unlock(&closing->lock);
 }
 
 void client_free(struct client *client)
@@ -585,15 +573,7 @@ void client_free(struct client *client)
     if (client == NULL) {
         return;
     }
-    struct closing closing = {client, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
-    if (!loop_post(client->loop, close_client, &closing)) {
-        close_client(&closing);
-    }
-    pthread_mutex_lock(&closing.lock);
-    while (!closing.closed) {
-        pthread_cond_wait(&closing.changed, &closing.lock);
-    }
-    pthread_mutex_unlock(&closing.lock);
+    loop_call(client->loop, close_client, client);
     for (size_t i = 0; i < client->idle_count; i++) {
         curl_easy_cleanup(client->idle[i]);
     }

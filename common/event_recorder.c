@@ -484,7 +484,7 @@ void event_recorder_free(struct event_recorder *recorder)
     pthread_mutex_lock(&recorder->lock);
     recorder->closed = true;
     pthread_mutex_unlock(&recorder->lock);
-    loop_post(client_loop(recorder->client), cancel_retries, recorder);
+    loop_call(client_loop(recorder->client), cancel_retries, recorder);
     pthread_mutex_lock(&recorder->lock);
     while (recorder->waiting > 0 &&
            pthread_cond_timedwait(&recorder->drained, &recorder->lock, &until) == 0) {

@@ -130,6 +130,39 @@ bool loop_post(struct loop *loop, loop_task task, void *argument)
     return accepted;
 }
 
+struct waiting_call {
+    loop_task task;
+    void *argument;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_done;
+};
+
+static void run_waiting_call(void *argument)
+{
+    struct waiting_call *call = argument;
+    call->task(call->argument);
+    pthread_mutex_lock(&call->lock);
+    call->is_done = true;
+    pthread_cond_signal(&call->changed);
+    pthread_mutex_unlock(&call->lock);
+}
+
+void loop_call(struct loop *loop, loop_task task, void *argument)
+{
+    struct waiting_call call = {task, argument, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
+                                false};
+    if (!loop_post(loop, run_waiting_call, &call)) {
+        task(argument);
+        return;
+    }
+    pthread_mutex_lock(&call.lock);
+    while (!call.is_done) {
+        pthread_cond_wait(&call.changed, &call.lock);
+    }
+    pthread_mutex_unlock(&call.lock);
+}
+
 /* Runs what was posted; what is posted meanwhile waits for the next round. */
 static void run_tasks(struct loop *loop)
 {

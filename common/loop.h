@@ -6,7 +6,7 @@
  * so that a process needs no thread for each of them. Callbacks run one after another on the
  * loop's thread and must not block: they parse, keep what they got, and wake others.
  *
- * Threads: loop_post() and loop_stop() may be called from any thread; all else only from callbacks
+ * Threads: loop_post(), loop_call() and loop_stop() may be called from any thread; all else only from callbacks
  * of the loop, which own what they touch without locks.
  */
 #ifndef COMMON_LOOP_H
@@ -33,6 +33,9 @@ void loop_free(struct loop *loop);
 /* Runs the task on the loop's thread, in the order of posting. False when the loop has stopped, and
  * the task will not run. */
 bool loop_post(struct loop *loop, loop_task task, void *argument);
+/* Runs the task on the loop's thread and waits until it has; when the loop has stopped, on the
+ * caller's. Not from the loop's own thread. */
+void loop_call(struct loop *loop, loop_task task, void *argument);
 /* The caller is a callback of the loop. */
 bool loop_is_current(const struct loop *loop);
 
