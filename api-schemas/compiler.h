@@ -144,8 +144,10 @@ void resolve_all(struct compiler *compiler);
 /* The schema of a field, from its attributes; NULL after a complaint. */
 struct schema *field_schema(struct compiler *compiler, const struct type *type,
                             const struct field_text *text);
-/* Checks what needs the fields of other types: list keys, merge keys, defaults. */
-void field_check(struct compiler *compiler, const struct field_text *text);
+/* Checks and decides what needs the fields of other types: list keys, merge keys, defaults, zeros.
+ */
+void field_check(struct compiler *compiler, const struct field_text *text,
+                 const struct schema_field *field);
 /* The default of a value as JSON text, NULL after a complaint that it does not fit. */
 const char *defaults_text(struct compiler *compiler, const struct schema *schema,
                           const struct node *value);

@@ -163,6 +163,7 @@ static size_t schema_index(struct emitter *emitter, const struct schema *schema)
     add_flag(&text, "patch_merge", schema->patch_merge);
     add_flag(&text, "patch_retain_keys", schema->patch_retain_keys);
     add_flag(&text, "atomic", schema->atomic);
+    add_flag(&text, "omits_zero", schema->omits_zero);
     add_flag(&text, "rounded", schema->rounded);
     add_flag(&text, "nullable", schema->nullable);
     add_flag(&text, "preserve_unknown", schema->preserve_unknown);

@@ -53,11 +53,19 @@ struct schema *object_schema(struct compiler *compiler, const struct type *type)
     return schema;
 }
 
-/* "list map Pod": one word after the other. */
+static const char pointer_word[] = "pointer ";
+
+static bool is_pointer(const char *words)
+{
+    return strncmp(words, pointer_word, strlen(pointer_word)) == 0;
+}
+
+/* "list map Pod", "pointer int32": one word after the other. */
 static struct schema *parse_type(struct compiler *compiler, const struct source *source,
                                  const struct node *at, const char *words)
 {
     bool is_list = strncmp(words, "list ", 5) == 0;
+    words += is_pointer(words) ? strlen(pointer_word) : 0;
     if (is_list || strncmp(words, "map ", 4) == 0) {
         struct schema *items = parse_type(compiler, source, at, words + (is_list ? 5 : 4));
         if (items == NULL) {
@@ -260,7 +268,59 @@ static void check_item_field(struct compiler *compiler, const struct schema *lis
     }
 }
 
-void field_check(struct compiler *compiler, const struct field_text *text)
+/* What Go writes for a field that is not set and has no "omitempty"; NULL where that is more than a
+ * word (a struct has the default {} in the files) or never accepted. */
+static const char *zero_text(const struct schema *schema, bool required)
+{
+    switch (schema->type) {
+    case SCHEMA_BOOLEAN:
+        return "false";
+    case SCHEMA_INT32:
+    case SCHEMA_INT64:
+    case SCHEMA_DOUBLE:
+        return "0";
+    case SCHEMA_STRING:
+        return required ? NULL : "\"\"";
+    case SCHEMA_QUANTITY:
+        return required ? NULL : "\"0\"";
+    case SCHEMA_TIME:
+    case SCHEMA_MICRO_TIME:
+    case SCHEMA_BYTES:
+    case SCHEMA_LIST:
+    case SCHEMA_MAP:
+        return required ? NULL : "null";
+    default:
+        return NULL;
+    }
+}
+
+static bool can_be_empty(const struct schema *schema)
+{
+    return zero_text(schema, false) != NULL && schema->type != SCHEMA_QUANTITY &&
+           schema->type != SCHEMA_TIME && schema->type != SCHEMA_MICRO_TIME;
+}
+
+/* Go writes a field that is zero unless it has "omitempty", and one that is a pointer
+ * when it is set at all. What OpenAPI calls required has no "omitempty". */
+static void decide_zero(struct compiler *compiler, const struct field_text *text,
+                        const struct schema_field *field)
+{
+    struct schema *schema = text->schema;
+    bool pointer = is_pointer(text->type->text);
+    bool required = field->presence == SCHEMA_REQUIRED;
+    const char *zero = zero_text(schema, false);
+    bool is_zero =
+        schema->default_value != NULL && zero != NULL && strcmp(schema->default_value, zero) == 0;
+    bool written =
+        is_flag_set(compiler, text->node, "written") || field->presence != SCHEMA_OPTIONAL;
+    if (!pointer && written && schema->default_value == NULL) {
+        schema->default_value = zero_text(schema, required);
+    }
+    schema->omits_zero = !pointer && !written && !is_zero && can_be_empty(schema);
+}
+
+void field_check(struct compiler *compiler, const struct field_text *text,
+                 const struct schema_field *field)
 {
     struct schema *schema = text->schema;
     for (size_t i = 0; schema->list_keys != NULL && schema->list_keys[i] != NULL; i++) {
@@ -273,4 +333,5 @@ void field_check(struct compiler *compiler, const struct field_text *text)
     if (text->default_value != NULL) {
         schema->default_value = defaults_text(compiler, schema, text->default_value);
     }
+    decide_zero(compiler, text, field);
 }

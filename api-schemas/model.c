@@ -151,10 +151,10 @@ static void read_inlines(struct compiler *compiler, struct type *type, const str
 static void read_fields(struct compiler *compiler, struct type *type, const struct node *fields)
 {
     static const char *const known[] = {
-        "n",      "type", "default",  "required", "immutable",        "enum",   "format",
-        "min",    "max",  "list",     "keys",     "max_length",       "merge",  "retain_keys",
-        "atomic", "doc",  "nullable", "embedded", "preserve_unknown", "unique", "wrapped",
-        NULL};
+        "n",       "type", "default",  "required", "immutable",        "enum",   "format",
+        "min",     "max",  "list",     "keys",     "max_length",       "merge",  "retain_keys",
+        "atomic",  "doc",  "nullable", "embedded", "preserve_unknown", "unique", "wrapped",
+        "written", NULL};
     for (size_t i = 0; fields != NULL && i < fields->count; i++) {
         const struct node *node = fields->values[i];
         struct schema_field *field = &type->fields[i];

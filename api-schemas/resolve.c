@@ -270,7 +270,7 @@ void resolve_all(struct compiler *compiler)
         const struct type *type = compiler->types[i];
         for (size_t j = 0; j < type->field_count; j++) {
             if (type->texts[j].node != NULL) {
-                field_check(compiler, &type->texts[j]);
+                field_check(compiler, &type->texts[j], &type->fields[j]);
             }
         }
     }

@@ -2,10 +2,6 @@
 /*
  * Protobuf bodies, decoded by the numbers in the schemas into the tree that the JSON form would
  * have given.
- *
- * Upstream's Go types write every field that is no pointer, also when it is zero, while their JSON
- * leaves zeros out. The schema does not say which fields are pointers; a zero is kept where leaving
- * it out would change the meaning: where the field has another default, or is named below.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -428,82 +424,6 @@ static bool decode_entry(const struct schema *schema, const struct field *field,
 
 /* ---- objects ---- */
 
-/* Pointers in upstream's types, in which a zero says something. */
-static bool zero_matters(const struct schema_field *field)
-{
-    static const char *const names[] = {
-        "allowPrivilegeEscalation",
-        "automountServiceAccountToken",
-        "blockOwnerDeletion",
-        "completions",
-        "controller",
-        "enableServiceLinks",
-        "endPort",
-        "expirationSeconds",
-        "externalTrafficPolicy",
-        "fsGroup",
-        "gracePeriodSeconds",
-        "hostUsers",
-        "immutable",
-        "maxSurge",
-        "maxUnavailable",
-        "minAvailable",
-        "minReplicas",
-        "optional",
-        "orphanDependents",
-        "parallelism",
-        "partition",
-        "podInfoOnMount",
-        "privileged",
-        "procMount",
-        "publishNotReadyAddresses",
-        "readOnlyRootFilesystem",
-        "ready",
-        "replicas",
-        "runAsGroup",
-        "runAsNonRoot",
-        "runAsUser",
-        "serving",
-        "stabilizationWindowSeconds",
-        "suspend",
-        "terminating",
-        "terminationGracePeriodSeconds",
-        "tolerationSeconds",
-        "ttlSecondsAfterFinished",
-    };
-    size_t low = 0, high = array_length(names);
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(field->name, names[middle]);
-        if (order == 0) {
-            return true;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return field->schema->default_value != NULL || field->presence != SCHEMA_OPTIONAL;
-}
-
-/* What Go's JSON would have left out. */
-static bool is_omitted(const struct schema_field *field, const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_NULL:
-        return true;
-    case JSON_STRING:
-        return json_string_length(value) == 0;
-    case JSON_INTEGER:
-        return json_integer_value(value) == 0 && !zero_matters(field);
-    case JSON_FALSE:
-        return !zero_matters(field);
-    default:
-        return false;
-    }
-}
-
 static bool decode_member(const struct schema_field *field, const struct field *wire,
                           json_t *object, int level, struct error *error)
 {
@@ -520,7 +440,8 @@ static bool decode_member(const struct schema_field *field, const struct field *
     if (value == NULL) {
         return false;
     }
-    if (is_omitted(field, value)) {
+    /* Go writes every field that is no pointer, also when it is zero. */
+    if (json_is_null(value) || schema_omits(schema, value)) {
         json_decref(value);
     } else {
         json_object_set_new(object, field->name, value);

@@ -88,6 +88,8 @@ struct schema {
     bool patch_merge;       /* Strategic merge: patchStrategy has "merge". */
     bool patch_retain_keys; /* Strategic merge: patchStrategy has "retainKeys". */
     bool atomic;            /* A map or object whose map-type is atomic. */
+    bool omits_zero;        /* A member whose zero value ("", 0, false, an empty list or map) says
+                             * nothing and goes: in Go it is no pointer and has "omitempty". */
     bool rounded;          /* A map of quantities, each rounded up to a thousandth: ResourceList. */
     bool nullable;         /* null is kept, not dropped. */
     bool preserve_unknown; /* Members that the schema lacks are kept. */

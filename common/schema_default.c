@@ -3,23 +3,12 @@
 #include "common/json.h"
 #include "common/schema_rules.h"
 
-/* Go can't tell these from an absent member where its type is no pointer; where it is one, no
- * member with a default accepts them. */
-static bool reads_as_absent(const struct schema *schema, const json_t *value)
-{
-    if (json_is_string(value)) {
-        return schema->type == SCHEMA_STRING && json_string_length(value) == 0;
-    }
-    return value == NULL || (json_is_integer(value) && json_integer_value(value) == 0 &&
-                             schema->has_minimum && schema->minimum > 0);
-}
-
 static void fill_object(const struct schema_object *object, json_t *value)
 {
     for (size_t i = 0; i < object->field_count; i++) {
         const struct schema_field *field = &object->fields[i];
         json_t *member = json_object_get(value, field->name);
-        if (field->schema->default_value != NULL && reads_as_absent(field->schema, member)) {
+        if (field->schema->default_value != NULL && member == NULL) {
             const char *text = field->schema->default_value;
             member = json_loads(text, JSON_DECODE_ANY, NULL);
             json_object_set_new(value, field->name, member);

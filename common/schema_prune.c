@@ -292,6 +292,27 @@ static bool prune_member(const struct pruner *pruner, const struct schema *schem
     return good;
 }
 
+bool schema_omits(const struct schema *schema, const json_t *value)
+{
+    if (!schema->omits_zero) {
+        return false;
+    }
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        return json_string_length(value) == 0;
+    case JSON_INTEGER:
+        return json_integer_value(value) == 0;
+    case JSON_REAL:
+        return json_real_value(value) == 0;
+    case JSON_ARRAY:
+        return json_array_size(value) == 0;
+    case JSON_OBJECT:
+        return json_object_size(value) == 0;
+    default:
+        return json_is_false(value);
+    }
+}
+
 static bool prune_object(const struct pruner *pruner, const struct schema *schema,
                          const struct field_path *path, json_t *object)
 {
@@ -305,6 +326,10 @@ static bool prune_object(const struct pruner *pruner, const struct schema *schem
         if (field != NULL) {
             if (!prune_member(pruner, field->schema, schema->object, here, object, key, value)) {
                 return false;
+            }
+            value = json_object_get(object, key);
+            if (value != NULL && schema_omits(field->schema, value)) {
+                json_object_del(object, key);
             }
         } else if (!schema->preserve_unknown) {
             if (pruner->unknown != NULL) {

@@ -15,7 +15,8 @@
 #include "common/schema.h"
 
 /* Normalises what a client sent into what Go would have decoded: members the schema lacks are
- * removed, null members are removed unless nullable, member names must match exactly. Values of a
+ * removed, null members are removed unless nullable, and so are zero values that say nothing
+ * (schema_omits()), member names must match exactly. Values of a
  * wrong JSON type are an error (400 BadRequest) with upstream's sense:
  *   json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32
  * A SCHEMA_QUANTITY given as a number becomes a string, in canonical form as upstream prints it;
@@ -25,6 +26,9 @@
 bool schema_prune(const struct schema *schema, json_t *value,
                   void (*unknown)(void *argument, const char *path), void *argument,
                   struct error *error);
+
+/* The value of a member says nothing and is not written: see omits_zero in struct schema. */
+bool schema_omits(const struct schema *schema, const json_t *value);
 
 /* Fills in the defaults of absent members, at every depth where the containing object exists. */
 void schema_default(const struct schema *schema, json_t *value);
@@ -59,10 +63,9 @@ bool protobuf_open(const void *bytes, size_t length, struct protobuf_envelope *e
                    struct error *error);
 
 /* Decodes a message into the tree that the JSON form would have given: enums and zero values as
- * upstream's Go types would encode them in JSON (an optional scalar that is present stays, empty
- * strings, zeros and false of fields that are optional in the schema are left out, required ones
- * are kept). Unknown fields are skipped; wrong wire types, lengths past the end and more than 64
- * levels are an error (400). The caller's. */
+ * upstream's Go types would encode them in JSON (zero values that say nothing are left out).
+ * Unknown fields are skipped; wrong wire types, lengths past the end and more than 64 levels are an
+ * error (400). The caller's. */
 json_t *protobuf_decode(const struct schema *schema, const void *bytes, size_t length,
                         struct error *error);
 

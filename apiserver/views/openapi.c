@@ -183,7 +183,7 @@ static void add_field(struct writer *writer, const struct schema_field *field)
     } else {
         add_schema(writer, schema);
     }
-    if (writer->v3 && schema->default_value != NULL) {
+    if (writer->v3 && schema->default_value != NULL && strcmp(schema->default_value, "null") != 0) {
         buffer_addf(out, ",\"default\":%s", schema->default_value);
     }
     add_list_extensions(schema, out);

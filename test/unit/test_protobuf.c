@@ -55,8 +55,11 @@ static void message(struct buffer *out, uint32_t field, struct buffer *inner)
 
 /* ---- a schema with one field of each kind ---- */
 
-static const struct schema string = {.type = SCHEMA_STRING}, boolean = {.type = SCHEMA_BOOLEAN},
-                           int32 = {.type = SCHEMA_INT32}, int64 = {.type = SCHEMA_INT64},
+static const struct schema string = {.type = SCHEMA_STRING, .omits_zero = true},
+                           boolean = {.type = SCHEMA_BOOLEAN, .omits_zero = true},
+                           int32 = {.type = SCHEMA_INT32, .omits_zero = true},
+                           needed = {.type = SCHEMA_INT32},
+                           int64 = {.type = SCHEMA_INT64, .omits_zero = true},
                            real = {.type = SCHEMA_DOUBLE}, binary = {.type = SCHEMA_BYTES},
                            instant = {.type = SCHEMA_TIME}, micro = {.type = SCHEMA_MICRO_TIME},
                            duration = {.type = SCHEMA_DURATION},
@@ -102,7 +105,7 @@ static const struct schema_field node_fields[] = {
     {.name = "int64", .schema = &int64, .number = 4},
     {.name = "map", .schema = &map, .number = 17},
     {.name = "micro", .schema = &micro, .number = 8},
-    {.name = "needed", .schema = &int32, .number = 22, .presence = SCHEMA_REQUIRED},
+    {.name = "needed", .schema = &needed, .number = 22, .presence = SCHEMA_REQUIRED},
     {.name = "node", .schema = &node, .number = 20},
     {.name = "nodes", .schema = &nodes, .number = 21},
     {.name = "numbers", .schema = &numbers, .number = 16},
@@ -300,7 +303,7 @@ static void a_union_is_its_one_member(void **state)
     check(&out, "{\"union\":true}");
 }
 
-static void zeros_of_optional_members_are_left_out(void **state)
+static void zeros_that_say_nothing_are_left_out(void **state)
 {
     (void)state;
     struct buffer out = BUFFER_INIT;
@@ -534,7 +537,7 @@ int main(void)
         cmocka_unit_test(messages_nest),
         cmocka_unit_test(embedded_messages_join_the_object_they_are_in),
         cmocka_unit_test(a_union_is_its_one_member),
-        cmocka_unit_test(zeros_of_optional_members_are_left_out),
+        cmocka_unit_test(zeros_that_say_nothing_are_left_out),
         cmocka_unit_test(unknown_fields_are_skipped),
         cmocka_unit_test(wrong_wire_types_are_refused),
         cmocka_unit_test(wrong_wire_types_inside_small_messages_are_refused),

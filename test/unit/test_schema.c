@@ -242,7 +242,8 @@ static void what_is_worth_walking_into_for_defaults_is_known(void **state)
     assert_string_equal(field_of(pods, "spec.restartPolicy")->schema->default_value, "\"Always\"");
     assert_string_equal(field_of(pods, "spec.terminationGracePeriodSeconds")->schema->default_value,
                         "30");
-    assert_false(field_of(pods, "metadata")->schema->object->has_defaults);
+    assert_false(
+        field_of(pods, "spec.securityContext.seLinuxOptions")->schema->object->has_defaults);
 }
 
 static void selectable_fields_have_a_path_each(void **state)

@@ -310,6 +310,58 @@ static void labels_name_the_struct_that_holds_them(void **state)
         "string");
 }
 
+/* Prunes and defaults the members of an object of the built-in API at the path. */
+static void check_built_in(const char *group, const char *plural, const char *path,
+                           const char *members, const char *expected)
+{
+    const struct resource *resource = scheme_resource_find(scheme_builtin(), group, "v1", plural);
+    const struct schema *schema = schema_find_path(resource->schema, path)->schema;
+    cleanup(json_release)
+    json_t *tree = parse(members), *wanted = parse(expected);
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    assert_true(schema_prune(schema, tree, NULL, NULL, &error));
+    schema_default(schema, tree);
+    cleanup(free_char)
+    char *result = json_text(tree);
+    if (!json_equal(tree, wanted)) {
+        fail_msg("%s instead of %s", result, expected);
+    }
+}
+
+static void zeros_stay_where_go_has_a_pointer(void **state)
+{
+    (void)state;
+    check_built_in("", "pods", "spec.securityContext",
+                   "{\"runAsUser\":0,\"runAsNonRoot\":false,\"supplementalGroups\":[],"
+                   "\"seLinuxOptions\":{\"user\":\"\"}}",
+                   "{\"runAsUser\":0,\"runAsNonRoot\":false,\"seLinuxOptions\":{}}");
+    check_built_in("apps", "deployments", "spec.strategy",
+                   "{\"type\":\"\",\"rollingUpdate\":{\"maxSurge\":0}}",
+                   "{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxUnavailable\":\"25%\","
+                   "\"maxSurge\":0}}");
+    check_built_in("", "persistentvolumeclaims", "spec.resources",
+                   "{\"limits\":{},\"requests\":{\"storage\":\"0\"}}",
+                   "{\"requests\":{\"storage\":\"0\"}}");
+    check_built_in("batch", "jobs", "status", "{\"active\":0,\"ready\":0,\"failedIndexes\":\"\"}",
+                   "{\"ready\":0,\"failedIndexes\":\"\"}");
+}
+
+static void what_go_never_leaves_out_is_always_there(void **state)
+{
+    (void)state;
+    check_built_in("apps", "replicasets", "status", "{}", "{\"replicas\":0}");
+    check_built_in("apps", "statefulsets", "status", "{\"readyReplicas\":0}",
+                   "{\"replicas\":0,\"availableReplicas\":0}");
+    check_built_in("", "pods", "status",
+                   "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
+                   "\"containerStatuses\":[{\"name\":\"a\"}]}",
+                   "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\","
+                   "\"lastProbeTime\":null,\"lastTransitionTime\":null}],"
+                   "\"containerStatuses\":[{\"name\":\"a\",\"ready\":false,\"restartCount\":0,"
+                   "\"image\":\"\",\"imageID\":\"\",\"state\":{},\"lastState\":{}}]}");
+}
+
 /* ---- defaulting ---- */
 
 static void absent_members_get_their_defaults_where_their_object_is(void **state)
@@ -320,7 +372,7 @@ static void absent_members_get_their_defaults_where_their_object_is(void **state
         {"{\"spec\":{\"part\":{}}}", "{\"spec\":{\"part\":{\"color\":\"Red\"}}}"},
         {"{\"spec\":{\"part\":{\"color\":\"Blue\"}}}",
          "{\"spec\":{\"part\":{\"color\":\"Blue\"}}}"},
-        {"{\"spec\":{\"part\":{\"color\":\"\"}}}", "{\"spec\":{\"part\":{\"color\":\"Red\"}}}"},
+        {"{\"spec\":{\"part\":{\"color\":\"\"}}}", "{\"spec\":{\"part\":{\"color\":\"\"}}}"},
         {"{\"spec\":{\"parts\":[{},{\"name\":\"a\"}]}}",
          "{\"spec\":{\"parts\":[{\"color\":\"Red\"},{\"name\":\"a\",\"color\":\"Red\"}]}}"},
         {"{\"spec\":{\"raw\":{}}}", "{\"spec\":{\"raw\":{}}}"},
@@ -520,6 +572,8 @@ int main(void)
         cmocka_unit_test(amounts_of_resources_are_rounded_up),
         cmocka_unit_test(values_of_a_wrong_type_are_refused_in_gos_words),
         cmocka_unit_test(labels_name_the_struct_that_holds_them),
+        cmocka_unit_test(zeros_stay_where_go_has_a_pointer),
+        cmocka_unit_test(what_go_never_leaves_out_is_always_there),
         cmocka_unit_test(absent_members_get_their_defaults_where_their_object_is),
         cmocka_unit_test(a_deployment_gets_upstreams_defaults),
         cmocka_unit_test(a_right_object_has_no_errors),
