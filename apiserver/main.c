@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* coracle-apiserver: sets everything up, serves until it is told to stop, and takes it down again.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,7 +17,7 @@
 #include "common/log.h"
 #include "common/timestamp.h"
 
-enum { stop_grace_ms = 5000 };
+enum { stop_grace_ms = 5000, workers_max = 1024 };
 
 struct options {
     const char *bind_address, *advertise_address, *certificate, *key, *client_ca, *token_file;
@@ -26,6 +27,44 @@ struct options {
     int64_t event_ttl_ns, compaction_interval_ns, workers;
     bool verbose;
 };
+
+static bool check_address(const char *flag, const char *address, struct error *error)
+{
+    struct in_addr ignored;
+    return address == NULL || inet_pton(AF_INET, address, &ignored) == 1 ||
+           error_bad_request(error, "--%s: \"%s\" is no IPv4 address", flag, address);
+}
+
+static bool check_not_negative(const char *flag, int64_t value, struct error *error)
+{
+    return value >= 0 || error_bad_request(error, "--%s must not be negative", flag);
+}
+
+static bool check_options(const struct options *options, struct error *error)
+{
+    if (options->certificate == NULL || options->key == NULL) {
+        return error_bad_request(error, "--tls-cert-file and --tls-private-key-file are needed; "
+                                        "see --help");
+    }
+    if (options->store_file == NULL && options->etcd_servers == NULL) {
+        return error_bad_request(error,
+                                 "one of --store-file and --etcd-servers is needed; see --help");
+    }
+    if (options->store_file != NULL && options->etcd_servers != NULL) {
+        return error_bad_request(error, "--store-file and --etcd-servers exclude each other");
+    }
+    if (options->port < 1 || options->port > 65535) {
+        return error_bad_request(error, "--secure-port: %lld is no port", (long long)options->port);
+    }
+    if (options->workers > workers_max) {
+        return error_bad_request(error, "--workers must not be above %d", workers_max);
+    }
+    return check_address("bind-address", options->bind_address, error) &&
+           check_address("advertise-address", options->advertise_address, error) &&
+           check_not_negative("workers", options->workers, error) &&
+           check_not_negative("event-ttl", options->event_ttl_ns, error) &&
+           check_not_negative("etcd-compaction-interval", options->compaction_interval_ns, error);
+}
 
 static bool parse_options(int count, char **arguments, struct options *options, struct error *error)
 {
@@ -78,18 +117,7 @@ static bool parse_options(int count, char **arguments, struct options *options, 
                      arguments, error)) {
         return false;
     }
-    if (options->certificate == NULL || options->key == NULL) {
-        return error_bad_request(error, "--tls-cert-file and --tls-private-key-file are needed; "
-                                        "see --help");
-    }
-    if ((options->store_file == NULL) == (options->etcd_servers == NULL)) {
-        return error_bad_request(error,
-                                 "one of --store-file and --etcd-servers is needed; see --help");
-    }
-    if (options->port < 1 || options->port > 65535) {
-        return error_bad_request(error, "--secure-port: %lld is no port", (long long)options->port);
-    }
-    return true;
+    return check_options(options, error);
 }
 
 /* ---- parts ---- */
@@ -219,7 +247,7 @@ static struct server *serve(struct api *api, const struct options *options, stru
         .certificate_file = options->certificate,
         .key_file = options->key,
         .client_ca_file = options->client_ca,
-        .workers = (unsigned)(options->workers > 0 ? options->workers : 0),
+        .workers = (unsigned)options->workers,
     };
     struct handler handler = api_handler(api);
     return server_start(&server, &handler, error);

@@ -7,6 +7,7 @@
  * certificate a process. Certificates that were replaced stay in memory: handshakes may still use
  * them.
  */
+#include <errno.h>
 #include <gnutls/x509.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,8 +40,10 @@ static struct tls *the_tls; /* Set before the daemon starts, unset after it stop
 
 static bool load_file(const char *path, gnutls_datum_t *data, struct error *error)
 {
+    errno = 0;
     int code = gnutls_load_file(path, data);
-    return code == 0 || error_internal(error, "%s can't be read: %s", path, gnutls_strerror(code));
+    return code == 0 || error_internal(error, "%s can't be read: %s", path,
+                                       errno ? strerror(errno) : gnutls_strerror(code));
 }
 
 static void identity_free(struct identity *identity)
@@ -66,7 +69,7 @@ static bool import_chain(struct identity *identity, const gnutls_datum_t *data, 
                                                  GNUTLS_X509_FMT_PEM, 0);
     if (code != 0) {
         identity->chain_length = 0;
-        return error_internal(error, "%s holds no certificate: %s", path, gnutls_strerror(code));
+        return error_internal(error, "%s holds no certificate in PEM form", path);
     }
     return true;
 }
@@ -76,8 +79,7 @@ static bool import_key(struct identity *identity, const gnutls_datum_t *data, co
 {
     gnutls_privkey_init(&identity->key);
     int code = gnutls_privkey_import_x509_raw(identity->key, data, GNUTLS_X509_FMT_PEM, NULL, 0);
-    return code == 0 ||
-           error_internal(error, "%s holds no private key: %s", path, gnutls_strerror(code));
+    return code == 0 || error_internal(error, "%s holds no private key in PEM form", path);
 }
 
 static bool key_id(gnutls_pubkey_t key, unsigned char id[static key_id_bytes])
@@ -191,11 +193,16 @@ int tls_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
 
 static bool load_authorities(struct tls *tls, const char *path, struct error *error)
 {
+    gnutls_datum_t data = {0};
+    if (!load_file(path, &data, error)) {
+        return false;
+    }
     gnutls_x509_trust_list_init(&tls->client_authorities, 0);
-    int count = gnutls_x509_trust_list_add_trust_file(tls->client_authorities, path, NULL,
-                                                      GNUTLS_X509_FMT_PEM, 0, 0);
-    return count > 0 || error_internal(error, "%s holds no certificate authority: %s", path,
-                                       count < 0 ? gnutls_strerror(count) : "it is empty");
+    int count = gnutls_x509_trust_list_add_trust_mem(tls->client_authorities, &data, NULL,
+                                                     GNUTLS_X509_FMT_PEM, 0, 0);
+    gnutls_free(data.data);
+    return count > 0 ||
+           error_internal(error, "%s holds no certificate authority in PEM form", path);
 }
 
 struct tls *tls_open(const struct server_options *options, struct error *error)
