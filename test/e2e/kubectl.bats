@@ -95,11 +95,10 @@ setup() { new_namespace; }
     k -n "$NS" create configmap dry --dry-run=server -o name
     run k -n "$NS" get configmap dry
     [ "$status" -ne 0 ]
-    local port=$((20000 + RANDOM % 20000))
-    k proxy --port "$port" 3>&- >/dev/null &
+    k proxy --port 0 3>&- >"$BATS_TEST_TMPDIR/proxy" &
     local proxy=$!
-    wait_until 10 curl -s -o /dev/null "http://127.0.0.1:$port/version"
-    curl -s "http://127.0.0.1:$port/version" | jq -e '.minor == "34"'
+    wait_until 10 grep -q 'serve on' "$BATS_TEST_TMPDIR/proxy"
+    curl -s "http://$(sed 's/.* on //' "$BATS_TEST_TMPDIR/proxy")/version" | jq -e '.minor == "34"'
     kill "$proxy"
 }
 
@@ -145,4 +144,255 @@ created() {
     created job from-c --from=cronjob/c
     [ "$(k -n "$NS" get job from-c -o jsonpath='{.metadata.ownerReferences[0].kind}')" = CronJob ]
     created poddisruptionbudget p --selector=a=b --min-available=50%
+}
+
+@test "get shows rows by label, field and namespace, with labels, and of several kinds at once" {
+    k -n "$NS" run one --image=a --labels=app=x,tier=front
+    k -n "$NS" run two --image=a --labels=app=y
+    k -n "$NS" create configmap one
+    [ "$(k -n "$NS" get pods -l 'app in (x, z)' -o name)" = pod/one ]
+    [ "$(k -n "$NS" get pods --field-selector=status.phase=Pending,metadata.name!=one -o name)" = pod/two ]
+    k get pods -A --no-headers | grep -q "^$NS  *two "
+    k -n "$NS" get pods -o wide --show-labels | grep -q '^NAME .* NOMINATED NODE .* LABELS$'
+    k -n "$NS" get pods -L tier | grep -q '^one .* front$'
+    [ "$(k -n "$NS" get pod/one configmap/one -o name)" = $'pod/one\nconfigmap/one' ]
+    [ "$(k -n "$NS" get pods -o go-template='{{range .items}}{{.metadata.name}} {{end}}')" = "one two " ]
+    [ -z "$(k -n "$NS" get pod three --ignore-not-found)" ]
+    run k -n "$NS" get pods one three -o name
+    [ "$status" -eq 1 ]
+    [ "$output" = $'pod/one\nError from server (NotFound): pods "three" not found' ]
+}
+
+@test "get of a subresource" {
+    needs_kubectl 1.24
+    k -n "$NS" create deployment web --image=a --replicas=3
+    [ "$(k -n "$NS" get deployment web --subresource=scale -o jsonpath='{.kind} {.spec.replicas}')" = "Scale 3" ]
+    k -n "$NS" patch deployment web --subresource=scale --type merge -p '{"spec":{"replicas":5}}'
+    k -n "$NS" patch deployment web --subresource=status --type merge -p '{"status":{"replicas":4},"spec":{"replicas":9}}'
+    [ "$(k -n "$NS" get deployment web -o jsonpath='{.spec.replicas} {.status.replicas}')" = "5 4" ]
+}
+
+@test "a watch prints a row for each change, until its time is over" {
+    k -n "$NS" run one --image=a
+    k -n "$NS" get pods --watch --no-headers >"$BATS_TEST_TMPDIR/rows" 3>&- &
+    local watch=$!
+    wait_until 10 grep -q '^one .*Pending' "$BATS_TEST_TMPDIR/rows"
+    api PATCH "/api/v1/namespaces/$NS/pods/one/status" -H 'Content-Type: application/merge-patch+json' \
+        -d '{"status":{"phase":"Failed","reason":"Evicted"}}' >/dev/null
+    wait_until 10 grep -q '^one .*Evicted' "$BATS_TEST_TMPDIR/rows"
+    kill "$watch"
+    # The server ends a watch in good order when its time is over.
+    k get --raw "/api/v1/namespaces/$NS/pods?watch=true&timeoutSeconds=1" | jq -e '.type == "ADDED"'
+}
+
+@test "describe tells of each main kind" {
+    k -n "$NS" create deployment web --image=a:7 --replicas=2
+    k -n "$NS" create service clusterip web --tcp=80
+    k -n "$NS" create secret generic s --from-literal=key=secret
+    k -n "$NS" run one --image=a:8
+    k -n "$NS" describe deployment web | grep -q '^Replicas: *2 desired'
+    k -n "$NS" describe service web | grep -q '^Selector: *app=web'
+    k -n "$NS" describe secret s | grep -q '^key: *6 bytes'
+    k -n "$NS" describe pod one | grep -q '^ *Image: *a:8'
+    k describe namespace "$NS" | grep -q '^Status: *Active'
+    api POST "/api/v1/namespaces/$NS/events" -H 'Content-Type: application/json' -d "$(
+        k -n "$NS" get pod one -o json | jq '{metadata: {name: "e"}, reason: "Seen", message: "by a test",
+            type: "Warning", count: 3, involvedObject: {kind, name: .metadata.name,
+            namespace: .metadata.namespace, uid: .metadata.uid, apiVersion}}')" >/dev/null
+    k -n "$NS" describe pod one | grep -q 'Warning *Seen .*by a test'
+    k -n "$NS" get events --no-headers | grep -q 'Warning *Seen *pod/one *by a test'
+}
+
+@test "apply of files, a folder, a stream and a kustomization" {
+    local folder=$BATS_TEST_TMPDIR/app
+    mkdir "$folder"
+    for name in one two; do
+        printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, labels: {app: %s}}\ndata: {a: "1", b: "2"}\n' \
+            "$name" "$NS" >"$folder/$name.yaml"
+    done
+    k -n "$NS" apply -f "$folder/one.yaml" -f "$folder/two.yaml"
+    run k -n "$NS" apply -f "$folder"
+    [ "$output" = $'configmap/one unchanged\nconfigmap/two unchanged' ]
+    # What is gone from the file goes from the object; what somebody else added stays.
+    k -n "$NS" patch configmap one --type merge -p '{"data":{"c":"3"}}'
+    sed 's/, b: "2"//' "$folder/one.yaml" | k -n "$NS" apply -f -
+    [ "$(k -n "$NS" get configmap one -o json | jq -c .data)" = '{"a":"1","c":"3"}' ]
+    k -n "$NS" apply view-last-applied configmap one -o json | jq -e '.data == {a: "1"}'
+    printf 'resources: [one.yaml]\nnamePrefix: my-\n' >"$folder/kustomization.yaml"
+    k -n "$NS" apply -k "$folder"
+    [ "$(k -n "$NS" get configmap my-one -o jsonpath='{.data.b}')" = 2 ]
+}
+
+@test "apply prunes what is no longer among the files" {
+    needs_kubectl 1.25 # Before, it asks for kinds in versions that are no longer served.
+    k -n "$NS" create configmap one --dry-run=client -o json | jq '.metadata.labels = {app: "a"}' >"$BATS_TEST_TMPDIR/1.json"
+    jq '.metadata.name = "two"' "$BATS_TEST_TMPDIR/1.json" >"$BATS_TEST_TMPDIR/2.json"
+    k -n "$NS" create configmap other
+    k -n "$NS" label configmap other app=a
+    k -n "$NS" apply -f "$BATS_TEST_TMPDIR"
+    rm "$BATS_TEST_TMPDIR/2.json"
+    run k -n "$NS" apply -f "$BATS_TEST_TMPDIR" --prune -l app=a
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"configmap/two pruned"* ]]
+    # What was never applied stays.
+    [ "$(k -n "$NS" get configmaps -o name)" = $'configmap/one\nconfigmap/other' ]
+}
+
+@test "label and annotate set, keep, overwrite and remove" {
+    k -n "$NS" create configmap one
+    k -n "$NS" label configmap one a=1 b=2
+    run k -n "$NS" label configmap one a=2
+    [ "$status" -ne 0 ]
+    k -n "$NS" label configmap one a=3 b- --overwrite
+    k -n "$NS" annotate configmap --all note='some text' other=x
+    k -n "$NS" annotate configmap one other-
+    k -n "$NS" get configmap one -o json | jq -e '.metadata |
+        .labels == {a: "3"} and .annotations == {note: "some text"}'
+    run k -n "$NS" label configmap one a='not valid'
+    [ "$status" -ne 0 ]
+}
+
+@test "set changes images, environment, resources, service accounts and subjects" {
+    k -n "$NS" create deployment web --image=a:1
+    k -n "$NS" set image deployment/web '*=a:2'
+    k -n "$NS" set env deployment/web A=b C=d
+    k -n "$NS" set env deployment/web C-
+    k -n "$NS" set resources deployment web --limits=cpu=200m,memory=64Mi --requests=cpu=100m
+    k -n "$NS" set serviceaccount deployment web robot
+    k -n "$NS" get deployment web -o json | jq -e '.metadata.generation == 6 and
+        (.spec.template.spec | .serviceAccountName == "robot" and (.containers[0] | .image == "a:2"
+        and .env == [{name: "A", value: "b"}]
+        and .resources == {limits: {cpu: "200m", memory: "64Mi"}, requests: {cpu: "100m"}}))'
+    k -n "$NS" create rolebinding rb --role=r --user=u
+    k -n "$NS" set subject rolebinding rb --group=g
+    [ "$(k -n "$NS" get rolebinding rb -o jsonpath='{.subjects[*].name}')" = "u g" ]
+    k -n "$NS" create service clusterip web --tcp=80
+    k -n "$NS" set selector service web app=other
+    [ "$(k -n "$NS" get service web -o jsonpath='{.spec.selector.app}')" = other ]
+}
+
+@test "scale, on a condition and of many; expose; autoscale" {
+    k -n "$NS" create deployment web --image=a --port=8080
+    k -n "$NS" create deployment two --image=a
+    k -n "$NS" scale deployment web --current-replicas=1 --replicas=4
+    run k -n "$NS" scale deployment web --current-replicas=1 --replicas=5
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"xpected replicas to be 1, was 4"* ]]
+    k -n "$NS" scale deployment --all --replicas=2
+    [ "$(k -n "$NS" get deployments -o jsonpath='{.items[*].spec.replicas}')" = "2 2" ]
+    k -n "$NS" expose deployment web --name=front --port=80 --target-port=8080 --type=NodePort
+    [ "$(k -n "$NS" get service front -o jsonpath='{.spec.type} {.spec.ports[0].targetPort} {.spec.selector.app}')" = "NodePort 8080 web" ]
+    k -n "$NS" autoscale deployment web --min=2 --max=5 --cpu-percent=50
+    [ "$(k -n "$NS" get hpa web -o jsonpath='{.spec.minReplicas}-{.spec.maxReplicas}')" = 2-5 ]
+}
+
+@test "rollouts are restarted, paused and resumed" {
+    k -n "$NS" create deployment web --image=a
+    k -n "$NS" rollout restart deployment web
+    [ -n "$(k -n "$NS" get deployment web -o jsonpath='{.spec.template.metadata.annotations.kubectl\.kubernetes\.io/restartedAt}')" ]
+    k -n "$NS" rollout pause deployment web
+    [ "$(k -n "$NS" get deployment web -o jsonpath='{.spec.paused}')" = true ]
+    k -n "$NS" rollout resume deployment web
+    run k -n "$NS" rollout resume deployment web
+    [[ "$output" == *"is not paused"* ]]
+    k -n "$NS" rollout history deployment web
+}
+
+@test "nodes are cordoned, tainted and drained" {
+    k create -f - <<<"{\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"$NS\"}}"
+    k cordon "$NS"
+    [ "$(k get node "$NS" -o jsonpath='{.spec.unschedulable}')" = true ]
+    k uncordon "$NS"
+    k taint node "$NS" a=b:NoSchedule
+    [ "$(k get node "$NS" -o jsonpath='{.spec.taints[*].key}')" = a ]
+    k taint node "$NS" a:NoSchedule-
+    k -n "$NS" apply -f - <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: one}
+spec: {nodeName: $NS, terminationGracePeriodSeconds: 0, containers: [{name: a, image: a}]}
+YAML
+    k drain "$NS" --force --timeout=20s
+    [ -z "$(k -n "$NS" get pods -o name)" ]
+    k delete node "$NS"
+}
+
+@test "certificate requests are approved and denied once" {
+    needs_kubectl 1.22
+    for name in a b; do
+        sed -n '/kind: CertificateSigningRequest/,/^---/p' test/e2e/manifests/cluster.yaml |
+            sed "1i apiVersion: certificates.k8s.io/v1
+                s/name: jane/name: $name-$NS/; /^---/d" | k create -f -
+    done
+    k certificate approve "a-$NS"
+    k certificate deny "b-$NS"
+    k get csr "a-$NS" | grep -q 'Approved$'
+    k get csr "b-$NS" | grep -q 'Denied$'
+    run k certificate deny "a-$NS"
+    [ "$status" -ne 0 ]
+}
+
+@test "auth tells what one may do, and reconciles roles" {
+    [ "$(k auth can-i create pods)" = yes ]
+    k auth can-i --list | grep -q '^\*\.\* '
+    for time in first second; do
+        k auth reconcile -f - <<YAML
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: $NS}
+rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]
+YAML
+    done
+    [ "$(k -n "$NS" get role reader -o jsonpath='{.rules[*].resources[*]}')" = pods ]
+}
+
+@test "auth whoami names the user and the groups" {
+    needs_kubectl 1.28
+    [ "$(k auth whoami -o jsonpath='{.status.userInfo.username}')" = kubernetes-admin ]
+}
+
+@test "delete what a file, a field or nothing but a kind says" {
+    k -n "$NS" run one --image=a
+    k -n "$NS" run two --image=a
+    k -n "$NS" delete pods --field-selector=metadata.name=one --now
+    [ "$(k -n "$NS" get pods -o name)" = pod/two ]
+    k -n "$NS" delete pods --all --grace-period=0 --force
+    k -n "$NS" create configmap one --dry-run=client -o yaml >"$BATS_TEST_TMPDIR/one.yaml"
+    k -n "$NS" create -f "$BATS_TEST_TMPDIR/one.yaml"
+    k -n "$NS" delete -f "$BATS_TEST_TMPDIR/one.yaml" --dry-run=server
+    k -n "$NS" replace --force -f "$BATS_TEST_TMPDIR/one.yaml"
+    k -n "$NS" delete -f "$BATS_TEST_TMPDIR/one.yaml"
+    k -n "$NS" delete -f "$BATS_TEST_TMPDIR/one.yaml" --ignore-not-found
+    run k -n "$NS" delete -f "$BATS_TEST_TMPDIR/one.yaml"
+    [ "$status" -ne 0 ]
+}
+
+@test "explain, also of everything below, and of another version" {
+    k explain deployment.spec.strategy | grep -q 'rollingUpdate'
+    k explain pods --recursive >"$BATS_TEST_TMPDIR/pods"
+    grep -q 'terminationGracePeriodSeconds' "$BATS_TEST_TMPDIR/pods"
+    grep -q 'topologySpreadConstraints' "$BATS_TEST_TMPDIR/pods"
+    k explain hpa.spec --api-version=autoscaling/v1 | grep -q targetCPUUtilizationPercentage
+    run k explain pods.spec.nothing
+    [ "$status" -ne 0 ]
+}
+
+@test "api-resources, api-versions, cluster-info and version" {
+    [ "$(k api-resources --api-group=apps -o name | sort | head -n 1)" = controllerrevisions.apps ]
+    k api-resources --namespaced=false --no-headers | grep -q '^nodes  *no  *v1  *false  *Node$'
+    k api-versions | grep -qx autoscaling/v2
+    k cluster-info | grep -q "is running at .*https://127.0.0.1:$PORT"
+    k cluster-info dump --namespaces "$NS" >/dev/null
+    [ "$(k version -o json | jq -r .serverVersion.gitVersion)" = v1.34.0+coracle ]
+}
+
+@test "raw requests of each verb" {
+    k create --raw "/api/v1/namespaces/$NS/configmaps" -f - <<<'{"metadata":{"name":"one"}}'
+    k get --raw "/api/v1/namespaces/$NS/configmaps/one" | jq '.data = {a: "b"}' >"$BATS_TEST_TMPDIR/one"
+    k replace --raw "/api/v1/namespaces/$NS/configmaps/one" -f "$BATS_TEST_TMPDIR/one" | jq -e '.data.a == "b"'
+    k delete --raw "/api/v1/namespaces/$NS/configmaps/one" | jq -e '.status == "Success"'
+    [ "$(k get --raw /livez)" = ok ]
+    k get --raw '/readyz?verbose' | grep -q '^readyz check passed$'
+    run k get --raw /nothing
+    [[ "$output" == *"the server could not find the requested resource"* ]]
 }
