@@ -5,6 +5,7 @@
 #include "apiserver/registry/kinds/service.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/timestamp.h"
 
 static bool wanted_object(struct write *write, void *argument, struct error *error)
 {
@@ -42,13 +43,15 @@ static bool create(struct registry *registry, const struct resource *resource,
 }
 
 static bool update(struct registry *registry, const struct resource *resource,
-                   const char *namespace, const char *name, json_t *contents, struct error *error)
+                   const char *subresource, const char *namespace, const char *name,
+                   json_t *contents, struct error *error)
 {
     cleanup(write_clear)
     struct write write = {0};
     cleanup(object_release)
     struct object *object = NULL;
     write_begin(&write, registry, NULL, NULL, resource, WRITE_UPDATE);
+    write.subresource = subresource;
     write_address(&write, namespace, name);
     return registry_update(&write, wanted_object, contents, &object, NULL, error);
 }
@@ -66,9 +69,13 @@ static bool ensure(struct registry *registry, const char *group, const char *plu
     cleanup(object_release)
     struct object *present = registry_get(registry, resource, namespace, name);
     bool done = present == NULL && create(registry, resource, namespace, name, wanted, &why);
+    if (!done && present == NULL && why.code == 422 && cache_wait_current(registry->cache, NULL)) {
+        /* Another server that starts just now may have been quicker in part. */
+        present = registry_get(registry, resource, namespace, name);
+    }
     if (!done && (present != NULL || why.code == 409)) {
         error_clear(&why);
-        done = update(registry, resource, namespace, name, wanted, &why);
+        done = update(registry, resource, "", namespace, name, wanted, &why);
     }
     return done || error_wrap(error, &why, "making sure of %s %s", plural, name);
 }
@@ -82,6 +89,30 @@ static bool ensure_namespaces(struct registry *registry, struct error *error)
         }
     }
     return true;
+}
+
+/* The range that services get their addresses from. One that is there stays as it is. */
+static bool ensure_service_range(struct registry *registry, struct error *error)
+{
+    const struct resource *resource =
+        registry_resource(registry, "networking.k8s.io", "servicecidrs");
+    cleanup(object_release)
+    struct object *present = registry_get(registry, resource, "", "kubernetes");
+    if (present != NULL) {
+        return true;
+    }
+    cleanup(free_char)
+    char *range = service_allocator_range(registry->services);
+    char now[TIMESTAMP_SIZE];
+    timestamp_format(timestamp_now(), now);
+    cleanup(json_release)
+    json_t *status =
+        json_pack("{s:{s:[{s:s, s:s, s:s, s:s, s:s}]}}", "status", "conditions", "type", "Ready",
+                  "status", "True", "reason", "", "message",
+                  "Kubernetes default Service CIDR is ready", "lastTransitionTime", now);
+    return ensure(registry, "networking.k8s.io", "servicecidrs", "", "kubernetes",
+                  json_pack("{s:{s:[s]}}", "spec", "cidrs", range), error) &&
+           update(registry, resource, "status", "", "kubernetes", status, error);
 }
 
 static bool ensure_kubernetes_service(struct registry *registry, struct error *error)
@@ -115,5 +146,7 @@ static bool ensure_kubernetes_service(struct registry *registry, struct error *e
 
 bool bootstrap(struct registry *registry, struct error *error)
 {
-    return ensure_namespaces(registry, error) && ensure_kubernetes_service(registry, error);
+    return ensure_namespaces(registry, error) && ensure_service_range(registry, error) &&
+           service_allocator_start(registry->services, error) &&
+           ensure_kubernetes_service(registry, error);
 }

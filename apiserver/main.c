@@ -234,9 +234,9 @@ static bool open_registry(struct registry *registry, const struct options *optio
 
 static void close_registry(struct registry *registry)
 {
+    service_allocator_free(registry->services); /* It may be repairing. */
     store_close(registry->store);
     cache_free(registry->cache);
-    service_allocator_free(registry->services);
 }
 
 static struct server *serve(struct api *api, const struct options *options, struct error *error)

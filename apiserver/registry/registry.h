@@ -61,6 +61,7 @@ struct write {
     json_t *object;             /* The new object; NULL on a delete. */
     json_t *live;               /* The object as it is in the store; NULL on a create. */
     struct object *live_object; /* The same, at rest. */
+    bool fate_unknown;          /* The commit failed so that nobody knows whether it happened. */
     void *hook_state;           /* For the kind's begin and end hooks. */
 };
 

@@ -203,6 +203,7 @@ static bool commit_with_hooks(struct write *write, int64_t expected, struct obje
         return false;
     }
     bool done = commit_object(write, expected, result, current, conflict, error);
+    write->fate_unknown = !done && error != NULL && error->code == STORE_UNKNOWN;
     if (write->kind->end != NULL) {
         write->kind->end(write, done && !*conflict && !write->dry_run);
     }

@@ -6,9 +6,6 @@ load helpers
 
 setup_file() {
     [ "${STORE:-sqlite}" = etcd ] || return 0
-    ETCD_PORT=$((20000 + RANDOM % 10000))
-    export ETCD_PORT ETCD_SERVERS=http://127.0.0.1:$ETCD_PORT DATA=$BATS_FILE_TMPDIR/data
-    mkdir -p "$DATA"
     start_etcd
     start_server
 }
@@ -21,19 +18,6 @@ teardown_file() {
     [ "${STORE:-sqlite}" = etcd ] || return 0
     stop_server
     signal_etcd KILL
-}
-
-start_etcd() {
-    local peer=http://127.0.0.1:$((ETCD_PORT + 1))
-    etcd --data-dir "$DATA/etcd" --log-level error \
-        --listen-client-urls "$ETCD_SERVERS" --advertise-client-urls "$ETCD_SERVERS" \
-        --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
-        --initial-cluster "default=$peer" >"$DATA/etcd.log" 2>&1 3>&- 4>&- &
-    echo $! >"$BATS_FILE_TMPDIR/etcd.pid"
-}
-
-signal_etcd() {
-    kill "-$1" "$(cat "$BATS_FILE_TMPDIR/etcd.pid")"
 }
 
 # answers SECONDS METHOD PATH [CURL ARGUMENTS…]: the status and reason, or nothing when it takes longer.

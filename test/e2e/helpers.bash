@@ -69,3 +69,21 @@ new_namespace() {
     k create namespace "$NS" >/dev/null
     export NS
 }
+
+# start_etcd: an etcd of the test file's own, on which the servers that are started then work; again
+# after its end, on the same data and port.
+start_etcd() {
+    ETCD_PORT=${ETCD_PORT:-$((20000 + RANDOM % 10000))}
+    export ETCD_PORT ETCD_SERVERS=http://127.0.0.1:$ETCD_PORT
+    local peer=http://127.0.0.1:$((ETCD_PORT + 1))
+    etcd --data-dir "$BATS_FILE_TMPDIR/etcd" --log-level error \
+        --listen-client-urls "$ETCD_SERVERS" --advertise-client-urls "$ETCD_SERVERS" \
+        --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
+        --initial-cluster "default=$peer" >"$BATS_FILE_TMPDIR/etcd.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/etcd.pid"
+}
+
+# signal_etcd SIGNAL
+signal_etcd() {
+    kill "-$1" "$(cat "$BATS_FILE_TMPDIR/etcd.pid")"
+}

@@ -2,8 +2,6 @@
 /* Services: defaults by type, and the allocation of cluster IPs and node ports. */
 #include "apiserver/registry/kinds/service.h"
 
-#include <arpa/inet.h>
-#include <openssl/rand.h>
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
@@ -13,176 +11,7 @@
 #include "common/log.h"
 #include "common/map.h"
 
-enum { addresses_max = 1 << 20, ports_of_service_max = 256, lower_part_max = 256 };
-
-struct service_allocator {
-    uint32_t base, size; /* Of the address range, in host order. */
-    uint32_t port_first, port_count;
-    pthread_mutex_t lock;        /* Guards the two below. */
-    struct map addresses, ports; /* Text to anything: taken. */
-};
-
-static char taken[] = "";
-
-/* ---- the allocator ---- */
-
-static bool parse_range(struct service_allocator *allocator, const char *range, struct error *error)
-{
-    char text[INET_ADDRSTRLEN + 4];
-    struct in_addr address;
-    snprintf(text, sizeof text, "%s", range);
-    char *slash = strchr(text, '/');
-    int bits = slash ? atoi(slash + 1) : -1;
-    if (slash != NULL) {
-        *slash = '\0';
-    }
-    if (bits < 8 || bits > 30 || inet_pton(AF_INET, text, &address) != 1) {
-        return error_bad_request(error,
-                                 "--service-cluster-ip-range: \"%s\" is no IPv4 range of "
-                                 "between 4 and 2^24 addresses",
-                                 range);
-    }
-    uint32_t size = (uint32_t)1 << (32 - bits);
-    allocator->base = ntohl(address.s_addr) & ~(size - 1);
-    allocator->size = size < addresses_max ? size : addresses_max;
-    return true;
-}
-
-static bool parse_ports(struct service_allocator *allocator, const char *range, struct error *error)
-{
-    unsigned first, last;
-    if (sscanf(range, "%u-%u", &first, &last) != 2 || first == 0 || last < first || last > 65535) {
-        return error_bad_request(error,
-                                 "--service-node-port-range: \"%s\" is no range of ports "
-                                 "such as 30000-32767",
-                                 range);
-    }
-    allocator->port_first = first;
-    allocator->port_count = last - first + 1;
-    return true;
-}
-
-static void format_address(const struct service_allocator *allocator, uint32_t offset,
-                           char text[static INET_ADDRSTRLEN])
-{
-    struct in_addr address = {.s_addr = htonl(allocator->base + offset)};
-    inet_ntop(AF_INET, &address, text, INET_ADDRSTRLEN);
-}
-
-static bool in_range(const struct service_allocator *allocator, const char *text)
-{
-    struct in_addr address;
-    if (inet_pton(AF_INET, text, &address) != 1) {
-        return false;
-    }
-    uint32_t offset = ntohl(address.s_addr) - allocator->base;
-    return offset > 0 && offset < allocator->size - 1;
-}
-
-static uint32_t random_below(uint32_t bound)
-{
-    uint32_t number = 0;
-    if (RAND_bytes((unsigned char *)&number, sizeof number) != 1) {
-        abort();
-    }
-    return number % bound;
-}
-
-/* A free one of 'count', tried from a random place on; false when all are taken. With the lock. */
-static bool choose(struct map *used, uint32_t first, uint32_t count,
-                   void (*print)(const struct service_allocator *, uint32_t, char *),
-                   const struct service_allocator *allocator, char *text)
-{
-    uint32_t start = random_below(count);
-    for (uint32_t i = 0; i < count; i++) {
-        print(allocator, first + (start + i) % count, text);
-        if (map_get(used, text) == NULL) {
-            map_set(used, text, taken);
-            return true;
-        }
-    }
-    return false;
-}
-
-static void print_address(const struct service_allocator *allocator, uint32_t number, char *text)
-{
-    format_address(allocator, number, text);
-}
-
-static void print_port(const struct service_allocator *allocator, uint32_t number, char *text)
-{
-    (void)allocator;
-    snprintf(text, INET_ADDRSTRLEN, "%u", number);
-}
-
-/* The lower part of the range is left to addresses that people choose, as upstream does it. */
-static bool choose_address(struct service_allocator *allocator, char *text)
-{
-    uint32_t lower = allocator->size / 16;
-    lower = lower > lower_part_max ? lower_part_max : lower < 16 ? 0 : lower;
-    uint32_t last = allocator->size - 1; /* The broadcast address stays free. */
-    return choose(&allocator->addresses, 1 + lower, last - 1 - lower, print_address, allocator,
-                  text) ||
-           (lower > 0 && choose(&allocator->addresses, 1, lower, print_address, allocator, text));
-}
-
-static void take_stored(struct service_allocator *allocator, const struct object *object)
-{
-    cleanup(json_release)
-    json_t *service = object_tree(object);
-    const json_t *addresses = json_path(service, "spec", "clusterIPs");
-    const json_t *ports = json_path(service, "spec", "ports");
-    for (size_t i = 0; i < json_array_size(addresses); i++) {
-        const char *address = json_string_value(json_array_get(addresses, i));
-        if (strcmp(address, "None") != 0 && map_set(&allocator->addresses, address, taken)) {
-            log_warning("service %s has cluster IP %s, which another one has as well", object->key,
-                        address);
-        }
-    }
-    for (size_t i = 0; i < json_array_size(ports); i++) {
-        char text[INET_ADDRSTRLEN];
-        uint32_t port = (uint32_t)json_get_int(json_array_get(ports, i), "nodePort", 0);
-        if (port > 0) {
-            print_port(allocator, port, text);
-            map_set(&allocator->ports, text, taken);
-        }
-    }
-}
-
-struct service_allocator *service_allocator_new(struct registry *registry, struct error *error)
-{
-    struct service_allocator *allocator = allocate_struct(struct service_allocator);
-    pthread_mutex_init(&allocator->lock, NULL);
-    if (!parse_range(allocator, registry->service_cluster_ip_range, error) ||
-        !parse_ports(allocator, registry->service_node_port_range, error)) {
-        service_allocator_free(allocator);
-        return NULL;
-    }
-    const struct resource *services = registry_resource(registry, "", "services");
-    struct snapshot *stored = cache_snapshot(cache_table(registry->cache, services), "");
-    for (size_t i = 0; i < stored->count; i++) {
-        take_stored(allocator, stored->objects[i]);
-    }
-    snapshot_free(stored);
-    return allocator;
-}
-
-void service_allocator_free(struct service_allocator *allocator)
-{
-    if (allocator != NULL) {
-        map_free(&allocator->addresses, NULL);
-        map_free(&allocator->ports, NULL);
-        pthread_mutex_destroy(&allocator->lock);
-        free(allocator);
-    }
-}
-
-char *service_allocator_first(const struct service_allocator *allocator)
-{
-    char text[INET_ADDRSTRLEN];
-    format_address(allocator, 1, text);
-    return duplicate(text);
-}
+enum { ports_of_service_max = 256 };
 
 /* ---- defaults ---- */
 
@@ -275,12 +104,51 @@ static bool prepare_create(struct write *write, struct error *error)
     return true;
 }
 
+static bool is_reachable_from_outside(const json_t *spec)
+{
+    return is_type(spec, "NodePort") || is_type(spec, "LoadBalancer");
+}
+
+/* What only the former type had a use for goes with it, unless the client changed it as well: then
+ * validation tells. As upstream, so that changing the type alone is enough. */
+static void drop_unused(json_t *spec, const json_t *live)
+{
+    static const char *const outside[] = {"externalTrafficPolicy", "healthCheckNodePort", NULL};
+    static const char *const balancer[] = {"allocateLoadBalancerNodePorts", "loadBalancerClass",
+                                           NULL};
+    const char *const *unused[2] = {NULL, NULL};
+    bool had = is_reachable_from_outside(live), has = is_reachable_from_outside(spec);
+    unused[0] = had && !has ? outside : NULL;
+    unused[1] = is_type(live, "LoadBalancer") && !is_type(spec, "LoadBalancer") ? balancer : NULL;
+    for (size_t i = 0; i < array_length(unused); i++) {
+        for (size_t at = 0; unused[i] != NULL && unused[i][at] != NULL; at++) {
+            const json_t *value = json_object_get(spec, unused[i][at]);
+            if (json_equal(value, json_object_get(live, unused[i][at]))) {
+                json_object_del(spec, unused[i][at]);
+            }
+        }
+    }
+    json_t *ports = json_object_get(spec, "ports");
+    const json_t *old = json_object_get(live, "ports");
+    bool same = had && !has && json_array_size(ports) == json_array_size(old);
+    for (size_t i = 0; same && i < json_array_size(ports); i++) {
+        same = json_get_int(json_array_get(ports, i), "nodePort", 0) ==
+               json_get_int(json_array_get(old, i), "nodePort", 0);
+    }
+    for (size_t i = 0; same && i < json_array_size(ports); i++) {
+        json_object_del(json_array_get(ports, i), "nodePort");
+    }
+}
+
 /* What an update leaves out stays as it was allocated, as long as the type keeps a use for it. */
 static bool prepare_update(struct write *write, struct error *error)
 {
     (void)error;
     json_t *spec = json_object_get(write->object, "spec");
     const json_t *live = json_object_get(write->live, "spec");
+    if (spec != NULL) {
+        drop_unused(spec, live);
+    }
     if (spec == NULL || is_type(spec, "ExternalName")) {
         join_addresses(spec);
         return true;
@@ -291,7 +159,7 @@ static bool prepare_update(struct write *write, struct error *error)
         json_object_set(spec, "clusterIP", address);
     }
     join_addresses(spec);
-    bool node_ports = is_type(spec, "NodePort") || is_type(spec, "LoadBalancer");
+    bool node_ports = is_reachable_from_outside(spec);
     json_t *ports = json_object_get(spec, "ports");
     const json_t *old = json_object_get(live, "ports");
     for (size_t i = 0; i < json_array_size(ports); i++) {
@@ -341,18 +209,21 @@ static void validate(const struct write *write, struct field_errors *errors)
 
 /* ---- allocation around a commit ---- */
 
-/* What a commit took and will give back: either what is new if it fails, or what is no longer used
- * if it succeeds. */
+/* What a commit took, and gives back if it fails. */
 struct allocation {
-    char *addresses[2];
-    size_t address_count;
-    char *ports[ports_of_service_max];
+    char address[INET_ADDRSTRLEN]; /* "": none. */
+    unsigned ports[ports_of_service_max];
     size_t port_count;
 };
 
-static bool had_port(const struct write *write, json_int_t port)
+static struct service_owner owner_of(const struct write *write)
 {
-    const json_t *ports = write->live ? json_path(write->live, "spec", "ports") : NULL;
+    return (struct service_owner){write->namespace, write->name, write->live != NULL,
+                                  write->dry_run};
+}
+
+static bool lists_port(const json_t *ports, json_int_t port)
+{
     for (size_t i = 0; i < json_array_size(ports); i++) {
         if (json_get_int(json_array_get(ports, i), "nodePort", 0) == port) {
             return true;
@@ -361,90 +232,136 @@ static bool had_port(const struct write *write, json_int_t port)
     return false;
 }
 
+static bool had_port(const struct write *write, json_int_t port)
+{
+    return write->live != NULL && lists_port(json_path(write->live, "spec", "ports"), port);
+}
+
 static bool had_address(const struct write *write, const char *address)
 {
     return write->live != NULL &&
            json_array_has_string(json_path(write->live, "spec", "clusterIPs"), address);
 }
 
-static bool address_error(struct write *write, const json_t *value, const char *why,
+static bool address_error(struct write *write, const char *address, const char *why,
                           struct error *error)
 {
     struct field_errors errors = FIELD_ERRORS_INIT;
+    cleanup(json_release)
+    json_t *value = json_pack("[s]", address);
     field_error(&errors, FIELD_INVALID, FIELD_INDEX(FIELD(FIELD(NULL, "spec"), "clusterIPs"), 0),
-                value, "failed to allocate IP %s: %s", json_string_value(value), why);
+                value, "failed to allocate IP %s: %s", address, why);
     return error_invalid(error, "", "Service", write->name, &errors);
 }
 
 static bool take_address(struct write *write, struct allocation *allocation, json_t *spec,
                          struct error *error)
 {
-    struct service_allocator *allocator = write->registry->services;
-    json_t *wanted = json_object_get(spec, "clusterIP");
-    const char *text = json_string_value(wanted);
-    if (is_type(spec, "ExternalName") || (text != NULL && strcmp(text, "None") == 0) ||
-        (text != NULL && had_address(write, text))) {
+    const char *wanted = json_get_string(spec, "clusterIP");
+    struct service_owner owner = owner_of(write);
+    if (is_type(spec, "ExternalName") ||
+        (wanted != NULL && (strcmp(wanted, "None") == 0 || had_address(write, wanted)))) {
         return true;
     }
     char chosen[INET_ADDRSTRLEN];
-    if (json_string_length(wanted) > 0) {
-        if (!in_range(allocator, text)) {
-            return address_error(write, wanted,
-                                 "the provided network does not match the current range", error);
-        }
-        if (map_get(&allocator->addresses, text) != NULL) {
-            return address_error(write, wanted, "provided IP is already allocated", error);
-        }
-        map_set(&allocator->addresses, text, taken);
-        snprintf(chosen, sizeof chosen, "%s", text);
-    } else if (!choose_address(allocator, chosen)) {
-        return error_internal(error, "failed to allocate a serviceIP: range is full");
+    switch (service_take_address(write->registry->services, &owner, wanted, chosen, error)) {
+    case SERVICE_TAKEN:
+        snprintf(allocation->address, sizeof allocation->address, "%s", chosen);
+        break;
+    case SERVICE_HAD:
+        break;
+    case SERVICE_IN_USE:
+        return address_error(write, wanted, "provided IP is already allocated", error);
+    case SERVICE_OUT_OF_RANGE:
+        return address_error(write, wanted, "the provided network does not match the current range",
+                             error);
+    case SERVICE_FULL:
+        return error_internal(error, "Internal error occurred: failed to allocate a serviceIP: "
+                                     "range is full");
+    case SERVICE_FAILED:
+        return false;
     }
-    allocation->addresses[allocation->address_count++] = duplicate(chosen);
     json_object_set_new(spec, "clusterIP", json_string(chosen));
     json_object_set_new(spec, "clusterIPs", json_pack("[s]", chosen));
     return true;
 }
 
-static bool port_error(struct write *write, size_t at, const json_t *value, const char *why,
+static bool port_error(struct write *write, size_t at, unsigned port, const char *why,
                        struct error *error)
 {
     struct field_errors errors = FIELD_ERRORS_INIT;
+    cleanup(json_release)
+    json_t *value = json_integer(port);
     field_error(&errors, FIELD_INVALID,
                 FIELD(FIELD_INDEX(FIELD(FIELD(NULL, "spec"), "ports"), at), "nodePort"), value,
                 "%s", why);
     return error_invalid(error, "", "Service", write->name, &errors);
 }
 
-static bool take_port(struct write *write, struct allocation *allocation, json_t *port, size_t at,
+static bool refuse_port(struct write *write, size_t at, unsigned port, enum service_taken why,
+                        struct error *error)
+{
+    unsigned first, last;
+    if (why == SERVICE_IN_USE) {
+        return port_error(write, at, port, "provided port is already allocated", error);
+    }
+    if (why == SERVICE_FULL) {
+        return error_internal(error, "Internal error occurred: failed to allocate a nodePort: "
+                                     "range is full");
+    }
+    if (why == SERVICE_OUT_OF_RANGE) {
+        service_allocator_ports(write->registry->services, &first, &last);
+        cleanup(free_char)
+        char *text =
+            format("provided port is not in the valid range. The range of valid ports is %u-%u",
+                   first, last);
+        return port_error(write, at, port, text, error);
+    }
+    return false;
+}
+
+/* The node port of another entry for the same port: TCP and UDP share one. 0 when none has. */
+static unsigned shared_port(const json_t *ports, size_t at)
+{
+    json_int_t number = json_get_int(json_array_get(ports, at), "port", 0);
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        const json_t *other = json_array_get(ports, i);
+        json_int_t port = json_get_int(other, "nodePort", 0);
+        if (i != at && port > 0 && json_get_int(other, "port", 0) == number) {
+            return (unsigned)port;
+        }
+    }
+    return 0;
+}
+
+static bool took_port(const struct allocation *allocation, unsigned port)
+{
+    for (size_t i = 0; i < allocation->port_count; i++) {
+        if (allocation->ports[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_port(struct write *write, struct allocation *allocation, json_t *ports, size_t at,
                       struct error *error)
 {
-    struct service_allocator *allocator = write->registry->services;
-    json_int_t wanted = json_get_int(port, "nodePort", 0);
-    char text[INET_ADDRSTRLEN];
-    if (wanted > 0 && had_port(write, wanted)) {
-        return true;
-    }
-    if (wanted > 0) {
-        print_port(allocator, (uint32_t)wanted, text);
-        if ((uint32_t)wanted - allocator->port_first >= allocator->port_count) {
-            cleanup(free_char)
-            char *why =
-                format("provided port is not in the valid range. The range of valid ports is %u-%u",
-                       allocator->port_first, allocator->port_first + allocator->port_count - 1);
-            return port_error(write, at, json_object_get(port, "nodePort"), why, error);
+    json_t *port = json_array_get(ports, at);
+    struct service_owner owner = owner_of(write);
+    json_int_t given = json_get_int(port, "nodePort", 0);
+    unsigned wanted = given > 0 ? (unsigned)given : shared_port(ports, at), chosen = wanted;
+    if (wanted == 0 || !(had_port(write, wanted) || took_port(allocation, wanted))) {
+        enum service_taken taken =
+            service_take_port(write->registry->services, &owner, wanted, &chosen, error);
+        if (taken != SERVICE_TAKEN && taken != SERVICE_HAD) {
+            return refuse_port(write, at, wanted, taken, error);
         }
-        if (map_get(&allocator->ports, text) != NULL) {
-            return port_error(write, at, json_object_get(port, "nodePort"),
-                              "provided port is already allocated", error);
+        if (taken == SERVICE_TAKEN) {
+            allocation->ports[allocation->port_count++] = chosen;
         }
-        map_set(&allocator->ports, text, taken);
-    } else if (!choose(&allocator->ports, allocator->port_first, allocator->port_count, print_port,
-                       allocator, text)) {
-        return error_internal(error, "failed to allocate a nodePort: range is full");
     }
-    allocation->ports[allocation->port_count++] = duplicate(text);
-    json_object_set_new(port, "nodePort", json_integer(atoi(text)));
+    json_object_set_new(port, "nodePort", json_integer(chosen));
     return true;
 }
 
@@ -455,95 +372,80 @@ static bool wants_node_ports(const json_t *spec)
             json_get_bool(spec, "allocateLoadBalancerNodePorts", true));
 }
 
-static void give_back(struct service_allocator *allocator, struct allocation *allocation,
-                      bool really)
+static void give_back(const struct write *write, const struct allocation *allocation)
 {
-    pthread_mutex_lock(&allocator->lock);
-    for (size_t i = 0; i < allocation->address_count; i++) {
-        if (really) {
-            map_remove(&allocator->addresses, allocation->addresses[i]);
-        }
-        free(allocation->addresses[i]);
+    struct service_allocator *allocator = write->registry->services;
+    struct service_owner owner = owner_of(write);
+    if (allocation->address[0] != '\0') {
+        service_release_address(allocator, &owner, allocation->address);
     }
     for (size_t i = 0; i < allocation->port_count; i++) {
-        if (really) {
-            map_remove(&allocator->ports, allocation->ports[i]);
-        }
-        free(allocation->ports[i]);
+        service_release_port(allocator, &owner, allocation->ports[i]);
     }
-    pthread_mutex_unlock(&allocator->lock);
-    free(allocation);
 }
 
 static bool begin(struct write *write, struct error *error)
 {
-    struct service_allocator *allocator = write->registry->services;
     json_t *spec = json_object_get(write->object, "spec");
     struct allocation *allocation = allocate_struct(struct allocation);
     json_t *ports = json_object_get(spec, "ports");
-    pthread_mutex_lock(&allocator->lock);
     bool done = take_address(write, allocation, spec, error);
     for (size_t i = 0;
          done && wants_node_ports(spec) && i < json_array_size(ports) && i < ports_of_service_max;
          i++) {
-        done = take_port(write, allocation, json_array_get(ports, i), i, error);
+        done = take_port(write, allocation, ports, i, error);
     }
-    pthread_mutex_unlock(&allocator->lock);
     if (!done) {
-        give_back(allocator, allocation, true);
+        if (!write->dry_run) {
+            give_back(write, allocation);
+        }
+        free(allocation);
         return false;
     }
     write->hook_state = allocation;
     return true;
 }
 
-/* What the live object had and the new one has no longer. */
-static void release_unused(struct write *write)
+/* Gives back what the live object had and the new one (NULL: none) has no longer. */
+static void release_unused(struct registry *registry, const struct service_owner *owner,
+                           const json_t *live, const json_t *object)
 {
-    struct service_allocator *allocator = write->registry->services;
-    const json_t *old = json_path(write->live, "spec", "clusterIPs");
-    const json_t *now = json_path(write->object, "spec", "clusterIPs");
-    const json_t *old_ports = json_path(write->live, "spec", "ports");
-    pthread_mutex_lock(&allocator->lock);
+    const json_t *old = json_path(live, "spec", "clusterIPs");
+    const json_t *now = json_path(object, "spec", "clusterIPs");
+    const json_t *old_ports = json_path(live, "spec", "ports");
     for (size_t i = 0; i < json_array_size(old); i++) {
         const char *address = json_string_value(json_array_get(old, i));
-        if (!json_array_has_string(now, address)) {
-            map_remove(&allocator->addresses, address);
+        if (strcmp(address, "None") != 0 && !json_array_has_string(now, address)) {
+            service_release_address(registry->services, owner, address);
         }
     }
     for (size_t i = 0; i < json_array_size(old_ports); i++) {
         json_int_t port = json_get_int(json_array_get(old_ports, i), "nodePort", 0);
-        bool kept = false;
-        const json_t *ports = json_path(write->object, "spec", "ports");
-        for (size_t at = 0; at < json_array_size(ports); at++) {
-            kept = kept || json_get_int(json_array_get(ports, at), "nodePort", 0) == port;
-        }
-        if (port > 0 && !kept) {
-            char text[INET_ADDRSTRLEN];
-            print_port(allocator, (uint32_t)port, text);
-            map_remove(&allocator->ports, text);
+        if (port > 0 && !lists_port(json_path(object, "spec", "ports"), port)) {
+            service_release_port(registry->services, owner, (unsigned)port);
         }
     }
-    pthread_mutex_unlock(&allocator->lock);
 }
 
 static void end(struct write *write, bool committed)
 {
-    give_back(write->registry->services, write->hook_state, !committed);
-    write->hook_state = NULL;
+    struct allocation *allocation = steal(write->hook_state);
+    struct service_owner owner = owner_of(write);
     if (committed && write->live != NULL) {
-        release_unused(write);
+        release_unused(write->registry, &owner, write->live, write->object);
+    } else if (!committed && !write->dry_run && !write->fate_unknown) {
+        give_back(write, allocation);
     }
+    free(allocation);
 }
 
 static void gone(struct registry *registry, const struct object *object)
 {
     cleanup(json_release)
     json_t *service = object_tree(object);
-    cleanup(json_release)
-    json_t *nothing = json_object();
-    struct write write = {.registry = registry, .live = service, .object = nothing};
-    release_unused(&write);
+    struct service_owner owner = {json_path_string(service, "metadata", "namespace"),
+                                  json_path_string(service, "metadata", "name"), false, false};
+    release_unused(registry, &owner, service, NULL);
 }
 
 const struct kind kind_service = {
