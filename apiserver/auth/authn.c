@@ -24,7 +24,7 @@ struct authn {
 
 /* ---- the token file ---- */
 
-enum { fields_max = 4, line_max = 64 << 10 };
+enum { fields_max = 4 };
 
 /* Splits a CSV line in place: quotes around a field, doubled ones inside. Returns the number of
  * fields, 0 for a line that can't be read. */
@@ -105,7 +105,8 @@ static bool read_tokens(struct authn *authn, const char *path, struct error *err
         }
     }
     OPENSSL_cleanse(line, size);
-    return true;
+    return !ferror(file) ||
+           error_internal(error, "the token file %s can't be read: %s", path, strerror(errno));
 }
 
 struct authn *authn_open(const char *token_file, struct error *error)
@@ -139,6 +140,9 @@ void authn_free(struct authn *authn)
 
 static void add_group(struct user *user, const char *group)
 {
+    if (user_in_group(user, group)) {
+        return;
+    }
     user->groups = reallocate(user->groups, (user->group_count + 1) * sizeof(char *));
     user->groups[user->group_count++] = duplicate(group);
 }
@@ -148,11 +152,11 @@ static void set_user(struct user *user, const char *name, const char *uid)
     *user = (struct user){.name = duplicate(name), .uid = duplicate(uid)};
 }
 
-static const struct token *find_token(const struct authn *authn, const char *text)
+static const struct token *find_token(const struct authn *authn, const char *text, size_t length)
 {
     unsigned char hash[SHA256_DIGEST_LENGTH];
     const struct token *found = NULL;
-    SHA256((const unsigned char *)text, strlen(text), hash);
+    SHA256((const unsigned char *)text, length, hash);
     for (size_t i = 0; i < authn->count; i++) {
         if (CRYPTO_memcmp(authn->tokens[i].hash, hash, sizeof hash) == 0) {
             found = &authn->tokens[i];
@@ -166,23 +170,25 @@ static bool unauthorized(struct error *error)
     return error_set(error, 401, "Unauthorized", "Unauthorized");
 }
 
-/* The token of "Bearer <token>", or NULL for another scheme. */
-static const char *bearer_token(const char *authorization)
+/* The token of "Bearer <token>", up to a space as upstream reads it; NULL when there is none. */
+static const char *bearer_token(const char *authorization, size_t *length)
 {
     static const char scheme[] = "Bearer ";
-    if (strncasecmp(authorization, scheme, sizeof scheme - 1) != 0) {
+    if (authorization == NULL || strncasecmp(authorization, scheme, sizeof scheme - 1) != 0) {
         return NULL;
     }
     const char *token = authorization + sizeof scheme - 1;
-    return token + strspn(token, " ");
+    token += strspn(token, " ");
+    *length = strcspn(token, " ");
+    return *length > 0 ? token : NULL;
 }
 
 bool authn_authenticate(void *argument, const struct credentials *credentials, struct user *user,
                         struct error *error)
 {
     const struct authn *authn = argument;
-    const char *token =
-        credentials->authorization ? bearer_token(credentials->authorization) : NULL;
+    size_t length = 0;
+    const char *token = bearer_token(credentials->authorization, &length);
     if (credentials->client_common_name != NULL) {
         set_user(user, credentials->client_common_name, "");
         const char *const *organization = credentials->client_organizations;
@@ -192,8 +198,8 @@ bool authn_authenticate(void *argument, const struct credentials *credentials, s
         add_group(user, "system:authenticated");
         return true;
     }
-    if (token != NULL && token[0] != '\0') {
-        const struct token *known = find_token(authn, token);
+    if (token != NULL) {
+        const struct token *known = find_token(authn, token, length);
         if (known == NULL) {
             return unauthorized(error);
         }
