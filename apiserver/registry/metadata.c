@@ -199,11 +199,16 @@ bool metadata_prepare_update(struct write *write, struct error *error)
     }
     json_object_set(metadata, "resourceVersion", json_object_get(live, "resourceVersion"));
     json_object_del(metadata, "selfLink");
-    json_t *managed = json_object_get(live, "managedFields");
+    return true;
+}
+
+void metadata_own_fields(struct write *write)
+{
+    json_t *metadata = json_object_get(write->object, "metadata");
+    json_t *managed = json_path(write->live, "metadata", "managedFields");
     if (json_object_get(metadata, "managedFields") == NULL && managed != NULL) {
         json_object_set(metadata, "managedFields", managed);
     }
-    return true;
 }
 
 void metadata_count_generation(struct write *write)

@@ -16,6 +16,11 @@ bool metadata_prepare_update(struct write *write, struct error *error);
 /* Counts the generation on when the update changes the spec. To be called when the defaults are in:
  * a patch that takes one away, as a JSON merge of a list does, changes nothing. */
 void metadata_count_generation(struct write *write);
+/* The one place where field ownership is computed, for every write that is stored: the new object
+ * is complete and valid, the live one stands beside it, and the request tells the manager.
+ * Ownership is not tracked yet: what another API server has recorded in managedFields stays as it
+ * is. */
+void metadata_own_fields(struct write *write);
 void metadata_validate(const struct write *write, struct field_errors *errors);
 /* The resourceVersion that a client named; 0 when none, -1 when it is no number. */
 int64_t metadata_revision(const json_t *object);

@@ -114,9 +114,13 @@ static bool replace_object(struct write *write, void *argument, struct error *er
     return write->object != NULL;
 }
 
-static bool unsupported_patch(struct error *error)
+/* Looked at before anything else, even whether the object exists. */
+static bool check_patch_type(const struct request *request, struct error *error)
 {
-    return error_set(error, 415, "UnsupportedMediaType",
+    enum media_body type = media_body(request->content_type);
+    return type == MEDIA_BODY_JSON_PATCH || type == MEDIA_BODY_MERGE_PATCH ||
+           type == MEDIA_BODY_STRATEGIC_PATCH ||
+           error_set(error, 415, "UnsupportedMediaType",
                      "the body of the request was in an unknown format - accepted media types "
                      "include: application/json-patch+json, application/merge-patch+json, "
                      "application/strategic-merge-patch+json");
@@ -136,17 +140,12 @@ static json_t *parse_patch(const struct request *request, struct error *error)
 bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,
                        struct error *error)
 {
-    enum media_body type = media_body(request->content_type);
-    if (type != MEDIA_BODY_JSON_PATCH && type != MEDIA_BODY_MERGE_PATCH &&
-        type != MEDIA_BODY_STRATEGIC_PATCH) {
-        return unsupported_patch(error);
-    }
     cleanup(json_release)
     json_t *patch = parse_patch(request, error);
     if (patch == NULL) {
         return false;
     }
-    switch (type) {
+    switch (media_body(request->content_type)) {
     case MEDIA_BODY_JSON_PATCH:
         return patch_json(patch, object, error);
     case MEDIA_BODY_MERGE_PATCH:
@@ -446,6 +445,12 @@ void registry_serve(struct registry *registry, struct request *request, struct r
         {"delete", serve_delete},        {"deletecollection", serve_delete_collection},
     };
     const char *verb = request->info.verb;
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    if (strcmp(verb, "patch") == 0 && !check_patch_type(request, &error)) {
+        response_set_error(response, request, &error);
+        return;
+    }
     if (serve_subresource(registry, request, response)) {
         return;
     }

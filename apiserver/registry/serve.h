@@ -10,7 +10,8 @@ void serve_object(struct registry *registry, struct request *request, struct res
                   int status, const struct object *object);
 /* ?dryRun= is absent or "All". */
 bool serve_check_dry_run(const struct request *request, struct error *error);
-/* Applies the request's body, by its Content-Type, to the tree. 415 for other types. */
+/* Applies the request's body, by its Content-Type, to the tree. The type is
+ * known to be one of a patch's. */
 bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,
                        struct error *error);
 

@@ -239,6 +239,7 @@ bool registry_create(struct write *write, struct object **result, struct error *
     if (!validate(write, error)) {
         return false;
     }
+    metadata_own_fields(write);
     bool generated = json_string_length(json_path(write->object, "metadata", "generateName")) > 0 &&
                      (write->request == NULL || write->request->info.name[0] == '\0');
     for (int attempt = 0;; attempt++) {
@@ -432,6 +433,7 @@ static bool update_once(struct write *write, write_transform transform, void *ar
     if (!validate(write, error)) {
         return false;
     }
+    metadata_own_fields(write);
     if (is_ready_to_go(write)) {
         *deleted = true;
         if (!remove_object(write, result, current, &conflict, error)) {

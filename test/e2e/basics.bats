@@ -197,6 +197,25 @@ BODIES
     [[ "$(jq -r .metadata.name <<<"$output")" == a-????? ]]
 }
 
+@test "server-side apply is refused with the patch types that there are" {
+    k -n "$NS" create deployment web --image=nginx
+    local path
+    for path in "/api/v1/namespaces/$NS/configmaps/new" "/apis/apps/v1/namespaces/$NS/deployments/web" \
+        "/apis/apps/v1/namespaces/$NS/deployments/web/status" "/apis/apps/v1/namespaces/$NS/deployments/web/scale"; do
+        run api PATCH "$path?fieldManager=me&force=true" -H 'Content-Type: application/apply-patch+yaml' -d '{"metadata":{}}'
+        [ "$(jq -r '"\(.code) \(.reason): \(.message)"' <<<"$output")" = "415 UnsupportedMediaType: the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json" ]
+    done
+    run k -n "$NS" get configmap new
+    [[ "$output" == *'configmaps "new" not found'* ]]
+}
+
+@test "fields that another server's managers own stay recorded" {
+    api POST "/api/v1/namespaces/$NS/configmaps" -H 'Content-Type: application/json' \
+        -d '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","managedFields":[{"manager":"m","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{}}}]},"data":{"a":"1"}}'
+    k -n "$NS" patch configmap a --type merge -p '{"metadata":{"managedFields":null},"data":{"a":"2"}}'
+    [ "$(k -n "$NS" get configmap a -o json --show-managed-fields | jq -r '.metadata.managedFields[0].manager + .data.a')" = m2 ]
+}
+
 @test "discovery, explain and versions" {
     run k api-resources
     [ "$status" -eq 0 ]
