@@ -175,11 +175,11 @@ static bool read_transform(const struct clause *clause, struct media *media)
     if (!slice_is(version, "v1") && !slice_is(version, "v1beta1")) {
         return false;
     }
-    memcpy(media->transform_version, version.text, version.length);
-    media->transform_version[version.length] = '\0';
     for (size_t i = 0; i < array_length(transforms); i++) {
         if (slice_is(kind, transforms[i].kind)) {
             media->transform = transforms[i].transform;
+            memcpy(media->transform_version, version.text, version.length);
+            media->transform_version[version.length] = '\0';
             return true;
         }
     }
