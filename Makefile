@@ -48,7 +48,7 @@ tables := $(BUILD)/api-schemas/tables.c
 unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager
 
-.PHONY: all deps run test unit storage-test e2e bench fuzz tidy format check-format clean
+.PHONY: all deps run test unit threaded-unit list-threaded storage-test e2e bench fuzz tidy format check-format clean
 all: $(programs)
 
 $(BUILD)/%.o: %.c
@@ -103,6 +103,11 @@ $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libcommon.a
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 unit: $(unit_programs)
+# What has threads of its own, for SANITIZE=thread.
+threaded_unit_sources := $(wildcard test/unit/test_http*.c test/unit/test_tls.c test/unit/test_cache*.c)
+threaded-unit: $(patsubst %.c,$(BUILD)/%,$(threaded_unit_sources))
+list-threaded:
+	@echo $(threaded_unit_sources)
 storage-test: $(BUILD)/test/storage-test
 bench-programs: $(patsubst %.c,$(BUILD)/%,$(bench_sources))
 
