@@ -130,23 +130,24 @@ static size_t find_split(const char *value, size_t length)
     return (size_t)(at - value) - 1;
 }
 
-static bool normalise(const char *value, size_t length, const char *key, struct buffer *canonical,
-                      struct error *error)
+static bool normalise(const struct object_class *class, const char *key, const char *value,
+                      size_t length, struct buffer *canonical, struct error *error)
 {
+    const char *prefix = class->resource->storage_prefix;
     cleanup(error_clear)
     struct error why = ERROR_INIT;
     cleanup(json_release)
     json_t *tree = json_parse(value, length, &why);
     if (tree == NULL) {
-        return error_wrap(error, &why, "the stored value of %s", key);
+        return error_wrap(error, &why, "the stored value of %s%s", prefix, key);
     }
     if (!json_is_string(json_path(tree, "metadata", "name")) ||
         !json_is_string(json_object_get(tree, "kind")) ||
         !json_is_string(json_object_get(tree, "apiVersion"))) {
         return error_internal(error,
-                              "the stored value of %s is no object with kind, apiVersion and "
+                              "the stored value of %s%s is no object with kind, apiVersion and "
                               "metadata.name",
-                              key);
+                              prefix, key);
     }
     object_encode(tree, canonical);
     return true;
@@ -228,7 +229,7 @@ struct object *object_new(const struct object_class *class, const char *key, con
     }
     cleanup(buffer_free)
     struct buffer canonical = BUFFER_INIT;
-    if (!normalise(value, length, key, &canonical, error)) {
+    if (!normalise(class, key, value, length, &canonical, error)) {
         return NULL;
     }
     struct object *object = make(class, key, canonical.bytes, canonical.length,
