@@ -327,7 +327,8 @@ static bool prune_object(const struct pruner *pruner, const struct schema *schem
             if (!prune_member(pruner, field->schema, schema->object, here, object, key, value)) {
                 return false;
             }
-            value = json_object_get(object, key);
+            value =
+                json_object_get(object, field->name); /* A member that went took its key along. */
             if (value != NULL && schema_omits(field->schema, value)) {
                 json_object_del(object, key);
             }
