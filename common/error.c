@@ -323,6 +323,9 @@ static const struct {
     [FIELD_TYPE_INVALID] = {"FieldValueTypeInvalid", "Invalid value"},
 };
 
+/* Nobody reads more, and one body can make many. */
+enum { field_errors_max = 1000 };
+
 static bool shows_value(enum field_error_type type)
 {
     return type != FIELD_REQUIRED && type != FIELD_FORBIDDEN && type != FIELD_TOO_LONG;
@@ -337,6 +340,9 @@ static void add_value(struct buffer *buffer, const json_t *value)
 void field_error(struct field_errors *errors, enum field_error_type type,
                  const struct field_path *path, const json_t *value, const char *detail, ...)
 {
+    if (json_array_size(errors->causes) >= field_errors_max) {
+        return;
+    }
     cleanup(buffer_free)
     struct buffer message = BUFFER_INIT;
     buffer_add_text(&message, field_error_types[type].text);

@@ -53,9 +53,69 @@ static void mark_large_integers(const char *text, size_t length, struct buffer *
     }
 }
 
+/* What a text holds, by its punctuation; anything for text that is no JSON. */
+struct measures {
+    size_t values, levels;
+};
+
+static struct measures measure(const char *text, size_t length)
+{
+    struct measures measures = {.values = 1};
+    size_t level = 0;
+    bool opened = false; /* Nothing has come since a container began. */
+    for (size_t i = 0; i < length; i++) {
+        switch (text[i]) {
+        case '"':
+            i += string_length(text + i, length - i) - 1;
+            opened = false;
+            break;
+        case '{':
+        case '[':
+            level++;
+            measures.levels = level > measures.levels ? level : measures.levels;
+            measures.values++;
+            opened = true;
+            break;
+        case '}':
+        case ']':
+            level -= level > 0;
+            measures.values -= opened;
+            opened = false;
+            break;
+        case ',':
+            measures.values++;
+            break;
+        case ' ':
+        case '\n':
+        case '\r':
+        case '\t':
+            break;
+        default:
+            opened = false;
+        }
+    }
+    return measures;
+}
+
+size_t json_count_values(const char *text, size_t length)
+{
+    return measure(text, length).values;
+}
+
+bool json_check_values(size_t values, struct error *error)
+{
+    return values <= JSON_VALUES_MAX ||
+           error_set(error, 413, "RequestEntityTooLarge",
+                     "Request entity too large: it holds more than %d values", JSON_VALUES_MAX);
+}
+
 json_t *json_parse(const char *text, size_t length, struct error *error)
 {
     json_error_t where;
+    if (measure(text, length).levels > JSON_LEVELS_MAX) {
+        error_bad_request(error, "exceeded max depth");
+        return NULL;
+    }
     json_t *json = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
     if (json == NULL && json_error_code(&where) == json_error_numeric_overflow) {
         cleanup(buffer_free)

@@ -17,9 +17,19 @@
 
 void json_release(json_t **json); /* For cleanup(). */
 
+/* What is read may be this deep, so that all that walks trees by recursion fits any stack, and the
+ * body of a request may hold this many values (scalars, objects and arrays): a tree takes up to a
+ * hundred times the memory of its text. */
+enum { JSON_LEVELS_MAX = 500, JSON_VALUES_MAX = 100000 };
+
+/* The values in a text, without making a tree of them. */
+size_t json_count_values(const char *text, size_t length);
+/* For more than JSON_VALUES_MAX: sets a 413 and is false. */
+bool json_check_values(size_t values, struct error *error);
+
 /* Parses one value that fills the whole text. Numbers outside int64 become reals; of duplicate
- * members the last one counts (json_duplicates() tells of them); more than 2,048 levels, or text
- * that is not UTF-8, is an error (400). The caller's. */
+ * members the last one counts (json_duplicates() tells of them); more than JSON_LEVELS_MAX levels,
+ * or text that is not UTF-8, is an error (400). The caller's. */
 json_t *json_parse(const char *text, size_t length, struct error *error);
 
 /* Appends the shortest JSON text of a tree; reals in the shortest form that reads back the same,

@@ -6,8 +6,8 @@
  * so that a process needs no thread for each of them. Callbacks run one after another on the
  * loop's thread and must not block: they parse, keep what they got, and wake others.
  *
- * Threads: loop_post(), loop_call() and loop_stop() may be called from any thread; all else only from callbacks
- * of the loop, which own what they touch without locks.
+ * Threads: loop_post(), loop_call() and loop_stop() may be called from any thread; all else only
+ * from callbacks of the loop, which own what they touch without locks.
  */
 #ifndef COMMON_LOOP_H
 #define COMMON_LOOP_H

@@ -23,6 +23,7 @@ enum wire {
 
 struct reader {
     const unsigned char *at, *end;
+    size_t *values; /* Counts the fields and elements read from it and from what is inside. */
 };
 
 /* One field as it stands on the wire. */
@@ -65,7 +66,8 @@ static bool read_fixed(struct reader *reader, size_t size, uint64_t *value)
 static bool read_field(struct reader *reader, struct field *field)
 {
     uint64_t tag, length;
-    if (!read_varint(reader, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX) {
+    if (++*reader->values > JSON_VALUES_MAX || !read_varint(reader, &tag) || tag >> 3 == 0 ||
+        tag >> 3 > UINT32_MAX) {
         return false;
     }
     /* What the wire type does not fill reads as zero, whichever member a caller looks at. */
@@ -81,7 +83,7 @@ static bool read_field(struct reader *reader, struct field *field)
         if (!read_varint(reader, &length) || length > (uint64_t)(reader->end - reader->at)) {
             return false;
         }
-        field->bytes = (struct reader){reader->at, reader->at + length};
+        field->bytes = (struct reader){reader->at, reader->at + length, reader->values};
         reader->at += length;
         return true;
     default:
@@ -98,8 +100,9 @@ bool protobuf_open(const void *bytes, size_t length, struct protobuf_envelope *e
     if (length < sizeof magic || memcmp(bytes, magic, sizeof magic) != 0) {
         return error_bad_request(error, "the protobuf body does not begin with k8s and a NUL");
     }
+    size_t values = 0;
     struct reader unknown = {(const unsigned char *)bytes + sizeof magic,
-                             (const unsigned char *)bytes + length};
+                             (const unsigned char *)bytes + length, &values};
     struct field field;
     while (unknown.at < unknown.end) {
         if (!read_field(&unknown, &field)) {
@@ -219,8 +222,13 @@ static json_t *decode_raw(struct reader bytes, struct error *error)
     if (!read_small(bytes, only_bytes, array_length(only_bytes), fields, error)) {
         return NULL;
     }
+    const char *text = (const char *)fields[1].bytes.at;
     size_t length = (size_t)(fields[1].bytes.end - fields[1].bytes.at);
-    return length > 0 ? json_parse((const char *)fields[1].bytes.at, length, error) : json_null();
+    if (length == 0) {
+        return json_null();
+    }
+    *bytes.values += json_count_values(text, length);
+    return json_check_values(*bytes.values, error) ? json_parse(text, length, error) : NULL;
 }
 
 static json_t *decode_quantity(struct reader bytes, struct error *error)
@@ -365,6 +373,9 @@ static bool decode_packed(const struct schema *items, struct reader bytes, json_
 {
     while (bytes.at < bytes.end) {
         uint64_t value;
+        if (++*bytes.values > JSON_VALUES_MAX) {
+            return false;
+        }
         bool read = items->type == SCHEMA_DOUBLE ? read_fixed(&bytes, 8, &value)
                                                  : read_varint(&bytes, &value);
         if (!read) {
@@ -483,6 +494,11 @@ static json_t *decode_object(const struct schema_object *object, struct reader r
 json_t *protobuf_decode(const struct schema *schema, const void *bytes, size_t length,
                         struct error *error)
 {
-    struct reader reader = {bytes, (const unsigned char *)bytes + length};
-    return decode_object(schema->object, reader, json_object(), 0, error);
+    size_t values = 0;
+    struct reader reader = {bytes, (const unsigned char *)bytes + length, &values};
+    json_t *tree = decode_object(schema->object, reader, json_object(), 0, error);
+    if (tree == NULL) {
+        json_check_values(values, error);
+    }
+    return tree;
 }

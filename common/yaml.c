@@ -363,6 +363,9 @@ static json_t *load_node(struct loader *loader, int level)
         return NULL;
     }
     loader->nodes++;
+    if (!json_check_values(loader->nodes, loader->error)) {
+        return NULL;
+    }
     switch (loader->event.type) {
     case YAML_SCALAR_EVENT: {
         json_t *scalar = load_scalar(loader);

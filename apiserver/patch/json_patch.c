@@ -8,7 +8,17 @@
 
 /* Copies may add at most as many bytes as a request may have; else few operations that copy what
  * was copied before would make an object of any size. */
-enum { operations_max = 10000, steps_max = 256, copied_max = 3 * 1024 * 1024 };
+enum {
+    operations_max = 10000,
+    steps_max = 256,
+    copied_max = 3 * 1024 * 1024,
+    visited_max = 4 * 1000 * 1000, /* Values looked at to see how deep they are. */
+};
+
+/* What one patch may still do. */
+struct budget {
+    size_t copied, visited;
+};
 
 static bool does_not_apply(struct error *error)
 {
@@ -89,9 +99,35 @@ static json_t *find(json_t *root, const struct pointer *pointer, size_t count)
 
 /* ---- operations ---- */
 
-/* Consumes the value. */
-static bool add(json_t **root, const struct pointer *pointer, json_t *value, bool replace)
+/* The value stays within the levels that a tree may have when it stands at this one. */
+static bool fits(const json_t *value, size_t level, struct budget *budget)
 {
+    const char *key;
+    json_t *member;
+    if (++budget->visited > visited_max || level > JSON_LEVELS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        if (!fits(json_array_get(value, i), level + 1, budget)) {
+            return false;
+        }
+    }
+    json_object_foreach ((json_t *)value, key, member) {
+        if (!fits(member, level + 1, budget)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Consumes the value. */
+static bool add(json_t **root, const struct pointer *pointer, json_t *value, bool replace,
+                struct budget *budget)
+{
+    if (!fits(value, pointer->count, budget)) {
+        json_decref(value);
+        return false;
+    }
     if (pointer->count == 0) {
         json_decref(*root);
         *root = value;
@@ -127,38 +163,39 @@ static bool remove_value(json_t *root, const struct pointer *pointer)
            json_array_remove(parent, index) == 0;
 }
 
-static bool copy(json_t **root, const struct pointer *path, const json_t *source, size_t *copied)
+static bool copy(json_t **root, const struct pointer *path, const json_t *source,
+                 struct budget *budget)
 {
     cleanup(buffer_free)
     struct buffer text = BUFFER_INIT;
     json_encode(source, &text);
-    *copied += text.length;
-    return *copied <= copied_max && add(root, path, json_deep_copy(source), false);
+    budget->copied += text.length;
+    return budget->copied <= copied_max && add(root, path, json_deep_copy(source), false, budget);
 }
 
 static bool move(json_t **root, const struct pointer *path, const struct pointer *from,
-                 json_t *source)
+                 json_t *source, struct budget *budget)
 {
     json_incref(source);
     if (!remove_value(*root, from)) {
         json_decref(source);
         return false;
     }
-    return add(root, path, source, false);
+    return add(root, path, source, false, budget);
 }
 
 /* Without a value, null is meant. */
 static bool apply(json_t **root, const char *name, const struct pointer *path,
-                  const struct pointer *from, const json_t *value, size_t *copied)
+                  const struct pointer *from, const json_t *value, struct budget *budget)
 {
     json_t *present = find(*root, path, path->count);
     json_t *source = from ? find(*root, from, from->count) : NULL;
     if (strcmp(name, "add") == 0) {
-        return add(root, path, value ? json_deep_copy(value) : json_null(), false);
+        return add(root, path, value ? json_deep_copy(value) : json_null(), false, budget);
     }
     if (strcmp(name, "replace") == 0) {
         return present != NULL &&
-               add(root, path, value ? json_deep_copy(value) : json_null(), true);
+               add(root, path, value ? json_deep_copy(value) : json_null(), true, budget);
     }
     if (strcmp(name, "remove") == 0) {
         return remove_value(*root, path);
@@ -170,8 +207,8 @@ static bool apply(json_t **root, const char *name, const struct pointer *path,
     if (source == NULL) {
         return false;
     }
-    return strcmp(name, "copy") == 0 ? copy(root, path, source, copied)
-                                     : move(root, path, from, source);
+    return strcmp(name, "copy") == 0 ? copy(root, path, source, budget)
+                                     : move(root, path, from, source, budget);
 }
 
 static bool is_operation(const char *name)
@@ -195,7 +232,7 @@ bool patch_json(const json_t *patch, json_t **object, struct error *error)
                          "The allowed maximum operations in a JSON patch is %d, got %zu",
                          operations_max, json_array_size(patch));
     }
-    size_t copied = 0;
+    struct budget budget = {0};
     for (size_t i = 0; i < json_array_size(patch); i++) {
         const json_t *operation = json_array_get(patch, i);
         const char *name = json_get_string(operation, "op");
@@ -206,7 +243,7 @@ bool patch_json(const json_t *patch, json_t **object, struct error *error)
         bool readable = is_operation(name) && path != NULL && pointer_parse(path, &to) &&
                         (from == NULL || pointer_parse(from, &source));
         if (!readable || !apply(object, name, &to, from ? &source : NULL,
-                                json_object_get(operation, "value"), &copied)) {
+                                json_object_get(operation, "value"), &budget)) {
             return does_not_apply(error);
         }
     }

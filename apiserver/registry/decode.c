@@ -127,6 +127,9 @@ static json_t *parse(const struct request *request, const struct schema *schema,
         }
         return tree;
     case MEDIA_BODY_JSON:
+        if (!json_check_values(json_count_values(request->body, request->body_length), error)) {
+            return NULL;
+        }
         tree = json_parse(request->body, request->body_length, error);
         if (tree != NULL && tell) {
             json_duplicates(request->body, request->body_length, duplicate_field, complaints);

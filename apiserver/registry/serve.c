@@ -130,7 +130,11 @@ static json_t *parse_patch(const struct request *request, struct error *error)
 {
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    json_t *patch = json_parse(request->body ? request->body : "", request->body_length, &why);
+    const char *body = request->body ? request->body : "";
+    if (!json_check_values(json_count_values(body, request->body_length), error)) {
+        return NULL;
+    }
+    json_t *patch = json_parse(body, request->body_length, &why);
     if (patch == NULL) {
         error_bad_request(error, "error decoding patch: %s", why.message);
     }

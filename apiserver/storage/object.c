@@ -7,13 +7,6 @@
 
 /* ---- classes ---- */
 
-/* A few field labels are not named as the path they stand for. */
-static const char *path_of_label(const struct resource *resource, const char *label)
-{
-    bool event = strcmp(resource->kind, "Event") == 0;
-    return event && strcmp(label, "source") == 0 ? "source.component" : label;
-}
-
 static const char *zero_of_path(const struct resource *resource, const char *path)
 {
     const struct schema_field *field = schema_find_path(resource->schema, path);
@@ -39,7 +32,7 @@ struct object_class *object_class_new(const struct resource *resource)
     class->field_paths = allocate_zero(class->field_count, sizeof *class->field_paths);
     class->field_zeros = allocate_zero(class->field_count, sizeof *class->field_zeros);
     for (size_t i = 0; i < class->field_count; i++) {
-        class->field_paths[i] = path_of_label(resource, labels[i]);
+        class->field_paths[i] = resource->selectable_paths[i] + 1; /* They begin with a dot. */
         class->field_zeros[i] = zero_of_path(resource, class->field_paths[i]);
     }
     return class;

@@ -64,7 +64,7 @@ static json_t *take_kept(json_t *object, const char *annotation)
 {
     json_t *annotations = json_path(object, "metadata", "annotations");
     const char *text = json_get_string(annotations, annotation);
-    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *value = text ? json_parse(text, strlen(text), NULL) : NULL;
     if (text != NULL) {
         json_object_del(annotations, annotation);
     }
