@@ -36,6 +36,7 @@ LDLIBS := $(PACKAGE_LIBS) -lm
 common_sources := $(wildcard common/*.c)
 apiserver_sources := $(filter-out apiserver/main.c,$(wildcard apiserver/*.c apiserver/*/*.c apiserver/*/*/*.c))
 controllers_sources := $(filter-out controllers/main.c,$(wildcard controllers/*.c))
+scheduler_sources := $(filter-out scheduler/main.c,$(wildcard scheduler/*.c scheduler/plugins/*.c))
 compiler_sources := $(wildcard api-schemas/*.c)
 schema_files := $(sort $(wildcard api-schemas/*.yaml))
 unit_sources := $(wildcard test/unit/*.c)
@@ -46,7 +47,8 @@ object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 tables := $(BUILD)/api-schemas/tables.c
 
 unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
-programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager
+programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
+	$(BUILD)/coracle-scheduler
 
 .PHONY: all deps run test unit threaded-unit list-threaded storage-test e2e bench fuzz tidy format check-format clean
 all: $(programs)
@@ -86,6 +88,13 @@ $(BUILD)/libcontrollers.a: $(call object,$(controllers_sources))
 	@rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/coracle-controller-manager: $(BUILD)/controllers/main.o $(BUILD)/libcontrollers.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libscheduler.a: $(call object,$(scheduler_sources))
+	@rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/coracle-scheduler: $(BUILD)/scheduler/main.o $(BUILD)/libscheduler.a $(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

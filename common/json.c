@@ -473,6 +473,24 @@ void json_scan_members(struct json_span object,
     }
 }
 
+void json_scan_elements(struct json_span array,
+                        bool (*element)(void *argument, struct json_span value), void *argument)
+{
+    struct scanner scanner = {array.text, array.text + array.length};
+    if (array.text == NULL || !enter(&scanner, '[')) {
+        return;
+    }
+    for (skip_space(&scanner); scanner.at < scanner.end && *scanner.at != ']';
+         skip_space(&scanner)) {
+        struct json_span value = scan_value(&scanner);
+        if (value.length == 0 || !element(argument, value)) {
+            return;
+        }
+        skip_space(&scanner);
+        enter(&scanner, ',');
+    }
+}
+
 enum { scan_paths_max = 32 };
 
 /* How a key relates to the rest of a path: the whole of it, its first step, or nothing. */

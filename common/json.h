@@ -82,6 +82,9 @@ void json_scan(const char *text, size_t length, const char *const *paths, size_t
 void json_scan_members(struct json_span object,
                        bool (*member)(void *argument, struct json_span key, struct json_span value),
                        void *argument);
+/* Calls 'element' for each element of the array at 'array'. Stops when it returns false. */
+void json_scan_elements(struct json_span array,
+                        bool (*element)(void *argument, struct json_span value), void *argument);
 /* The value of a span: strings without quotes and escapes, others as they stand. NULL when absent.
  * The caller's. */
 char *json_span_value(struct json_span span);

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/binder.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/timestamp.h"
+
+enum { ask_again_ms = 500, stop_wait_seconds = 2 };
+
+static const struct api_resource pods_resource = {"v1", "pods", "Pod", true};
+
+struct binder {
+    struct client *client;
+    struct event_recorder *events;
+    binder_succeeded succeeded;
+    binder_failed failed;
+    void *argument;
+
+    pthread_mutex_t lock; /* Guards what follows. */
+    pthread_cond_t changed;
+    size_t under_way;
+    bool stopping;
+};
+
+struct binding {
+    struct binder *binder;
+    struct queued_pod *pod;
+    char *node_name;
+    struct loop_timer timer; /* Until the pod is read again. */
+};
+
+static void ask_where_it_is(void *argument);
+static bool is_stopping(struct binder *binder);
+
+/* ---- names ---- */
+
+/* The parts of "namespace/name"; the namespace is the caller's. */
+static const char *split_key(const char *key, char **namespace)
+{
+    const char *slash = strchr(key, '/');
+    *namespace = duplicate_bytes(key, (size_t)(slash - key));
+    return slash + 1;
+}
+
+static void record(struct binder *binder, const struct queued_pod *pod, const char *type,
+                   const char *reason, const char *message)
+{
+    char *namespace;
+    const char *name = split_key(pod->key, &namespace);
+    struct event_target target = {
+        .api_version = "v1", .kind = "Pod", .namespace = namespace, .name = name, .uid = pod->uid};
+    event_record(binder->events, &target, type, reason, "%s", message);
+    free(namespace);
+}
+
+/* ---- outcomes ---- */
+
+/* The binding is over, and its outcome has been told. */
+static void end(struct binding *binding)
+{
+    struct binder *binder = binding->binder;
+    free(binding->node_name);
+    free(binding);
+    pthread_mutex_lock(&binder->lock);
+    binder->under_way--;
+    pthread_cond_signal(&binder->changed);
+    pthread_mutex_unlock(&binder->lock);
+}
+
+static void succeed(struct binding *binding)
+{
+    struct binder *binder = binding->binder;
+    cleanup(free_char)
+    char *message = format("Successfully assigned %s to %s", binding->pod->key, binding->node_name);
+    record(binder, binding->pod, "Normal", "Scheduled", message);
+    binder->succeeded(binder->argument, binding->pod);
+    end(binding);
+}
+
+static void fail(struct binding *binding, bool is_still_pending)
+{
+    struct binder *binder = binding->binder;
+    binder->failed(binder->argument, binding->pod, is_still_pending);
+    end(binding);
+}
+
+static void pod_was_read(void *argument, struct client_response *response)
+{
+    struct binding *binding = argument;
+    if (response->code == 404 || is_stopping(binding->binder)) {
+        fail(binding, false);
+        return;
+    }
+    if (error_is_set(&response->error)) {
+        loop_timer_set(client_loop(binding->binder->client), &binding->timer, ask_again_ms,
+                       ask_where_it_is, binding);
+        return;
+    }
+    cleanup(json_release)
+    json_t *pod = json_parse(buffer_text(&response->body), response->body.length, NULL);
+    const char *uid = json_path_string(pod, "metadata", "uid");
+    const char *node = json_path_string(pod, "spec", "nodeName");
+    bool is_same = uid != NULL && strcmp(uid, binding->pod->uid) == 0;
+    if (is_same && node != NULL && strcmp(node, binding->node_name) == 0) {
+        succeed(binding);
+    } else {
+        fail(binding, is_same && (node == NULL || *node == '\0'));
+    }
+}
+
+static void ask_where_it_is(void *argument)
+{
+    struct binding *binding = argument;
+    char *namespace;
+    const char *name = split_key(binding->pod->key, &namespace);
+    struct client_request request = {.method = "GET",
+                                     .path = client_path(&pods_resource, namespace, name, NULL)};
+    free(namespace);
+    client_send(binding->binder->client, request, pod_was_read, binding);
+}
+
+static void binding_was_answered(void *argument, struct client_response *response)
+{
+    struct binding *binding = argument;
+    if (!error_is_set(&response->error)) {
+        succeed(binding);
+    } else if (response->code >= 400 && response->code < 500) {
+        log_debug("binding %s to %s: %s", binding->pod->key, binding->node_name,
+                  response->error.message);
+        record(binding->binder, binding->pod, "Warning", "FailedScheduling",
+               response->error.message);
+        fail(binding, response->code != 404);
+    } else {
+        ask_where_it_is(binding);
+    }
+}
+
+/* ---- requests ---- */
+
+static struct client_request binding_request(const struct queued_pod *pod, const char *node_name)
+{
+    char *namespace;
+    const char *name = split_key(pod->key, &namespace);
+    struct client_request request = {
+        .method = "POST", .path = client_path(&pods_resource, namespace, name, "binding")};
+    buffer_addf(&request.body,
+                "{\"kind\":\"Binding\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\","
+                "\"namespace\":\"%s\",\"uid\":\"%s\"},\"target\":{\"kind\":\"Node\",\"name\":"
+                "\"%s\"}}",
+                name, namespace, pod->uid, node_name);
+    free(namespace);
+    return request;
+}
+
+void binder_bind(struct binder *binder, struct queued_pod *pod, const char *node_name)
+{
+    struct binding *binding = allocate_struct(struct binding);
+    binding->binder = binder;
+    binding->pod = pod;
+    binding->node_name = duplicate(node_name);
+    pthread_mutex_lock(&binder->lock);
+    binder->under_way++;
+    pthread_mutex_unlock(&binder->lock);
+    client_send(binder->client, binding_request(pod, node_name), binding_was_answered, binding);
+}
+
+size_t binder_under_way(struct binder *binder)
+{
+    pthread_mutex_lock(&binder->lock);
+    size_t count = binder->under_way;
+    pthread_mutex_unlock(&binder->lock);
+    return count;
+}
+
+static bool is_stopping(struct binder *binder)
+{
+    pthread_mutex_lock(&binder->lock);
+    bool stopping = binder->stopping;
+    pthread_mutex_unlock(&binder->lock);
+    return stopping;
+}
+
+static void condition_was_written(void *argument, struct client_response *response)
+{
+    (void)argument;
+    if (error_is_set(&response->error) && response->code != 404) {
+        log_debug("writing a condition: %s", response->error.message);
+    }
+}
+
+void binder_tell_unschedulable(struct binder *binder, const struct queued_pod *pod,
+                               const char *message, bool is_news)
+{
+    record(binder, pod, "Warning", "FailedScheduling", message);
+    if (!is_news) {
+        return;
+    }
+    char now[TIMESTAMP_SIZE], *namespace;
+    const char *name = split_key(pod->key, &namespace);
+    timestamp_format(timestamp_now(), now);
+    cleanup(json_release)
+    json_t *patch =
+        json_pack("{s:{s:s}, s:{s:[{s:s, s:s, s:s, s:s, s:n, s:s}]}}", "metadata", "uid", pod->uid,
+                  "status", "conditions", "type", "PodScheduled", "status", "False", "reason",
+                  "Unschedulable", "message", message, "lastProbeTime", "lastTransitionTime", now);
+    client_send(binder->client,
+                client_patch_request(&pods_resource, namespace, name, "status",
+                                     client_strategic_merge_patch, patch),
+                condition_was_written, NULL);
+    free(namespace);
+}
+
+/* ---- life ---- */
+
+struct binder *binder_new(struct client *client, struct event_recorder *events,
+                          binder_succeeded succeeded, binder_failed failed, void *argument)
+{
+    struct binder *binder = allocate_struct(struct binder);
+    binder->client = client;
+    binder->events = events;
+    binder->succeeded = succeeded;
+    binder->failed = failed;
+    binder->argument = argument;
+    pthread_mutex_init(&binder->lock, NULL);
+    pthread_cond_init(&binder->changed, NULL);
+    return binder;
+}
+
+bool binder_stop(struct binder *binder)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += stop_wait_seconds;
+    pthread_mutex_lock(&binder->lock);
+    binder->stopping = true;
+    while (binder->under_way > 0 &&
+           pthread_cond_timedwait(&binder->changed, &binder->lock, &until) == 0) {
+    }
+    bool drained = binder->under_way == 0;
+    pthread_mutex_unlock(&binder->lock);
+    if (drained) {
+        pthread_cond_destroy(&binder->changed);
+        pthread_mutex_destroy(&binder->lock);
+        free(binder);
+    }
+    return drained;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Writes what the scheduler decided: bindings, and the condition and events that tell people about
+ * it. Many requests are under way at a time.
+ *
+ * A binding ends in one of three ways: done; refused, with the server's word; or unknown, when the
+ * connection broke or the server failed. Then the pod is read until the server tells where it
+ * stands.
+ *
+ * Threads: any, also with the scheduler's lock held; outcomes are told on the loop's thread.
+ */
+#ifndef SCHEDULER_BINDER_H
+#define SCHEDULER_BINDER_H
+
+#include "common/client.h"
+#include "common/event_recorder.h"
+#include "scheduler/queue.h"
+
+struct binder;
+
+/* Both take over the pod. */
+typedef void (*binder_succeeded)(void *argument, struct queued_pod *pod);
+typedef void (*binder_failed)(void *argument, struct queued_pod *pod, bool is_still_pending);
+
+struct binder *binder_new(struct client *client, struct event_recorder *events,
+                          binder_succeeded succeeded, binder_failed failed, void *argument);
+/* Waits for a moment until the bindings under way have ended, and frees. False when some have not:
+ * then nothing is freed, here and at the caller's, because their outcomes are still to come; the
+ * process ends anyway. From another thread than the loop's. */
+bool binder_stop(struct binder *binder);
+
+/* Binds the pod (taken over until an outcome is told) to the node. */
+void binder_bind(struct binder *binder, struct queued_pod *pod, const char *node_name);
+size_t binder_under_way(struct binder *binder);
+
+/* Records an event, and if 'is_news' sets the condition PodScheduled to False. */
+void binder_tell_unschedulable(struct binder *binder, const struct queued_pod *pod,
+                               const char *message, bool is_news);
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The nodes and what stands on them, kept up to date event by event, including pods that have been
+ * given a node but are not seen bound yet (assumed). The scheduling cycle runs against this state
+ * itself, under the scheduler's lock, instead of copying it.
+ *
+ * Threads: everything here is guarded by the scheduler's lock.
+ */
+#ifndef SCHEDULER_CACHE_H
+#define SCHEDULER_CACHE_H
+
+#include "common/map.h"
+#include "scheduler/pod_class.h"
+
+struct used_port {
+    const char *protocol;
+    char *address;
+    int port, count;
+};
+
+struct node {
+    char *name;
+    uint32_t index;          /* Its place in cache->nodes, for as long as it is known. */
+    bool exists;             /* There is a Node object; else only pods that name it. */
+    uint32_t generation;     /* Raised when the Node object changes; never 0. */
+    json_t *labels, *taints; /* NULL: none. */
+    bool is_unschedulable;
+    struct resource_amounts allocatable;
+    int64_t allowed_pods;
+    int zone; /* From cache_zone(); -1: it is in none. */
+
+    struct resource_amounts requested, assumed; /* By the pods here; see pod_class. */
+    int64_t pod_count;
+    struct used_port *ports;
+    size_t port_count, port_capacity;
+};
+
+/* A pod that has a node. */
+struct placed_pod {
+    struct pod_class *class;
+    struct node *node;
+    char *uid;
+    bool is_assumed;  /* Not seen bound yet. */
+    bool is_deleting; /* Takes up room, but doesn't count for spreading. */
+};
+
+/* The pods among which a class is to be spread: those in a namespace that selectors match. */
+struct spread_group {
+    char *key;
+    char *namespace;
+    struct selector **selectors; /* All must match. */
+    size_t selector_count;
+    size_t references; /* Classes whose own group it is. */
+    uint32_t *counts;  /* Pods on each node, by the node's index. */
+    size_t count_capacity;
+};
+
+struct cache {
+    struct node **nodes; /* With holes: NULL. */
+    size_t node_slots, node_capacity;
+    size_t node_count; /* That exist. */
+    struct map nodes_by_name;
+    struct map pods;   /* struct placed_pod by "namespace/name". */
+    struct map groups; /* struct spread_group by key. */
+    char **zones;
+    size_t zone_count, zone_capacity;
+    uint64_t freed; /* Raised when something might fit that did not. */
+    uint32_t next_generation;
+};
+
+struct cache *cache_new(void);
+void cache_free(struct cache *cache);
+
+/* A Node object came or changed ('node' is borrowed). Returns whether that may help a pod that did
+ * not fit, and raises 'freed' then. */
+bool cache_put_node(struct cache *cache, const json_t *node);
+void cache_remove_node(struct cache *cache, const char *name);
+
+/* The pod has this node: assumed by the scheduler, or seen bound. A pod of that key that was
+ * elsewhere (an assumption that turned out otherwise, a namesake) is moved. */
+void cache_place(struct cache *cache, const char *key, const char *uid, struct pod_class *class,
+                 const char *node_name, bool is_assumed, bool is_deleting);
+/* It takes up nothing any more. Returns whether it was there, and raises 'freed' then. 'uid' NULL:
+ * whatever has the key. */
+bool cache_unplace(struct cache *cache, const char *key, const char *uid);
+struct placed_pod *cache_find_pod(const struct cache *cache, const char *key);
+
+/* The group of that namespace and these selectors (consumed), found or made and counted; the
+ * caller's reference. */
+struct spread_group *cache_group(struct cache *cache, const char *namespace, const char *key,
+                                 struct selector **selectors, size_t count);
+void cache_group_unref(struct cache *cache, struct spread_group *group);
+/* Notes in which groups pods of the class count; before the first of them is placed. */
+void cache_know_class(struct cache *cache, struct pod_class *class);
+/* Undoes what the cache keeps with a class; see pod_classes_collect(). */
+void cache_forget_class(struct cache *cache, struct pod_class *class);
+
+#endif

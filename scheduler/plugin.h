@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The scheduling framework: what a plugin can do, and when it is asked.
+ *
+ * For each pod the cycle asks every plugin in turn: before_queue (may the pod be tried at all),
+ * then 'fits' for each node, 'score' over the nodes that fit, 'reserve' on the node that
+ * was chosen; binding then goes on beside the next cycle. A plugin is one file in plugins/ and one
+ * line in plugins.c; every member but the name may be NULL.
+ *
+ * A static filter looks only at the pod's class and the Node object: its answer is kept with the
+ * class until the node changes, so it may be slow. The others are asked again each time and must be
+ * quick: a cycle asks hundreds of nodes.
+ *
+ * Threads: all members but 'bind' run under the scheduler's lock and must not block.
+ */
+#ifndef SCHEDULER_PLUGIN_H
+#define SCHEDULER_PLUGIN_H
+
+#include "scheduler/cache.h"
+
+enum { SCORE_MAX = 100 }; /* Of one plugin, before its weight. */
+
+/* Kinds of events after which a pod that a plugin rejected may fit. */
+enum cluster_event {
+    EVENT_NODE = 1,       /* A node came or changed. */
+    EVENT_POD_LEFT = 2,   /* Room became free. */
+    EVENT_POD_UPDATE = 4, /* The pod itself changed; that always counts. */
+};
+
+/* The pod in question, and the nodes that fit it. */
+struct cycle {
+    struct cache *cache;
+    struct pod_class *class;
+    const char *key, *uid; /* Of the pod. */
+    struct node **nodes;   /* Those that fit. */
+    size_t node_count;
+};
+
+/* Reasons why nodes did not fit, with how many of them. */
+struct reasons;
+void reasons_add(struct reasons *reasons, const char *text, ...)
+    __attribute__((format(printf, 2, 3)));
+
+struct plugin {
+    const char *name; /* As upstream's: "NodeResourcesFit". */
+    bool is_static;   /* See above. */
+    int weight;       /* Of its score. */
+    unsigned events;  /* Which can help a pod that this plugin rejected. */
+
+    /* Why the pod is not to be tried now (static text), NULL when it may. */
+    const char *(*before_queue)(const struct pod_class *class);
+    bool (*fits)(const struct cycle *cycle, const struct node *node);
+    /* All that kept the node from fitting. */
+    void (*explain)(const struct cycle *cycle, const struct node *node, struct reasons *reasons);
+    /* Writes the score of each of cycle->nodes, 0 to SCORE_MAX. False: all are equal. */
+    bool (*score)(const struct cycle *cycle, int64_t *scores);
+    /* The pod is about to stand on the node, or will not after all. */
+    bool (*reserve)(const struct cycle *cycle, struct node *node);
+    void (*unreserve)(const struct cycle *cycle, struct node *node);
+};
+
+/* In the order in which they are asked; ends with NULL. */
+extern const struct plugin *const plugins[];
+
+extern const struct plugin plugin_scheduling_gates, plugin_node_unschedulable,
+    plugin_taint_toleration, plugin_node_affinity, plugin_node_ports, plugin_node_resources_fit,
+    plugin_balanced_allocation, plugin_pod_topology_spread;
+
+/* What static filters found for a node; asked for again when the node has changed. */
+const struct static_result *plugin_static_result(const struct cycle *cycle,
+                                                 const struct node *node);
+
+/* Turns numbers into scores: the largest becomes SCORE_MAX, or 0 if 'reverse', in proportion. */
+void plugin_normalize(int64_t *scores, size_t count, bool reverse);
+
+#endif

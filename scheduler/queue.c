@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/queue.h"
+
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/timestamp.h"
+#include "scheduler/plugin.h"
+
+static const int64_t second = INT64_C(1000000000);
+enum { backoff_max_seconds = 10, parked_max_seconds = 300 };
+
+/* ---- heaps ---- */
+
+static bool is_before(const struct queued_pod *a, const struct queued_pod *b)
+{
+    if (a->part == QUEUE_BACKOFF) {
+        return a->retry_at < b->retry_at;
+    }
+    if (a->class->priority != b->class->priority) {
+        return a->class->priority > b->class->priority;
+    }
+    return a->added < b->added;
+}
+
+static void heap_place(struct heap *heap, struct queued_pod *pod, size_t position)
+{
+    heap->items[position] = pod;
+    pod->position = position;
+}
+
+static void heap_settle(struct heap *heap, struct queued_pod *pod, size_t position)
+{
+    while (position > 1 && is_before(pod, heap->items[position / 2])) {
+        heap_place(heap, heap->items[position / 2], position);
+        position /= 2;
+    }
+    for (size_t child = position * 2; child <= heap->count; child = position * 2) {
+        if (child < heap->count && is_before(heap->items[child + 1], heap->items[child])) {
+            child++;
+        }
+        if (!is_before(heap->items[child], pod)) {
+            break;
+        }
+        heap_place(heap, heap->items[child], position);
+        position = child;
+    }
+    heap_place(heap, pod, position);
+}
+
+static void heap_insert(struct heap *heap, struct queued_pod *pod)
+{
+    heap->items = grow(heap->items, heap->count + 1, &heap->capacity, sizeof(struct queued_pod *));
+    heap_settle(heap, pod, ++heap->count);
+}
+
+static void heap_remove(struct heap *heap, struct queued_pod *pod)
+{
+    size_t position = pod->position;
+    struct queued_pod *last = heap->items[heap->count--];
+    pod->position = 0;
+    if (last != pod) {
+        heap_settle(heap, last, position);
+    }
+}
+
+static struct heap *heap_of(struct queue *queue, enum queue_part part)
+{
+    return part == QUEUE_ACTIVE ? &queue->active : part == QUEUE_BACKOFF ? &queue->backoff : NULL;
+}
+
+/* ---- parts ---- */
+
+static void leave_part(struct queue *queue, struct queued_pod *pod)
+{
+    struct heap *heap = heap_of(queue, pod->part);
+    if (heap != NULL) {
+        heap_remove(heap, pod);
+    }
+    queue->counts[pod->part]--;
+}
+
+static void join_part(struct queue *queue, struct queued_pod *pod, enum queue_part part)
+{
+    struct heap *heap = heap_of(queue, part);
+    pod->part = part;
+    queue->counts[part]++;
+    if (heap != NULL) {
+        heap_insert(heap, pod);
+    }
+}
+
+static void move_to(struct queue *queue, struct queued_pod *pod, enum queue_part part)
+{
+    leave_part(queue, pod);
+    join_part(queue, pod, part);
+}
+
+static bool may_be_tried(const struct pod_class *class)
+{
+    for (size_t i = 0; plugins[i] != NULL; i++) {
+        if (plugins[i]->before_queue != NULL && plugins[i]->before_queue(class) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum queue_part part_now(const struct queued_pod *pod, int64_t now)
+{
+    return pod->retry_at > now ? QUEUE_BACKOFF : QUEUE_ACTIVE;
+}
+
+/* ---- pods ---- */
+
+static void set_class(struct queued_pod *pod, struct pod_class *class)
+{
+    pod_class_ref(class)->waiting++;
+    if (pod->class != NULL) {
+        if (--pod->class->waiting == 0) {
+            free(steal(pod->class->static_results));
+            pod->class->static_result_count = 0;
+        }
+        pod_class_unref(pod->class);
+    }
+    pod->class = class;
+}
+
+void queued_pod_free(struct queued_pod *pod)
+{
+    if (--pod->class->waiting == 0) {
+        free(steal(pod->class->static_results));
+        pod->class->static_result_count = 0;
+    }
+    pod_class_unref(pod->class);
+    free(pod->key);
+    free(pod->uid);
+    free(pod->told);
+    free(pod);
+}
+
+void queue_put(struct queue *queue, const char *key, const char *uid, struct pod_class *class)
+{
+    struct queued_pod *pod = map_get(&queue->pods, key);
+    if (pod != NULL && strcmp(pod->uid, uid) != 0) {
+        queue_remove(queue, key);
+        pod = NULL;
+    }
+    if (pod != NULL && pod->class == class) {
+        return; /* Its status changed, or what the scheduler doesn't look at. */
+    }
+    if (pod == NULL) {
+        pod = allocate_struct(struct queued_pod);
+        pod->key = duplicate(key);
+        pod->uid = duplicate(uid);
+        pod->added = timestamp_monotonic();
+        map_set(&queue->pods, key, pod);
+    } else {
+        leave_part(queue, pod);
+    }
+    set_class(pod, class);
+    join_part(queue, pod, may_be_tried(class) ? part_now(pod, timestamp_monotonic()) : QUEUE_GATED);
+}
+
+void queue_remove(struct queue *queue, const char *key)
+{
+    struct queued_pod *pod = map_remove(&queue->pods, key);
+    if (pod != NULL) {
+        leave_part(queue, pod);
+        queued_pod_free(pod);
+    }
+}
+
+struct queued_pod *queue_pop(struct queue *queue)
+{
+    if (queue->active.count == 0) {
+        return NULL;
+    }
+    struct queued_pod *pod = queue->active.items[1];
+    leave_part(queue, pod);
+    map_remove(&queue->pods, pod->key);
+    pod->attempts++;
+    return pod;
+}
+
+/* A pod comes back; one that was put in its place meanwhile is newer and stays. */
+static bool take_back(struct queue *queue, struct queued_pod *pod)
+{
+    if (map_get(&queue->pods, pod->key) != NULL) {
+        queued_pod_free(pod);
+        return false;
+    }
+    int64_t backoff = second;
+    for (int i = 1; i < pod->attempts && backoff < backoff_max_seconds * second; i++) {
+        backoff *= 2;
+    }
+    backoff = backoff < backoff_max_seconds * second ? backoff : backoff_max_seconds * second;
+    pod->retry_at = timestamp_monotonic() + backoff;
+    map_set(&queue->pods, pod->key, pod);
+    return true;
+}
+
+void queue_park(struct queue *queue, struct queued_pod *pod, uint32_t rejecting_plugins)
+{
+    if (take_back(queue, pod)) {
+        pod->plugins = rejecting_plugins;
+        pod->parked = timestamp_monotonic();
+        join_part(queue, pod, QUEUE_UNSCHEDULABLE);
+    }
+}
+
+void queue_back_off(struct queue *queue, struct queued_pod *pod)
+{
+    if (take_back(queue, pod)) {
+        join_part(queue, pod, QUEUE_BACKOFF);
+    }
+}
+
+/* ---- waking ---- */
+
+/* The plugins (a bit each) to which one of these events may make a difference. */
+static uint32_t plugins_helped_by(unsigned events)
+{
+    uint32_t helped = 0;
+    for (size_t i = 0; plugins[i] != NULL; i++) {
+        if ((plugins[i]->events & events) != 0) {
+            helped |= UINT32_C(1) << i;
+        }
+    }
+    return helped;
+}
+
+static void wake_parked(struct queue *queue, uint32_t helped, int64_t now, int64_t *next)
+{
+    const char *key;
+    void *value;
+    for (size_t at = 0; map_next(&queue->pods, &at, &key, &value);) {
+        struct queued_pod *pod = value;
+        int64_t too_long = pod->parked + parked_max_seconds * second;
+        if (pod->part != QUEUE_UNSCHEDULABLE) {
+            continue;
+        }
+        if ((pod->plugins & helped) != 0 || pod->plugins == 0 || too_long <= now) {
+            move_to(queue, pod, part_now(pod, now));
+        } else if (too_long < *next) {
+            *next = too_long;
+        }
+    }
+}
+
+int64_t queue_wake(struct queue *queue, int64_t now)
+{
+    int64_t next = INT64_MAX;
+    if (queue->counts[QUEUE_UNSCHEDULABLE] > 0) {
+        wake_parked(queue, plugins_helped_by(queue->pending_events), now, &next);
+    }
+    queue->pending_events = 0;
+    while (queue->backoff.count > 0 && queue->backoff.items[1]->retry_at <= now) {
+        move_to(queue, queue->backoff.items[1], QUEUE_ACTIVE);
+    }
+    if (queue->backoff.count > 0 && queue->backoff.items[1]->retry_at < next) {
+        next = queue->backoff.items[1]->retry_at;
+    }
+    return next;
+}
+
+void queue_clear(struct queue *queue)
+{
+    const char *key;
+    void *value;
+    for (size_t at = 0; map_next(&queue->pods, &at, &key, &value);) {
+        queued_pod_free(value);
+    }
+    map_free(&queue->pods, NULL);
+    free(queue->active.items);
+    free(queue->backoff.items);
+    *queue = (struct queue){0};
+}

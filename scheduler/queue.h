@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The pods that wait for a node, in three parts: active (tried as soon as it is their turn: higher
+ * priority first, then whoever came first), backing off (to be tried after a time that doubles with
+ * each attempt, 1 to 10 s), and unschedulable (until something happens that may help, or five
+ * minutes have gone by).
+ *
+ * Threads: everything here is guarded by the scheduler's lock.
+ */
+#ifndef SCHEDULER_QUEUE_H
+#define SCHEDULER_QUEUE_H
+
+#include "common/map.h"
+#include "scheduler/pod_class.h"
+
+enum queue_part { QUEUE_ACTIVE, QUEUE_BACKOFF, QUEUE_UNSCHEDULABLE, QUEUE_GATED, QUEUE_PARTS };
+
+struct queued_pod {
+    char *key, *uid;
+    struct pod_class *class; /* A reference. */
+    enum queue_part part;
+    int attempts;
+    int64_t added;    /* When it was first seen, monotonic: its place among equals. */
+    int64_t retry_at; /* Not before, monotonic. */
+    int64_t parked;   /* Since when it is unschedulable, monotonic. */
+    uint32_t plugins; /* Which plugins rejected it; a bit each, by their place in the table. */
+    char *told;       /* What its PodScheduled condition says already. */
+    size_t position;  /* In the heap of its part, from 1. */
+};
+
+struct heap {
+    struct queued_pod **items; /* From index 1. */
+    size_t count, capacity;
+};
+
+struct queue {
+    struct map pods; /* All, by key. */
+    struct heap active, backoff;
+    size_t counts[QUEUE_PARTS];
+    unsigned pending_events; /* Noted, not yet acted upon. */
+};
+
+void queue_clear(struct queue *queue);
+
+/* A pod that waits, new or changed. 'uid' and 'class' replace what was known. */
+void queue_put(struct queue *queue, const char *key, const char *uid, struct pod_class *class);
+void queue_remove(struct queue *queue, const char *key);
+/* The next to be tried; it leaves the queue and is the caller's until given back or freed. NULL
+ * when none is active. */
+struct queued_pod *queue_pop(struct queue *queue);
+void queued_pod_free(struct queued_pod *pod);
+
+/* Gives a pod back that fitted nowhere because of these plugins. */
+void queue_park(struct queue *queue, struct queued_pod *pod, uint32_t rejecting_plugins);
+/* Gives a pod back that is to be tried again after a while. */
+void queue_back_off(struct queue *queue, struct queued_pod *pod);
+
+/* Something happened that may help. Acted upon by queue_wake(). */
+static inline void queue_note_event(struct queue *queue, unsigned event)
+{
+    queue->pending_events |= event;
+}
+/* Moves what noted events and the time let be tried again. Returns when to call it again
+ * (monotonic; INT64_MAX: only an event can help). */
+int64_t queue_wake(struct queue *queue, int64_t now);
+
+#endif

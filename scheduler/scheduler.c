@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/scheduler.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/log.h"
+#include "common/timestamp.h"
+#include "scheduler/binder.h"
+#include "scheduler/cycle.h"
+#include "scheduler/queue.h"
+#include "scheduler/spread_selectors.h"
+
+enum {
+    bindings_max = 256,      /* Under way at a time. */
+    collect_interval = 1024, /* Cycles, or pods gone, between two collections of unused classes. */
+};
+
+static const struct api_resource pods_resource = {"v1", "pods", "Pod", true};
+static const struct api_resource nodes_resource = {"v1", "nodes", "Node", false};
+
+struct scheduler {
+    struct service *service;
+    struct scheduler_options options;
+    struct spread_selectors *selectors;
+    struct binder *binder;
+    pthread_t thread;
+    atomic_uint
+        callers; /* Who want the lock beside the scheduling thread: it lets them go first. */
+
+    pthread_mutex_t lock; /* Guards all that follows. */
+    pthread_cond_t changed;
+    struct cache *cache;
+    struct queue queue;
+    struct decider decider;
+    size_t since_collection;
+    bool stopping;
+
+    struct metric *attempts, *attempt_duration, *pending;
+};
+
+/* ---- the lock ---- */
+
+static void lock(struct scheduler *scheduler)
+{
+    atomic_fetch_add(&scheduler->callers, 1);
+    pthread_mutex_lock(&scheduler->lock);
+    atomic_fetch_sub(&scheduler->callers, 1);
+}
+
+/* Something is different: the scheduling thread looks again. */
+static void unlock_and_wake(struct scheduler *scheduler)
+{
+    pthread_cond_signal(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+/* ---- events ---- */
+
+static void release_class(struct pod_class *class, void *argument)
+{
+    cache_forget_class(argument, class);
+}
+
+static void collect_sometimes(struct scheduler *scheduler)
+{
+    if (++scheduler->since_collection >= collect_interval) {
+        scheduler->since_collection = 0;
+        pod_classes_collect(release_class, scheduler->cache);
+    }
+}
+
+static void pod_left(struct scheduler *scheduler, const struct cached_object *pod)
+{
+    queue_remove(&scheduler->queue, pod->key);
+    if (cache_unplace(scheduler->cache, pod->key, pod->uid)) {
+        queue_note_event(&scheduler->queue, EVENT_POD_LEFT);
+    }
+    collect_sometimes(scheduler);
+}
+
+static void pod_is_pending(struct scheduler *scheduler, const struct cached_object *object)
+{
+    const struct pod *pod = pod_of(object);
+    const struct placed_pod *placed = cache_find_pod(scheduler->cache, object->key);
+    bool is_ours = strcmp(pod->class->scheduler_name, scheduler->options.scheduler_name) == 0;
+    if (placed != NULL && strcmp(placed->uid, object->uid) == 0) {
+        return; /* Its binding is under way. */
+    }
+    if (is_ours && !object->is_deleting) {
+        queue_put(&scheduler->queue, object->key, object->uid, pod->class);
+    } else {
+        queue_remove(&scheduler->queue, object->key);
+    }
+}
+
+static void pod_changed(void *argument, const struct cached_object *old,
+                        const struct cached_object *new)
+{
+    struct scheduler *scheduler = argument;
+    lock(scheduler);
+    if (new == NULL || pod_of(new)->is_terminated) {
+        pod_left(scheduler, new != NULL ? new : old);
+    } else if (pod_of(new)->node_name[0] == '\0') {
+        pod_is_pending(scheduler, new);
+    } else {
+        queue_remove(&scheduler->queue, new->key);
+        cache_place(scheduler->cache, new->key, new->uid, pod_of(new)->class,
+                    pod_of(new)->node_name, false, new->is_deleting);
+    }
+    unlock_and_wake(scheduler);
+}
+
+/* What the cache needs of a Node: metadata, spec and status.allocatable. */
+static void *node_digest(const struct cached_object *object)
+{
+    static const char *const paths[] = {"metadata.labels", "spec.taints", "spec.unschedulable",
+                                        "status.allocatable"};
+    struct json_span spans[array_length(paths)];
+    json_t *values[array_length(paths)];
+    json_scan(object->text, object->length, paths, array_length(paths), spans);
+    for (size_t i = 0; i < array_length(paths); i++) {
+        values[i] = spans[i].text != NULL
+                        ? json_loadb(spans[i].text, spans[i].length, JSON_DECODE_ANY, NULL)
+                        : NULL;
+    }
+    return json_pack("{s:{s:s, s:o*}, s:{s:o*, s:o*}, s:{s:o*}}", "metadata", "name", object->name,
+                     "labels", values[0], "spec", "taints", values[1], "unschedulable", values[2],
+                     "status", "allocatable", values[3]);
+}
+
+static void node_digest_free(void *digest)
+{
+    json_decref(digest);
+}
+
+static const struct cached_object_class node_object_class = {
+    .digest = node_digest, .digest_free = node_digest_free, .drop_text = true};
+
+static void node_changed(void *argument, const struct cached_object *old,
+                         const struct cached_object *new)
+{
+    struct scheduler *scheduler = argument;
+    lock(scheduler);
+    if (new == NULL) {
+        cache_remove_node(scheduler->cache, old->name);
+    } else if (cache_put_node(scheduler->cache, new->digest)) {
+        queue_note_event(&scheduler->queue, EVENT_NODE);
+    }
+    unlock_and_wake(scheduler);
+}
+
+/* ---- outcomes of bindings, from the binder ---- */
+
+static void binding_succeeded(void *argument, struct queued_pod *pod)
+{
+    struct scheduler *scheduler = argument;
+    metric_add(scheduler->attempts, 1,
+               metric_labels("scheduled", scheduler->options.scheduler_name));
+    lock(scheduler);
+    queued_pod_free(pod); /* The informer will see it bound. */
+    unlock_and_wake(scheduler);
+}
+
+/* Where it stands is known, and it isn't where this scheduler wanted it. */
+static void binding_failed(void *argument, struct queued_pod *pod, bool is_still_pending)
+{
+    struct scheduler *scheduler = argument;
+    metric_add(scheduler->attempts, 1, metric_labels("error", scheduler->options.scheduler_name));
+    lock(scheduler);
+    struct placed_pod *placed = cache_find_pod(scheduler->cache, pod->key);
+    if (placed != NULL && placed->is_assumed &&
+        cache_unplace(scheduler->cache, pod->key, pod->uid)) {
+        queue_note_event(&scheduler->queue, EVENT_POD_LEFT);
+    }
+    if (is_still_pending) {
+        queue_back_off(&scheduler->queue, pod);
+    } else {
+        queued_pod_free(pod);
+    }
+    unlock_and_wake(scheduler);
+}
+
+/* ---- the scheduling thread ---- */
+
+static void nothing_fits(struct scheduler *scheduler, struct queued_pod *pod)
+{
+    const char *why = pod->class->failure;
+    metric_add(scheduler->attempts, 1,
+               metric_labels("unschedulable", scheduler->options.scheduler_name));
+    if (pod->told == NULL || strcmp(pod->told, why) != 0) {
+        free(pod->told);
+        pod->told = duplicate(why);
+        binder_tell_unschedulable(scheduler->binder, pod, why, true);
+    } else {
+        binder_tell_unschedulable(scheduler->binder, pod, why, false);
+    }
+    queue_park(&scheduler->queue, pod, pod->class->failed_plugins);
+}
+
+/* The lock is held. */
+static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
+{
+    int64_t start = timestamp_monotonic();
+    spread_selectors_apply(scheduler->selectors, scheduler->cache, pod->class);
+    struct node *node = decider_choose(&scheduler->decider, pod->class, pod->key, pod->uid);
+    if (node != NULL) {
+        cache_place(scheduler->cache, pod->key, pod->uid, pod->class, node->name, true, false);
+        binder_bind(scheduler->binder, pod, node->name);
+    } else if (pod->class->failure != NULL) {
+        nothing_fits(scheduler, pod);
+    } else {
+        queue_back_off(&scheduler->queue, pod); /* A plugin would not reserve. */
+    }
+    metric_observe(scheduler->attempt_duration, (double)(timestamp_monotonic() - start) * 1e-9,
+                   metric_labels(node != NULL ? "scheduled" : "unschedulable",
+                                 scheduler->options.scheduler_name));
+}
+
+static void show_pending(struct scheduler *scheduler)
+{
+    static const char *const names[QUEUE_PARTS] = {"active", "backoff", "unschedulable", "gated"};
+    for (size_t i = 0; i < QUEUE_PARTS; i++) {
+        metric_set(scheduler->pending, (double)scheduler->queue.counts[i], metric_labels(names[i]));
+    }
+}
+
+static void wait_until(struct scheduler *scheduler, int64_t moment)
+{
+    show_pending(scheduler);
+    if (moment == INT64_MAX) {
+        pthread_cond_wait(&scheduler->changed, &scheduler->lock);
+    } else {
+        struct timespec until = {moment / 1000000000, moment % 1000000000};
+        pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, &until);
+    }
+}
+
+static void *schedule_all(void *argument)
+{
+    struct scheduler *scheduler = argument;
+    pthread_mutex_lock(&scheduler->lock);
+    while (!scheduler->stopping) {
+        int64_t next = queue_wake(&scheduler->queue, timestamp_monotonic());
+        bool has_room = binder_under_way(scheduler->binder) < bindings_max;
+        struct queued_pod *pod = has_room ? queue_pop(&scheduler->queue) : NULL;
+        if (pod == NULL) {
+            wait_until(scheduler, next);
+            continue;
+        }
+        schedule(scheduler, pod);
+        collect_sometimes(scheduler);
+        if (atomic_load(&scheduler->callers) > 0) {
+            pthread_mutex_unlock(&scheduler->lock);
+            while (atomic_load(&scheduler->callers) > 0) {
+                sched_yield();
+            }
+            pthread_mutex_lock(&scheduler->lock);
+        }
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void add_metrics(struct scheduler *scheduler, struct metrics *metrics)
+{
+    static const char *const results[] = {"result", "profile", NULL};
+    static const char *const queues[] = {"queue", NULL};
+    static const double bounds[] = {1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 1e-1, 1};
+    scheduler->attempts =
+        metrics_counter(metrics, "scheduler_schedule_attempts_total",
+                        "Number of attempts to schedule pods, by the result.", results);
+    scheduler->attempt_duration =
+        metrics_histogram(metrics, "scheduler_scheduling_attempt_duration_seconds",
+                          "Scheduling attempt latency in seconds, binding not included.", results,
+                          bounds, array_length(bounds));
+    scheduler->pending = metrics_gauge(metrics, "scheduler_pending_pods",
+                                       "Number of pending pods, by the queue type.", queues);
+}
+
+static void add_informers(struct scheduler *scheduler)
+{
+    static const struct informer_options living = {
+        .field_selector = "status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"};
+    struct informer_factory *informers = scheduler->service->informers;
+    scheduler->selectors = spread_selectors_new(informers);
+    informer_add_handler(
+        informer_factory_get(informers, &pods_resource, &pod_object_class, &living), pod_changed,
+        scheduler);
+    informer_add_handler(informer_factory_get(informers, &nodes_resource, &node_object_class, NULL),
+                         node_changed, scheduler);
+}
+
+struct scheduler *scheduler_start(struct service *service, const struct scheduler_options *options,
+                                  struct error *error)
+{
+    struct scheduler *scheduler = allocate_struct(struct scheduler);
+    pthread_condattr_t attributes;
+    scheduler->service = service;
+    scheduler->options = *options;
+    scheduler->cache = cache_new();
+    scheduler->decider.cache = scheduler->cache;
+    scheduler->decider.percentage_of_nodes_to_score = options->percentage_of_nodes_to_score;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&scheduler->lock, NULL);
+    pthread_cond_init(&scheduler->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    scheduler->binder =
+        binder_new(service->client, service->events, binding_succeeded, binding_failed, scheduler);
+    add_metrics(scheduler, service->metrics);
+    add_informers(scheduler);
+    informer_factory_start(service->informers);
+    if (!informer_factory_wait(service->informers)) {
+        error_unavailable(error, "stopped before the first lists had come");
+        return NULL; /* The process ends; informers may still refer to it. */
+    }
+    pthread_create(&scheduler->thread, NULL, schedule_all, scheduler);
+    log_info("schedules pods of %s", options->scheduler_name);
+    return scheduler;
+}
+
+void scheduler_stop(struct scheduler *scheduler)
+{
+    lock(scheduler);
+    scheduler->stopping = true;
+    unlock_and_wake(scheduler);
+    pthread_join(scheduler->thread, NULL);
+    if (!binder_stop(scheduler->binder)) {
+        return;
+    }
+    lock(scheduler);
+    queue_clear(&scheduler->queue);
+    pthread_mutex_unlock(&scheduler->lock);
+    decider_clear(&scheduler->decider);
+    cache_free(scheduler->cache);
+    spread_selectors_free(scheduler->selectors);
+    pthread_cond_destroy(&scheduler->changed);
+    pthread_mutex_destroy(&scheduler->lock);
+    free(scheduler);
+}
