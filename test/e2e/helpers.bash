@@ -12,6 +12,7 @@ start_server() {
         while (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; do PORT=$((PORT + 1)); done
     fi
     export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
+    : >"$BATS_FILE_TMPDIR/log" # What an earlier start said must not be taken for this one's.
     deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/pid"
     wait_until 30 grep -q "Coracle is ready" "$BATS_FILE_TMPDIR/log" || {
@@ -77,6 +78,7 @@ start_etcd() {
     export ETCD_PORT ETCD_SERVERS=http://127.0.0.1:$ETCD_PORT
     local peer=http://127.0.0.1:$((ETCD_PORT + 1))
     etcd --data-dir "$BATS_FILE_TMPDIR/etcd" --log-level error \
+        --heartbeat-interval 20 --election-timeout 200 \
         --listen-client-urls "$ETCD_SERVERS" --advertise-client-urls "$ETCD_SERVERS" \
         --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
         --initial-cluster "default=$peer" >"$BATS_FILE_TMPDIR/etcd.log" 2>&1 3>&- 4>&- &
@@ -86,4 +88,8 @@ start_etcd() {
 # signal_etcd SIGNAL
 signal_etcd() {
     kill "-$1" "$(cat "$BATS_FILE_TMPDIR/etcd.pid")"
+}
+
+is_ready() {
+    [ "$(api GET /readyz)" = ok ]
 }
