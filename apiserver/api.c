@@ -119,6 +119,30 @@ static unsigned verb_bit(const char *name)
     return 0;
 }
 
+/* Whether the verb goes with the path: objects are created in a collection and changed by name, and
+ * collections that span namespaces can only be read. HEAD is authorized as get, but upstream routes
+ * it to nothing. */
+static bool is_routed(const struct request *request)
+{
+    const struct request_info *info = &request->info;
+    bool named = info->name[0] != '\0';
+    bool spans_namespaces = request->resource->namespaced && info->namespace[0] == '\0';
+    if (strcmp(request->method, "HEAD") == 0) {
+        return false;
+    }
+    switch (verb_bit(info->verb)) {
+    case VERB_CREATE:
+        return info->subresource[0] != '\0' || (!named && !spans_namespaces);
+    case VERB_UPDATE:
+    case VERB_PATCH:
+        return named;
+    case VERB_DELETE_COLLECTION:
+        return !spans_namespaces;
+    default:
+        return true;
+    }
+}
+
 /* Finds the resource and subresource; 404 or 405 when they or the verb are not there. */
 static bool find_resource(struct request *request, struct error *error)
 {
@@ -139,8 +163,7 @@ static bool find_resource(struct request *request, struct error *error)
         }
         allowed = request->subresource->verbs;
     }
-    /* HEAD is authorized as get, but upstream routes it to nothing. */
-    if ((allowed & verb_bit(info->verb)) == 0 || strcmp(request->method, "HEAD") == 0) {
+    if ((allowed & verb_bit(info->verb)) == 0 || !is_routed(request)) {
         return error_set(error, 405, "MethodNotAllowed",
                          "the server does not allow this method on the requested resource");
     }
