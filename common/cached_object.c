@@ -116,25 +116,6 @@ static struct cached_object *build(const char *text, size_t length, const struct
     return object;
 }
 
-/* Gives the digest the whole text, then cuts it off. */
-static struct cached_object *without_text(struct cached_object *object)
-{
-    size_t size = (size_t)(object->text - (char *)object);
-    ((char *)object)[size] = '\0';
-    struct cached_object *smaller = allocate(size + 1);
-    memcpy(smaller, object, size + 1);
-    const char **pointers[] = {&smaller->key,        &smaller->namespace, &smaller->name,
-                               &smaller->uid,        &smaller->owner_uid, &smaller->owner_kind,
-                               &smaller->owner_name, &smaller->text};
-    for (size_t i = 0; i < array_length(pointers); i++) {
-        *pointers[i] = (const char *)smaller + (*pointers[i] - (const char *)object);
-    }
-    smaller->length = 0;
-    smaller->labels = (struct json_span){0};
-    free(object);
-    return smaller;
-}
-
 struct cached_object *cached_object_new(const struct cached_object_class *class, const char *text,
                                         size_t length)
 {
@@ -169,7 +150,26 @@ struct cached_object *cached_object_new(const struct cached_object_class *class,
     object->is_deleting = spans[SPAN_DELETION].text != NULL && spans[SPAN_DELETION].text[0] == '"';
     object->class = class;
     object->digest = class->digest != NULL ? class->digest(object) : NULL;
-    return class->drop_text ? without_text(object) : object;
+    return object;
+}
+
+struct cached_object *cached_object_strip(struct cached_object *object)
+{
+    size_t size = (size_t)(object->text - (char *)object); /* The text stands last. */
+    struct cached_object *stripped = allocate(size + 1);
+    memcpy(stripped, object, size);
+    ((char *)stripped)[size] = '\0';
+    const char **pointers[] = {&stripped->key,        &stripped->namespace, &stripped->name,
+                               &stripped->uid,        &stripped->owner_uid, &stripped->owner_kind,
+                               &stripped->owner_name, &stripped->text};
+    for (size_t i = 0; i < array_length(pointers); i++) {
+        *pointers[i] = (const char *)stripped + (*pointers[i] - (const char *)object);
+    }
+    stripped->references = 1;
+    stripped->length = 0;
+    stripped->labels = (struct json_span){0};
+    object->borrows_digest = true;
+    return stripped;
 }
 
 struct cached_object *cached_object_ref(const struct cached_object *object)
@@ -184,7 +184,8 @@ void cached_object_unref(const struct cached_object *object)
     struct cached_object *shared = (struct cached_object *)object;
     if (shared != NULL &&
         atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) == 1) {
-        if (shared->digest != NULL && shared->class->digest_free != NULL) {
+        if (shared->digest != NULL && !shared->borrows_digest &&
+            shared->class->digest_free != NULL) {
             shared->class->digest_free(shared->digest);
         }
         free(shared);

@@ -23,7 +23,8 @@ struct cached_object_class {
     /* The digest of an object, the caller's; its header and text are there already. NULL: none. */
     void *(*digest)(const struct cached_object *object);
     void (*digest_free)(void *digest);
-    bool drop_text; /* The digest says all: the text is not kept. */
+    /* The digest says all: the text is not kept. Handlers still see that of a new object. */
+    bool drop_text;
 };
 
 /* Strings are never NULL; "" is absent. */
@@ -41,6 +42,7 @@ struct cached_object {
     struct json_span labels;
     const char *text; /* NUL-terminated JSON. */
     void *digest;
+    bool borrows_digest;
     const struct cached_object_class *class;
     char memory[];
 };
@@ -49,6 +51,9 @@ struct cached_object {
  * long as the object. The caller's reference. */
 struct cached_object *cached_object_new(const struct cached_object_class *class, const char *text,
                                         size_t length);
+/* The same without its text; it takes over the digest, which 'object' borrows from now on. The
+ * caller's reference. */
+struct cached_object *cached_object_strip(struct cached_object *object);
 struct cached_object *cached_object_ref(const struct cached_object *object);
 void cached_object_unref(const struct cached_object *object); /* NULL is fine. */
 void cached_object_release(struct cached_object **object);    /* For cleanup(). */
