@@ -44,6 +44,12 @@ bool sqlite_fail(const struct sqlite_store *store, sqlite3 *database, struct err
     if (code == SQLITE_FULL) {
         return error_internal(error, "no space left for %s", store->path);
     }
+    if (extended == SQLITE_IOERR_FSYNC) {
+        /* It did not happen as far as this process goes, but may be found after a crash. */
+        return error_set(error, STORE_UNKNOWN, "Timeout",
+                         "flushing %s to disk failed; whether the change lasts is not known",
+                         store->path);
+    }
     if (code == SQLITE_TOOBIG) {
         return error_set(error, 413, "RequestEntityTooLarge", "the value is too large");
     }

@@ -96,6 +96,15 @@ watch_for() {
     [ "$(list limit=9223372036854775808 | refusal)" = '400 BadRequest: strconv.ParseInt: parsing "9223372036854775808": value out of range' ]
 }
 
+@test "a collection is deleted as far as the limit and the selector say" {
+    make c1 c2 c3 c4
+    k -n "$NS" label configmap c1 c3 c4 tier=front >/dev/null
+    api DELETE "$LIST?limit=2&labelSelector=tier%3Dfront" >/dev/null
+    [ "$(list | names)" = "c2 c4" ]
+    api DELETE "$LIST?labelSelector=tier%3Dfront" >/dev/null
+    [ "$(list | names)" = c2 ]
+}
+
 @test "resourceVersion and its match choose the moment" {
     make c1 c2
     local then now

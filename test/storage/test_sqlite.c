@@ -153,6 +153,8 @@ static void a_file_damaged_in_the_middle_is_refused(void **state)
 /* SQLite's own files, but a write beyond so many bytes fails with a code of the test's choice. */
 static struct {
     sqlite3_io_methods methods[2]; /* Of the database and of its log, which has no locks. */
+    atomic_bool sync_fails;
+    int (*sync)(sqlite3_file *, int);
     int (*write)(sqlite3_file *, const void *, int, sqlite3_int64);
     _Atomic sqlite3_int64 limit; /* 0: none. */
     int code;
@@ -164,6 +166,11 @@ static int disk_write(sqlite3_file *file, const void *bytes, int count, sqlite3_
     return limit > 0 && offset + count > limit ? disk.code : disk.write(file, bytes, count, offset);
 }
 
+static int disk_sync(sqlite3_file *file, int flags)
+{
+    return disk.sync_fails ? SQLITE_IOERR_FSYNC : disk.sync(file, flags);
+}
+
 static int disk_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
                      int *out_flags)
 {
@@ -172,8 +179,10 @@ static int disk_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
     if (code == SQLITE_OK && (flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)) != 0) {
         sqlite3_io_methods *methods = &disk.methods[(flags & SQLITE_OPEN_WAL) != 0];
         disk.write = file->pMethods->xWrite;
+        disk.sync = file->pMethods->xSync;
         *methods = *file->pMethods;
         methods->xWrite = disk_write;
+        methods->xSync = disk_sync;
         file->pMethods = methods;
     }
     return code;
@@ -290,6 +299,24 @@ static void a_disk_that_fails_is_unavailable_until_it_works_again(void **state)
         }
         reopen(fixture);
     }
+}
+
+static void a_write_that_could_not_be_flushed_is_unknown_and_not_seen(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t before = put(fixture->store, "/a", "old", 0), revision;
+    const struct store_write write = {
+        .key = "/a", .value = "new", .value_length = 3, .expected = before};
+    disk.sync_fails = true;
+    int code = try_write(fixture->store, &write, &revision);
+    disk.sync_fails = false;
+    assert_int_equal(code, STORE_UNKNOWN);
+    assert_value(fixture->store, "/a", "old");
+    assert_int_equal(current_revision(fixture->store), before);
+    assert_int_equal(must_write(fixture->store, &write), before + 1);
+    reopen(fixture);
+    assert_value(fixture->store, "/a", "new");
+    assert_int_equal(current_revision(fixture->store), before + 1);
 }
 
 static void a_write_that_failed_does_not_expire_the_one_that_takes_its_revision(void **state)
@@ -418,6 +445,7 @@ int run_sqlite_tests(void)
         on_disk(a_full_disk_is_told_clearly_and_nothing_is_lost),
         on_disk(writing_goes_on_when_there_is_space_again),
         on_disk(a_disk_that_fails_is_unavailable_until_it_works_again),
+        on_disk(a_write_that_could_not_be_flushed_is_unknown_and_not_seen),
         on_disk(a_write_that_failed_does_not_expire_the_one_that_takes_its_revision),
         each(killing_a_process_that_writes_loses_nothing_acknowledged),
     };
