@@ -26,6 +26,7 @@ struct connections {
     pthread_cond_t stop;
     struct peer *first;
     bool stopping;
+    bool sweeps; /* The thread runs. */
     pthread_t thread;
 };
 
@@ -121,7 +122,7 @@ static void *sweep(void *argument)
     return NULL;
 }
 
-struct connections *connections_start(void)
+struct connections *connections_start(struct error *error)
 {
     struct connections *connections = allocate_struct(struct connections);
     pthread_condattr_t monotonic;
@@ -130,7 +131,12 @@ struct connections *connections_start(void)
     pthread_mutex_init(&connections->lock, NULL);
     pthread_cond_init(&connections->stop, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    pthread_create(&connections->thread, NULL, sweep, connections);
+    connections->sweeps = pthread_create(&connections->thread, NULL, sweep, connections) == 0;
+    if (!connections->sweeps) {
+        error_internal(error, "no threads for the HTTP server");
+        connections_stop(connections);
+        return NULL;
+    }
     return connections;
 }
 
@@ -143,7 +149,9 @@ void connections_stop(struct connections *connections)
     connections->stopping = true;
     pthread_cond_signal(&connections->stop);
     pthread_mutex_unlock(&connections->lock);
-    pthread_join(connections->thread, NULL);
+    if (connections->sweeps) {
+        pthread_join(connections->thread, NULL);
+    }
     pthread_cond_destroy(&connections->stop);
     pthread_mutex_destroy(&connections->lock);
     free(connections);

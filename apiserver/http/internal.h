@@ -45,7 +45,7 @@ void peer_free(struct peer *peer);
 
 /* ---- connections.c ---- */
 
-struct connections *connections_start(void);
+struct connections *connections_start(struct error *error);
 void connections_stop(struct connections *connections); /* After the daemon. */
 /* MHD_OPTION_NOTIFY_CONNECTION, with the server. */
 void connection_changed(void *server, struct MHD_Connection *connection, void **socket_context,
@@ -99,7 +99,8 @@ void exchange_completed(void *server, struct MHD_Connection *connection, void **
 
 /* ---- workers.c ---- */
 
-struct workers *workers_start(struct server *server, unsigned count);
+/* Fewer than 'count' if the system has no more; NULL if there is none. */
+struct workers *workers_start(struct server *server, unsigned count, struct error *error);
 /* Suspends the exchange's connection and has a worker serve it and resume. False, and nothing is
  * done, once the workers are stopped. */
 bool workers_add(struct workers *workers, struct exchange *exchange);
@@ -108,7 +109,7 @@ void workers_free(struct workers *workers); /* After workers_stop(). */
 
 /* ---- streams.c ---- */
 
-struct streams *streams_start(void);
+struct streams *streams_start(struct error *error);
 void streams_stop(struct streams *streams);
 /* Reads from a body for libmicrohttpd: the content reader; suspends when the body waits. */
 ssize_t stream_read(void *exchange, uint64_t position, char *out, size_t size);

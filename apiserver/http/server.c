@@ -62,12 +62,12 @@ static int bind_socket(const struct server_options *options, uint16_t *port, str
         return -1;
     }
     int on = 1, socket_file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    setsockopt(socket_file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(socket_file, (struct sockaddr *)&address, sizeof address) != 0 ||
+    if (socket_file < 0 || setsockopt(socket_file, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(socket_file, (struct sockaddr *)&address, sizeof address) != 0 ||
         listen(socket_file, 1024) != 0) {
         error_internal(error, "can't listen on %s:%u: %s", options->bind_address, options->port,
                        strerror(errno));
-        close(socket_file);
+        close_descriptor(&socket_file);
         return -1;
     }
     socklen_t length = sizeof address;
@@ -128,13 +128,14 @@ struct server *server_start(const struct server_options *options, const struct h
         server_free(server);
         return NULL;
     }
-    server->streams = streams_start();
-    server->connections = connections_start();
-    server->workers = workers_start(server, server->options.workers);
-    server->daemon = start_daemon(server, socket_file);
+    if ((server->streams = streams_start(error)) != NULL &&
+        (server->connections = connections_start(error)) != NULL &&
+        (server->workers = workers_start(server, server->options.workers, error)) != NULL &&
+        (server->daemon = start_daemon(server, socket_file)) == NULL) {
+        error_internal(error, "the HTTP server could not be started");
+    }
     if (server->daemon == NULL) {
         close(socket_file);
-        error_internal(error, "the HTTP server could not be started");
         server_free(server);
         return NULL;
     }

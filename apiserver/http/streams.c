@@ -16,12 +16,15 @@
  * own does. Its events carry a number, never a pointer: the exchange is looked up under the lock
  * that its end takes as well.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #include "apiserver/http/internal.h"
 #include "common/alloc.h"
+#include "common/log.h"
 
 enum {
     rest_a_stream_ns = 100, /* Some five times what a walk takes. */
@@ -44,7 +47,8 @@ struct streams {
     size_t free_hint;
     bool stopping;
     int poll;
-    int stop_pipe[2];
+    int stop_event;
+    bool wakes, watches; /* The threads run. */
     pthread_t waker, watcher;
 };
 
@@ -177,7 +181,13 @@ static void watch_socket(struct streams *streams, struct exchange *exchange)
 {
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT,
                                 .data.u64 = exchange->stream_id};
-    epoll_ctl(streams->poll, EPOLL_CTL_ADD, socket_of(exchange), &event);
+    if (epoll_ctl(streams->poll, EPOLL_CTL_ADD, socket_of(exchange), &event) != 0) {
+        /* Better cut than kept for ever when its client leaves: clients watch anew. */
+        log_warning("a watch could not be followed and is cut: %s", strerror(errno));
+        pthread_mutex_lock(&exchange->lock);
+        exchange->gone = true;
+        pthread_mutex_unlock(&exchange->lock);
+    }
 }
 
 static void client_left(struct streams *streams, uint64_t id)
@@ -294,19 +304,27 @@ void stream_forget(struct exchange *exchange)
 
 /* ---- life ---- */
 
-struct streams *streams_start(void)
+struct streams *streams_start(struct error *error)
 {
     struct streams *streams = allocate_struct(struct streams);
     pthread_mutex_init(&streams->lock, NULL);
     pthread_cond_init(&streams->work, NULL);
     streams->poll = epoll_create1(EPOLL_CLOEXEC);
-    if (streams->poll < 0 || pipe(streams->stop_pipe) != 0) {
-        abort(); /* No descriptors at start. */
-    }
+    streams->stop_event = eventfd(0, EFD_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)stop_id};
-    epoll_ctl(streams->poll, EPOLL_CTL_ADD, streams->stop_pipe[0], &event);
-    pthread_create(&streams->waker, NULL, waker_main, streams);
-    pthread_create(&streams->watcher, NULL, watcher_main, streams);
+    if (streams->poll < 0 || streams->stop_event < 0 ||
+        epoll_ctl(streams->poll, EPOLL_CTL_ADD, streams->stop_event, &event) != 0) {
+        error_internal(error, "no descriptors for the HTTP server: %s", strerror(errno));
+        streams_stop(streams);
+        return NULL;
+    }
+    streams->wakes = pthread_create(&streams->waker, NULL, waker_main, streams) == 0;
+    streams->watches = pthread_create(&streams->watcher, NULL, watcher_main, streams) == 0;
+    if (!streams->wakes || !streams->watches) {
+        error_internal(error, "no threads for the HTTP server");
+        streams_stop(streams);
+        return NULL;
+    }
     return streams;
 }
 
@@ -330,13 +348,15 @@ void streams_stop(struct streams *streams)
     streams->stopping = true;
     pthread_cond_signal(&streams->work);
     pthread_mutex_unlock(&streams->lock);
-    ssize_t ignored = write(streams->stop_pipe[1], "", 1);
-    (void)ignored;
-    pthread_join(streams->waker, NULL);
-    pthread_join(streams->watcher, NULL);
-    close(streams->stop_pipe[0]);
-    close(streams->stop_pipe[1]);
-    close(streams->poll);
+    if (streams->wakes) {
+        pthread_join(streams->waker, NULL);
+    }
+    if (streams->watches) {
+        eventfd_write(streams->stop_event, 1);
+        pthread_join(streams->watcher, NULL);
+    }
+    close_descriptor(&streams->stop_event);
+    close_descriptor(&streams->poll);
     pthread_mutex_destroy(&streams->lock);
     pthread_cond_destroy(&streams->work);
     free(streams->slots);

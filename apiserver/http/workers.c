@@ -45,7 +45,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-struct workers *workers_start(struct server *server, unsigned count)
+struct workers *workers_start(struct server *server, unsigned count, struct error *error)
 {
     struct workers *workers = allocate_zero(1, sizeof *workers + count * sizeof(pthread_t));
     workers->server = server;
@@ -62,6 +62,11 @@ struct workers *workers_start(struct server *server, unsigned count)
         }
     }
     pthread_attr_destroy(&attributes);
+    if (workers->count == 0) {
+        error_internal(error, "no threads for the HTTP server");
+        workers_free(workers);
+        return NULL;
+    }
     return workers;
 }
 

@@ -71,6 +71,14 @@ static int set_up(void **state)
     return 0;
 }
 
+static int set_up_unstarted(void **state)
+{
+    struct fixture *fixture = allocate_struct(struct fixture);
+    fixture_init(fixture);
+    *state = fixture;
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     fixture_clear(*state);
@@ -358,6 +366,32 @@ static void the_answer_to_head_has_no_body(void **state)
     client_close(client);
 }
 
+/* ---- a system that is out of descriptors ---- */
+
+static void a_server_without_descriptors_does_not_start(void **state)
+{
+    struct fixture *fixture = *state;
+    struct rlimit limit, none;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    int first_free = dup(0);
+    close(first_free);
+    for (int spare = 1; spare < 12; spare++) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        none = limit;
+        none.rlim_cur = (rlim_t)(first_free + spare);
+        setrlimit(RLIMIT_NOFILE, &none);
+        struct server *server = server_start(&fixture->options, &handler, &error);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        if (server != NULL) { /* With enough of them. */
+            assert_true(spare > 4);
+            server_stop(server, 1000);
+        } else {
+            assert_int_equal(error.code, 500);
+        }
+    }
+}
+
 /* ---- slow clients ---- */
 
 static int set_up_impatient(void **state)
@@ -460,6 +494,8 @@ int main(void)
         test(a_path_that_is_malformed_is_refused),
         test(the_answer_to_head_has_no_body),
         test(silent_connections_do_not_stall_others),
+        cmocka_unit_test_setup_teardown(a_server_without_descriptors_does_not_start,
+                                        set_up_unstarted, tear_down),
 #define impatient(name) cmocka_unit_test_setup_teardown(name, set_up_impatient, tear_down)
         impatient(a_client_that_trickles_its_headers_is_cut),
         impatient(a_client_that_trickles_its_body_is_cut),
