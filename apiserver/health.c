@@ -83,19 +83,38 @@ static bool passes(struct registry *registry, size_t index, size_t *last_run, bo
     return *last_passed;
 }
 
-/* Runs the checks that are asked for; a line each goes to 'report'. */
+/* Tells which of the checks to exclude are none. */
+static void warn_of_unmatched(const struct request *request, int where, struct buffer *report)
+{
+    const char *before = "warn: some health checks cannot be excluded: no matches for ";
+    for (size_t i = 0; i < request->parameter_count; i++) {
+        const struct parameter *parameter = &request->parameters[i];
+        bool known = strcmp(parameter->name, "exclude") != 0;
+        for (size_t check = 0; check < array_length(checks); check++) {
+            known |= (checks[check].where & where) != 0 &&
+                     strcmp(checks[check].name, parameter->value) == 0;
+        }
+        if (!known) {
+            buffer_addf(report, "%s\"%s\"", before, parameter->value);
+            before = ",";
+        }
+    }
+    if (before[0] == ',') {
+        buffer_add_char(report, '\n');
+    }
+}
+
+/* Runs all checks of a root but those excluded; a line each goes to 'report'. */
 static bool run_checks(struct registry *registry, const struct request *request, int where,
-                       const char *only, size_t *count, struct buffer *report)
+                       struct buffer *report)
 {
     bool healthy = true, last_passed = true;
     size_t last_run = SIZE_MAX;
-    *count = 0;
     for (size_t i = 0; i < array_length(checks); i++) {
         const char *name = checks[i].name;
-        if ((checks[i].where & where) == 0 || (only != NULL && strcmp(only, name) != 0)) {
+        if ((checks[i].where & where) == 0) {
             continue;
         }
-        (*count)++;
         if (is_excluded(request, name)) {
             buffer_addf(report, "[+]%s excluded: ok\n", name);
         } else if (passes(registry, i, &last_run, &last_passed)) {
@@ -105,30 +124,54 @@ static bool run_checks(struct registry *registry, const struct request *request,
             healthy = false;
         }
     }
+    warn_of_unmatched(request, where, report);
     return healthy;
+}
+
+static void answer(struct response *response, int status, const char *text)
+{
+    response_set_text(response, status, "text/plain; charset=utf-8", text);
+    response_add_header(response, "X-Content-Type-Options", "nosniff");
+}
+
+/* /readyz/etcd and the like: one check alone, with its reason when it fails. */
+static void serve_one(struct registry *registry, const char *name, int where,
+                      struct response *response)
+{
+    for (size_t i = 0; i < array_length(checks); i++) {
+        if ((checks[i].where & where) == 0 || strcmp(checks[i].name, name) != 0) {
+            continue;
+        }
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        if (checks[i].check(registry, &error)) {
+            answer(response, 200, "ok");
+        } else {
+            cleanup(free_char)
+            char *text = format("internal server error: %s\n", error.message);
+            answer(response, 500, text);
+        }
+        return;
+    }
+    answer(response, 404, "404 page not found\n");
 }
 
 void health_serve(struct registry *registry, struct request *request, struct response *response)
 {
     const char *root = request->path + 1;
     const char *slash = strchr(root, '/');
-    const char *only = slash != NULL && slash[1] != '\0' ? slash + 1 : NULL;
-    size_t length = slash ? (size_t)(slash - root) : strlen(root), count;
+    size_t length = slash ? (size_t)(slash - root) : strlen(root);
     int where = strncmp(root, "readyz", length) == 0  ? IN_READYZ
                 : strncmp(root, "livez", length) == 0 ? IN_LIVEZ
                                                       : IN_HEALTHZ;
+    if (slash != NULL && slash[1] != '\0') {
+        serve_one(registry, slash + 1, where, response);
+        return;
+    }
     cleanup(buffer_free)
     struct buffer report = BUFFER_INIT;
-    bool healthy = run_checks(registry, request, where, only, &count, &report);
-    if (count == 0) {
-        response_set_text(response, 404, "text/plain; charset=utf-8", "404 page not found\n");
-    } else if (!healthy) {
-        buffer_addf(&report, "%.*s check failed\n", (int)length, root);
-        response_set_text(response, 500, "text/plain; charset=utf-8", buffer_text(&report));
-    } else if (request_parameter(request, "verbose") != NULL) {
-        buffer_addf(&report, "%.*s check passed\n", (int)length, root);
-        response_set_text(response, 200, "text/plain; charset=utf-8", buffer_text(&report));
-    } else {
-        response_set_text(response, 200, "text/plain; charset=utf-8", "ok");
-    }
+    bool healthy = run_checks(registry, request, where, &report);
+    bool verbose = !healthy || request_parameter(request, "verbose") != NULL;
+    buffer_addf(&report, "%.*s check %s\n", (int)length, root, healthy ? "passed" : "failed");
+    answer(response, healthy ? 200 : 500, verbose ? buffer_text(&report) : "ok");
 }

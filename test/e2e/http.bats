@@ -73,6 +73,30 @@ anonymous() {
     [ "$(anonymous "$path" --data-binary "@$BATS_TEST_TMPDIR/large" -H Transfer-Encoding:chunked)" = 403 ]
 }
 
+# health PATH: status and answer to anybody.
+health() {
+    local status
+    status=$(anonymous "$1")
+    echo "$status $(cat "$BATS_TEST_TMPDIR/body")"
+}
+
+@test "health is told in short, in detail and check by check" {
+    local root
+    for root in healthz livez readyz; do
+        [ "$(health /$root)" = "200 ok" ]
+        [ "$(health /$root/ping)" = "200 ok" ]
+        [ "$(health "/$root/etcd?verbose")" = "200 ok" ]
+        [ "$(health /$root/nothing)" = "404 404 page not found" ]
+        [[ "$(health "/$root?verbose")" == "200 [+]ping ok"*"$root check passed" ]]
+    done
+    [ "$(health /livez/shutdown)" = "404 404 page not found" ]
+    [ "$(health "/livez?verbose&exclude=etcd&exclude=a&exclude=b")" = "200 [+]ping ok
+[+]log ok
+[+]etcd excluded: ok
+warn: some health checks cannot be excluded: no matches for \"a\",\"b\"
+livez check passed" ]
+}
+
 @test "kubectl is told that an object is too large" {
     { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large}\ndata:\n  a: "'
         head -c 4000000 /dev/zero | tr '\0' x
