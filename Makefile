@@ -3,7 +3,8 @@
 # make            builds everything into build/
 # make run        builds, sets up DATA=, starts the control plane and stays in the foreground
 # make test       installs what tests need and runs all of them
-# make bench      measures; make fuzz, make tidy, make format: see README.md
+# make bench      measures, on each store
+# make format     puts the sources in their form, make check-format and make tidy check them
 #
 # SANITIZE=address,undefined or SANITIZE=thread builds another tree beside the plain one.
 
@@ -50,7 +51,7 @@ unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
 	$(BUILD)/coracle-scheduler
 
-.PHONY: all deps run test unit threaded-unit list-threaded storage-test e2e bench fuzz tidy format check-format clean
+.PHONY: all deps run test unit threaded-unit list-threaded storage-test bench bench-programs tidy format check-format clean
 all: $(programs)
 
 $(BUILD)/%.o: %.c
