@@ -100,7 +100,8 @@ $(BUILD)/coracle-scheduler: $(BUILD)/scheduler/main.o $(BUILD)/libscheduler.a $(
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One program a file in test/unit, each a cmocka group.
-$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
+$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/libcontrollers.a $(BUILD)/libapiserver.a \
+	$(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 

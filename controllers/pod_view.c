@@ -64,17 +64,117 @@ static int parse_cost(const char *text)
     return *end == '\0' && cost >= INT32_MIN && cost <= INT32_MAX ? (int)cost : 0;
 }
 
+/* ---- strings and ports ---- */
+
+/* Puts copies of strings into one block behind a view. With 'at' NULL it only counts: what needs
+ * how much room is found by the same code that fills it. */
+struct packer {
+    char *at;
+    size_t size;
+    struct pod_port *ports;
+    size_t port_count;
+};
+
+static const char *pack(struct packer *packer, const char *text)
+{
+    const char *packed = packer->at;
+    size_t size = text != NULL ? strlen(text) + 1 : 1;
+    packer->size += size;
+    if (packer->at != NULL) {
+        memcpy(packer->at, text != NULL ? text : "", size);
+        packer->at += size;
+    }
+    return packed;
+}
+
+static const char *pack_addresses(struct packer *packer, const json_t *status)
+{
+    const char *packed = packer->at;
+    size_t i;
+    const json_t *address;
+    const json_t *list = json_object_get(status, "podIPs");
+    json_array_foreach (list, i, address) {
+        const char *ip = json_get_string(address, "ip");
+        if (ip != NULL && ip[0] != '\0') {
+            pack(packer, ip);
+        }
+    }
+    if (json_array_size(list) == 0 && json_get_string(status, "podIP") != NULL) {
+        pack(packer, json_get_string(status, "podIP"));
+    }
+    pack(packer, "");
+    pack(packer, ""); /* So that two NULs end even an empty list. */
+    return packed;
+}
+
+static void pack_ports_of(struct packer *packer, const json_t *container)
+{
+    size_t i;
+    const json_t *port;
+    json_array_foreach (json_object_get(container, "ports"), i, port) {
+        const char *name = json_get_string(port, "name");
+        const char *protocol = json_get_string(port, "protocol");
+        if (name == NULL) {
+            continue;
+        }
+        struct pod_port packed = {.name = pack(packer, name),
+                                  .protocol = pack(packer, protocol != NULL ? protocol : "TCP"),
+                                  .number = (int)json_get_int(port, "containerPort", 0)};
+        if (packer->ports != NULL) {
+            packer->ports[packer->port_count] = packed;
+        }
+        packer->port_count++;
+    }
+}
+
+static void pack_ports(struct packer *packer, const json_t *spec)
+{
+    size_t i;
+    const json_t *container;
+    json_array_foreach (json_object_get(spec, "containers"), i, container) {
+        pack_ports_of(packer, container);
+    }
+    json_array_foreach (json_object_get(spec, "initContainers"), i, container) {
+        const char *policy = json_get_string(container, "restartPolicy");
+        if (policy != NULL && strcmp(policy, "Always") == 0) {
+            pack_ports_of(packer, container);
+        }
+    }
+}
+
+static void pack_all(struct pod_view *view, struct packer *packer, const json_t *pod)
+{
+    const json_t *spec = json_object_get(pod, "spec");
+    view->node_name = pack(packer, json_get_string(spec, "nodeName"));
+    view->hostname = pack(packer, json_get_string(spec, "hostname"));
+    view->subdomain = pack(packer, json_get_string(spec, "subdomain"));
+    view->addresses = pack_addresses(packer, json_object_get(pod, "status"));
+    pack_ports(packer, spec);
+    view->port_count = packer->port_count;
+}
+
+static struct pod_view *view_with_room(const json_t *pod)
+{
+    struct pod_view unused;
+    struct packer packer = {0};
+    pack_all(&unused, &packer, pod);
+    size_t head = sizeof unused + packer.port_count * sizeof unused.ports[0];
+    struct pod_view *view = allocate_zero(1, head + packer.size);
+    packer = (struct packer){.at = (char *)view + head, .ports = view->ports};
+    pack_all(view, &packer, pod);
+    return view;
+}
+
+/* ---- the digest ---- */
+
 static void *digest(const struct cached_object *object)
 {
     cleanup(json_release)
     json_t *pod = cached_object_tree(object);
     const json_t *metadata = json_object_get(pod, "metadata");
     const json_t *status = json_object_get(pod, "status");
-    const char *node = json_path_string(pod, "spec", "nodeName");
-    node = node != NULL ? node : "";
-    struct pod_view *view = allocate_zero(1, sizeof *view + strlen(node) + 1);
-    view->node_name = strcpy(view->memory, node);
-    view->is_scheduled = node[0] != '\0';
+    struct pod_view *view = view_with_room(pod);
+    view->is_scheduled = view->node_name[0] != '\0';
     view->phase = parse_phase(json_get_string(status, "phase"));
     view->start_time = time_at(status, "startTime");
     view->deletion_time = time_at(metadata, "deletionTimestamp");
@@ -97,10 +197,11 @@ static void index_orphans(const struct cached_object *pod, struct index_values *
     }
 }
 
+const struct cached_object_class pod_class = {.digest = digest, .digest_free = free};
+
 struct informer *pod_informer(struct informer_factory *informers)
 {
-    static const struct cached_object_class class = {.digest = digest, .digest_free = free};
-    struct informer *pods = informer_factory_get(informers, &resource_pods, &class, NULL);
+    struct informer *pods = informer_factory_get(informers, &resource_pods, &pod_class, NULL);
     struct indexer *indexer = informer_indexer(pods);
     indexer_add_index(indexer, "owner", index_by_owner);
     indexer_add_index(indexer, "node", index_by_node);

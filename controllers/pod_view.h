@@ -10,6 +10,13 @@
 
 enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
 
+/* A port that a container (or a sidecar: an init container that is restarted always) has given a
+ * name. */
+struct pod_port {
+    const char *name, *protocol;
+    int number;
+};
+
 /* Times are nanoseconds since 1970, 0 when absent; strings "" when absent. */
 struct pod_view {
     enum pod_phase phase;
@@ -21,8 +28,13 @@ struct pod_view {
     int restarts;          /* The most of any container. */
     bool is_scheduled;     /* It has a node. */
     const char *node_name;
-    char memory[];
+    const char *hostname, *subdomain;
+    const char *addresses; /* status.podIPs: each ends with a NUL, the last with one more. */
+    size_t port_count;
+    struct pod_port ports[]; /* In the order of the containers; the strings follow. */
 };
+
+extern const struct cached_object_class pod_class;
 
 /* The pod informer, with the indexes "namespace", "owner", "node" and "orphan": the namespace of
  * pods that no controller owns. */
