@@ -210,6 +210,7 @@ BODIES
 }
 
 @test "fields that another server's managers own stay recorded" {
+    needs_kubectl 1.21
     api POST "/api/v1/namespaces/$NS/configmaps" -H 'Content-Type: application/json' \
         -d '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","managedFields":[{"manager":"m","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{}}}]},"data":{"a":"1"}}'
     k -n "$NS" patch configmap a --type merge -p '{"metadata":{"managedFields":null},"data":{"a":"2"}}'

@@ -211,6 +211,7 @@ YAML
 }
 
 @test "an address of a load balancer has a mode" {
+    needs_kubectl 1.24
     service '{ports: [{port: 80}], type: LoadBalancer}'
     local name
     name=$(jq -r .metadata.name <<<"$ANSWER")

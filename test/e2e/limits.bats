@@ -76,6 +76,7 @@ answer_to() {
 }
 
 @test "a field selector looks where its field stands" {
+    needs_kubectl 1.24
     k -n "$NS" create job one --image i
     [ "$(k -n "$NS" get jobs --field-selector status.successful=0 -o name)" = job.batch/one ]
     k -n "$NS" patch job one --subresource status --type merge -p '{"status":{"succeeded":2}}'
