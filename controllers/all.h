@@ -5,6 +5,6 @@
 
 struct controller_type;
 
-extern const struct controller_type replicaset_controller;
+extern const struct controller_type deployment_controller, replicaset_controller;
 
 #endif

@@ -15,6 +15,28 @@ json_t *owner_reference(const json_t *owner)
                      json_get_string(metadata, "uid"), "controller", 1, "blockOwnerDeletion", 1);
 }
 
+bool owner_controls(const json_t *owner, const json_t *object)
+{
+    const char *uid = json_path_string(owner, "metadata", "uid");
+    const json_t *reference;
+    size_t i;
+    json_array_foreach (json_path(object, "metadata", "ownerReferences"), i, reference) {
+        const char *owner_uid = json_get_string(reference, "uid");
+        if (json_get_bool(reference, "controller", false) && owner_uid != NULL &&
+            strcmp(owner_uid, uid) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void owner_index_orphans(const struct cached_object *object, struct index_values *values)
+{
+    if (object->owner_uid[0] == '\0') {
+        index_values_add(values, object->namespace);
+    }
+}
+
 struct selector *owner_selector(const json_t *object, struct error *error)
 {
     return selector_from_object(json_path(object, "spec", "selector"), error);

@@ -14,6 +14,11 @@
 /* The controller reference to an object, kind and apiVersion included in it; the caller's. */
 json_t *owner_reference(const json_t *owner);
 
+/* The object's controller reference is to this very owner. */
+bool owner_controls(const json_t *owner, const json_t *object);
+/* For an index "orphan": the namespace of what no controller owns. */
+void owner_index_orphans(const struct cached_object *object, struct index_values *values);
+
 struct owner_claim {
     struct client *client;
     const struct api_resource *owner_resource;

@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/timestamp.h"
+#include "controllers/owner.h"
 #include "controllers/resources.h"
 
 static const char deletion_cost_annotation[] = "controller.kubernetes.io/pod-deletion-cost";
@@ -190,13 +191,6 @@ static void index_by_node(const struct cached_object *pod, struct index_values *
     index_values_add(values, pod_view(pod)->node_name);
 }
 
-static void index_orphans(const struct cached_object *pod, struct index_values *values)
-{
-    if (pod->owner_uid[0] == '\0') {
-        index_values_add(values, pod->namespace);
-    }
-}
-
 const struct cached_object_class pod_class = {.digest = digest, .digest_free = free};
 
 struct informer *pod_informer(struct informer_factory *informers)
@@ -205,7 +199,7 @@ struct informer *pod_informer(struct informer_factory *informers)
     struct indexer *indexer = informer_indexer(pods);
     indexer_add_index(indexer, "owner", index_by_owner);
     indexer_add_index(indexer, "node", index_by_node);
-    indexer_add_index(indexer, "orphan", index_orphans);
+    indexer_add_index(indexer, "orphan", owner_index_orphans);
     return pods;
 }
 
