@@ -38,6 +38,7 @@ common_sources := $(wildcard common/*.c)
 apiserver_sources := $(filter-out apiserver/main.c,$(wildcard apiserver/*.c apiserver/*/*.c apiserver/*/*/*.c))
 controllers_sources := $(filter-out controllers/main.c,$(wildcard controllers/*.c))
 scheduler_sources := $(filter-out scheduler/main.c,$(wildcard scheduler/*.c scheduler/plugins/*.c))
+node_sources := $(filter-out node/main.c,$(wildcard node/*.c))
 compiler_sources := $(wildcard api-schemas/*.c)
 schema_files := $(sort $(wildcard api-schemas/*.yaml))
 unit_sources := $(wildcard test/unit/*.c)
@@ -49,7 +50,7 @@ tables := $(BUILD)/api-schemas/tables.c
 
 unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
-	$(BUILD)/coracle-scheduler
+	$(BUILD)/coracle-scheduler $(BUILD)/coracle-node
 
 .PHONY: all deps run test unit threaded-unit list-threaded storage-test bench bench-programs tidy format check-format clean
 all: $(programs)
@@ -96,6 +97,13 @@ $(BUILD)/libscheduler.a: $(call object,$(scheduler_sources))
 	@rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/coracle-scheduler: $(BUILD)/scheduler/main.o $(BUILD)/libscheduler.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libnode.a: $(call object,$(node_sources))
+	@rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/coracle-node: $(BUILD)/node/main.o $(BUILD)/libnode.a $(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -568,12 +568,17 @@ static void close_client(void *argument)
     fail_all(client, &client->waiting);
 }
 
+void client_close(struct client *client)
+{
+    loop_call(client->loop, close_client, client);
+}
+
 void client_free(struct client *client)
 {
     if (client == NULL) {
         return;
     }
-    loop_call(client->loop, close_client, client);
+    client_close(client);
     for (size_t i = 0; i < client->idle_count; i++) {
         curl_easy_cleanup(client->idle[i]);
     }

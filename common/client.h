@@ -43,8 +43,10 @@ struct client_options {
 /* Takes over what is in 'config'. 400 when a certificate or key can't be used. */
 struct client *client_new(struct loop *loop, struct client_config *config,
                           const struct client_options *options, struct error *error);
-/* Ends what is under way ('done' is called with 503). After loop_stop(), or from any thread but the
- * loop's while it runs. */
+/* Ends what is under way: 'done' is called with 503, before this returns, and at once for whatever
+ * comes later. Not from the loop's thread. */
+void client_close(struct client *client);
+/* Closes and frees it. */
 void client_free(struct client *client);
 struct loop *client_loop(const struct client *client);
 

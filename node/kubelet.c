@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "node/kubelet.h"
+
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/map.h"
+#include "common/timestamp.h"
+#include "common/version.h"
+#include "node/ip_pool.h"
+#include "node/pod_worker.h"
+
+enum { try_again_ms = 1000 };
+
+static const char dead_annotation[] = "simulate.coracle.io/dead";
+static const char lease_namespace[] = "kube-node-lease";
+static const struct api_resource nodes_resource = {"v1", "nodes", "Node", false};
+static const struct api_resource leases_resource = {"coordination.k8s.io/v1", "leases", "Lease",
+                                                    true};
+
+struct kubelet {
+    struct worker_host host;
+    const struct kubelet_options *options;
+    char *name, *address, *uid; /* 'uid' is the Node's, NULL until it is registered. */
+    int64_t number;
+    struct event_recorder *events;
+    struct ip_pool *pool; /* NULL until the node has a range. */
+    char *pod_cidr;
+    struct map workers; /* By the pod's key. */
+    json_t *lease;      /* As last seen; NULL: not yet. */
+    bool is_dead;
+    bool is_writing_status;
+    struct loop_timer register_timer, lease_timer, status_timer;
+};
+
+static struct loop *loop_of(const struct kubelet *kubelet)
+{
+    return client_loop(kubelet->host.client);
+}
+
+/* ---- the Node object ---- */
+
+static json_t *condition(const char *type, const char *status, const char *reason,
+                         const char *message, const char *now)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status, "reason",
+                     reason, "message", message, "lastHeartbeatTime", now, "lastTransitionTime",
+                     now);
+}
+
+static json_t *node_conditions(void)
+{
+    char now[TIMESTAMP_SIZE];
+    timestamp_format(timestamp_now(), now);
+    return json_pack(
+        "[o, o, o, o]",
+        condition("MemoryPressure", "False", "KubeletHasSufficientMemory",
+                  "kubelet has sufficient memory available", now),
+        condition("DiskPressure", "False", "KubeletHasNoDiskPressure",
+                  "kubelet has no disk pressure", now),
+        condition("PIDPressure", "False", "KubeletHasSufficientPID",
+                  "kubelet has sufficient PID available", now),
+        condition("Ready", "True", "KubeletReady", "kubelet is posting ready status", now));
+}
+
+static json_t *capacity(const struct kubelet *kubelet)
+{
+    return json_pack("{s:s, s:s, s:s, s:s}", "cpu", kubelet->options->cpu, "memory",
+                     kubelet->options->memory, "pods", kubelet->options->pods, "ephemeral-storage",
+                     "100Gi");
+}
+
+static json_t *node_status(const struct kubelet *kubelet)
+{
+    return json_pack(
+        "{s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}], s:{s:{s:i}}, s:{s:s, s:s, s:s, s:s, s:s, s:s, "
+        "s:s, s:s, s:s, s:s}}",
+        "capacity", capacity(kubelet), "allocatable", capacity(kubelet), "conditions",
+        node_conditions(), "addresses", "type", "InternalIP", "address", kubelet->address, "type",
+        "Hostname", "address", kubelet->name, "daemonEndpoints", "kubeletEndpoint", "Port", 10250,
+        "nodeInfo", "machineID", kubelet->name, "systemUUID", kubelet->name, "bootID",
+        kubelet->name, "kernelVersion", "simulated", "osImage", "Simulated", "operatingSystem",
+        "linux", "architecture", "amd64", "containerRuntimeVersion", "simulated://1",
+        "kubeletVersion", version_git_version, "kubeProxyVersion", "");
+}
+
+static void add_own_labels(const struct kubelet *kubelet, json_t *labels)
+{
+    if (kubelet->options->zones > 0) {
+        json_object_set_new(
+            labels, "topology.kubernetes.io/zone",
+            json_sprintf("zone-%lld",
+                         (long long)((kubelet->number - 1) % kubelet->options->zones) + 1));
+    }
+    cleanup(free_char)
+    char *copy = duplicate(kubelet->options->labels != NULL ? kubelet->options->labels : "");
+    char *rest = copy;
+    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
+        char *equals = strchr(word, '=');
+        if (equals != NULL) {
+            *equals = '\0';
+            json_object_set_new(labels, word, json_string(equals + 1));
+        }
+    }
+}
+
+static json_t *node_object(const struct kubelet *kubelet)
+{
+    json_t *labels =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "beta.kubernetes.io/arch", "amd64",
+                  "beta.kubernetes.io/os", "linux", "kubernetes.io/arch", "amd64",
+                  "kubernetes.io/os", "linux", "kubernetes.io/hostname", kubelet->name);
+    add_own_labels(kubelet, labels);
+    return json_pack("{s:s, s:s, s:{s:s, s:o}, s:o}", "kind", "Node", "apiVersion", "v1",
+                     "metadata", "name", kubelet->name, "labels", labels, "status",
+                     node_status(kubelet));
+}
+
+/* ---- registering ---- */
+
+static void write_status(void *argument);
+static void renew_lease(void *argument);
+static void register_node(void *argument);
+
+static void was_registered(void *argument, struct client_response *response)
+{
+    struct kubelet *kubelet = argument;
+    if (response->code == 409) {
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, 0, write_status, kubelet);
+    } else if (error_is_set(&response->error)) {
+        log_warning("registering node %s: %s", kubelet->name, response->error.message);
+        loop_timer_set(loop_of(kubelet), &kubelet->register_timer,
+                       try_again_ms + random() % try_again_ms, register_node, kubelet);
+        return;
+    } else {
+        log_debug("node %s is registered", kubelet->name);
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, kubelet->options->status_report_ms,
+                       write_status, kubelet);
+    }
+    loop_timer_set(loop_of(kubelet), &kubelet->lease_timer, 0, renew_lease, kubelet);
+}
+
+static void register_node(void *argument)
+{
+    struct kubelet *kubelet = argument;
+    cleanup(json_release)
+    json_t *node = node_object(kubelet);
+    client_send(kubelet->host.client, client_create_request(&nodes_resource, NULL, node),
+                was_registered, kubelet);
+}
+
+/* ---- status ---- */
+
+static void status_was_written(void *argument, struct client_response *response)
+{
+    struct kubelet *kubelet = argument;
+    kubelet->is_writing_status = false;
+    int64_t delay_ms = kubelet->options->status_report_ms;
+    if (error_is_set(&response->error)) {
+        log_debug("status of node %s: %s", kubelet->name, response->error.message);
+        delay_ms = response->code == 404 ? delay_ms : try_again_ms + random() % try_again_ms;
+    }
+    if (!loop_timer_is_set(&kubelet->status_timer)) {
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, delay_ms, write_status, kubelet);
+    }
+}
+
+static void write_status(void *argument)
+{
+    struct kubelet *kubelet = argument;
+    if (kubelet->is_dead || kubelet->is_writing_status) {
+        return;
+    }
+    cleanup(json_release)
+    json_t *patch = json_pack("{s:o}", "status", node_status(kubelet));
+    kubelet->is_writing_status = true;
+    client_send(kubelet->host.client,
+                client_patch_request(&nodes_resource, NULL, kubelet->name, "status",
+                                     client_strategic_merge_patch, patch),
+                status_was_written, kubelet);
+}
+
+/* ---- lease ---- */
+
+static void lease_was_answered(void *argument, struct client_response *response);
+
+static void send_lease(struct kubelet *kubelet, struct client_request request)
+{
+    client_send(kubelet->host.client, request, lease_was_answered, kubelet);
+}
+
+static json_t *lease_object(const struct kubelet *kubelet)
+{
+    char now[TIMESTAMP_SIZE];
+    timestamp_format_micro(timestamp_now(), now);
+    json_t *lease = kubelet->lease != NULL
+                        ? json_deep_copy(kubelet->lease)
+                        : json_pack("{s:s, s:s, s:{s:s, s:s}}", "kind", "Lease", "apiVersion",
+                                    leases_resource.group_version, "metadata", "name",
+                                    kubelet->name, "namespace", lease_namespace);
+    if (kubelet->uid != NULL) {
+        json_object_set_new(json_object_get(lease, "metadata"), "ownerReferences",
+                            json_pack("[{s:s, s:s, s:s, s:s}]", "apiVersion", "v1", "kind", "Node",
+                                      "name", kubelet->name, "uid", kubelet->uid));
+    }
+    json_object_set_new(lease, "spec",
+                        json_pack("{s:s, s:I, s:s}", "holderIdentity", kubelet->name,
+                                  "leaseDurationSeconds",
+                                  (json_int_t)kubelet->options->lease_seconds, "renewTime", now));
+    return lease;
+}
+
+static void lease_was_answered(void *argument, struct client_response *response)
+{
+    struct kubelet *kubelet = argument;
+    int64_t period_ms = kubelet->options->lease_seconds * 1000 / 4;
+    int64_t jitter_ms = random() % (period_ms / 20 + 1);
+    json_decref(steal(kubelet->lease));
+    if (response->code == 404) { /* There is none yet. */
+        cleanup(json_release)
+        json_t *lease = lease_object(kubelet);
+        send_lease(kubelet, client_create_request(&leases_resource, lease_namespace, lease));
+        return;
+    }
+    if (!error_is_set(&response->error)) {
+        kubelet->lease = json_parse(buffer_text(&response->body), response->body.length, NULL);
+    } else {
+        log_debug("lease of node %s: %s", kubelet->name, response->error.message);
+        period_ms = try_again_ms;
+    }
+    loop_timer_set(loop_of(kubelet), &kubelet->lease_timer, period_ms + jitter_ms, renew_lease,
+                   kubelet);
+}
+
+static void renew_lease(void *argument)
+{
+    struct kubelet *kubelet = argument;
+    if (kubelet->is_dead) {
+        return; /* Goes on when the node is back. */
+    }
+    if (kubelet->lease == NULL) {
+        cleanup(json_release)
+        json_t *lease = lease_object(kubelet);
+        send_lease(kubelet, client_create_request(&leases_resource, lease_namespace, lease));
+        return;
+    }
+    cleanup(json_release)
+    json_t *lease = lease_object(kubelet);
+    send_lease(kubelet, client_update_request(&leases_resource, NULL, lease));
+}
+
+/* ---- addresses of pods ---- */
+
+static struct kubelet *kubelet_of(struct worker_host *host)
+{
+    return container_of(host, struct kubelet, host);
+}
+
+static char *take_address(struct worker_host *host)
+{
+    struct kubelet *kubelet = kubelet_of(host);
+    return kubelet->pool != NULL ? ip_pool_take(kubelet->pool) : NULL;
+}
+
+static void claim_address(struct worker_host *host, const char *address)
+{
+    struct kubelet *kubelet = kubelet_of(host);
+    if (kubelet->pool != NULL) {
+        ip_pool_claim(kubelet->pool, address);
+    }
+}
+
+static void give_back_address(struct worker_host *host, const char *address)
+{
+    struct kubelet *kubelet = kubelet_of(host);
+    if (kubelet->pool != NULL) {
+        ip_pool_give_back(kubelet->pool, address);
+    }
+}
+
+static void wake_all(struct kubelet *kubelet)
+{
+    const char *key;
+    void *worker;
+    for (size_t at = 0; map_next(&kubelet->workers, &at, &key, &worker);) {
+        pod_worker_wake(worker);
+    }
+}
+
+/* The node has its range: pods of a former process keep their addresses, others get one. */
+static void set_pod_cidr(struct kubelet *kubelet, const char *cidr)
+{
+    if (kubelet->pod_cidr != NULL && strcmp(kubelet->pod_cidr, cidr) == 0) {
+        return;
+    }
+    ip_pool_free(kubelet->pool);
+    free(kubelet->pod_cidr);
+    kubelet->pod_cidr = duplicate(cidr);
+    kubelet->pool = ip_pool_new(cidr);
+    if (kubelet->pool == NULL) {
+        log_warning("node %s: no addresses can be had from the range %s", kubelet->name, cidr);
+        return;
+    }
+    const char *key;
+    void *value;
+    for (size_t at = 0; map_next(&kubelet->workers, &at, &key, &value);) {
+        const struct pod_worker *worker = value;
+        if (worker->address != NULL && !worker->has_given_address_back) {
+            ip_pool_claim(kubelet->pool, worker->address);
+        }
+    }
+    wake_all(kubelet);
+}
+
+/* ---- events ---- */
+
+static void set_dead(struct kubelet *kubelet, bool is_dead)
+{
+    if (kubelet->is_dead == is_dead) {
+        return;
+    }
+    log_info("node %s %s", kubelet->name, is_dead ? "seems dead from now on" : "is back");
+    kubelet->is_dead = is_dead;
+    kubelet->host.is_frozen = is_dead;
+    if (!is_dead) {
+        loop_timer_set(loop_of(kubelet), &kubelet->lease_timer, 0, renew_lease, kubelet);
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, 0, write_status, kubelet);
+        wake_all(kubelet);
+    }
+}
+
+/* Somebody else says that it is not ready. */
+static bool is_doubted(const json_t *conditions)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach (conditions, i, one) {
+        const char *type = json_get_string(one, "type"), *status = json_get_string(one, "status");
+        if (type != NULL && status != NULL && strcmp(type, "Ready") == 0) {
+            return strcmp(status, "True") != 0;
+        }
+    }
+    return true;
+}
+
+void kubelet_node_changed(struct kubelet *kubelet, const struct cached_object *object)
+{
+    free(steal(kubelet->uid));
+    if (object == NULL) {
+        return;
+    }
+    kubelet->uid = duplicate(object->uid);
+    cleanup(json_release)
+    json_t *node = cached_object_tree(object);
+    const char *dead = json_get_string(json_path(node, "metadata", "annotations"), dead_annotation);
+    const char *cidr = json_path_string(node, "spec", "podCIDR");
+    set_dead(kubelet, dead != NULL && strcmp(dead, "true") == 0);
+    if (cidr != NULL && *cidr != '\0') {
+        set_pod_cidr(kubelet, cidr);
+    }
+    if (!kubelet->is_dead && is_doubted(json_path(node, "status", "conditions"))) {
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, 0, write_status, kubelet);
+    }
+}
+
+static bool needs_update(const struct pod_worker *worker, const struct cached_object *pod)
+{
+    return pod->is_deleting || worker->readiness_gates != NULL ||
+           worker->generation != pod->generation;
+}
+
+void kubelet_pod_changed(struct kubelet *kubelet, const struct cached_object *object)
+{
+    struct pod_worker *worker = map_get(&kubelet->workers, object->key);
+    if (worker != NULL && strcmp(worker->uid, object->uid) != 0) {
+        kubelet_pod_gone(kubelet, object);
+        worker = NULL;
+    }
+    if (worker != NULL && !needs_update(worker, object)) {
+        return;
+    }
+    cleanup(json_release)
+    json_t *pod = cached_object_tree(object);
+    if (worker == NULL) {
+        map_set(&kubelet->workers, object->key, pod_worker_new(&kubelet->host, pod));
+    } else {
+        pod_worker_update(worker, pod);
+    }
+}
+
+void kubelet_pod_gone(struct kubelet *kubelet, const struct cached_object *pod)
+{
+    struct pod_worker *worker = map_remove(&kubelet->workers, pod->key);
+    if (worker != NULL) {
+        pod_worker_drop(worker);
+    }
+}
+
+/* ---- life ---- */
+
+struct kubelet *kubelet_new(struct client *client, struct runtime *runtime, const char *name,
+                            int64_t number, const struct kubelet_options *options)
+{
+    struct kubelet *kubelet = allocate_struct(struct kubelet);
+    kubelet->options = options;
+    kubelet->name = duplicate(name);
+    kubelet->number = number;
+    kubelet->address = format("10.128.%d.%d", (int)(number / 250 % 256), (int)(number % 250) + 1);
+    kubelet->events =
+        options->tell_events ? event_recorder_new(client, "kubelet", kubelet->name) : NULL;
+    kubelet->host = (struct worker_host){
+        .client = client,
+        .runtime = runtime,
+        .events = kubelet->events,
+        .node_name = kubelet->name,
+        .node_ip = kubelet->address,
+        .take_address = take_address,
+        .claim_address = claim_address,
+        .give_back_address = give_back_address,
+    };
+    register_node(kubelet);
+    return kubelet;
+}
+
+const char *kubelet_node_name(const struct kubelet *kubelet)
+{
+    return kubelet->name;
+}
+
+void kubelet_free(struct kubelet *kubelet)
+{
+    struct loop *loop = loop_of(kubelet);
+    const char *key;
+    void *worker;
+    loop_timer_cancel(loop, &kubelet->register_timer);
+    loop_timer_cancel(loop, &kubelet->lease_timer);
+    loop_timer_cancel(loop, &kubelet->status_timer);
+    for (size_t at = 0; map_next(&kubelet->workers, &at, &key, &worker);) {
+        pod_worker_drop(worker);
+    }
+    map_free(&kubelet->workers, NULL);
+    ip_pool_free(kubelet->pool);
+    json_decref(kubelet->lease);
+    free(kubelet->pod_cidr);
+    free(kubelet->uid);
+    free(kubelet->address);
+    free(kubelet->name);
+    free(kubelet);
+}
