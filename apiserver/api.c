@@ -149,8 +149,9 @@ static bool find_resource(struct request *request, struct error *error)
     const struct request_info *info = &request->info;
     request->resource =
         scheme_resource_find(request->scheme, info->group, info->version, info->plural);
+    bool named_in_path = info->parts[0] != NULL && info->parts[1] != NULL;
     if (request->resource == NULL ||
-        (request->resource->namespaced && info->namespace[0] == '\0' && info->name[0] != '\0')) {
+        (request->resource->namespaced && info->namespace[0] == '\0' && named_in_path)) {
         return error_set(error, 404, "NotFound",
                          "the server could not find the requested resource");
     }

@@ -217,3 +217,12 @@ watch_for() {
     [ "$(list resourceVersion="$old" limit=1 | jq -r .code)" = 410 ]
     [ "$(watch_for 5 resourceVersion=1 | jq -r '.type + " " + (.object.code | tostring) + " " + .object.reason')" = "ERROR 410 Expired" ]
 }
+
+@test "a name in the field selector finds the object in every namespace" {
+    make twin-of-both
+    new_namespace
+    LIST=/api/v1/namespaces/$NS/configmaps
+    make twin-of-both
+    [ "$(k get configmaps -A --field-selector metadata.name=twin-of-both -o name | wc -l)" -eq 2 ]
+    [ "$(api GET "/api/v1/configmaps/twin-of-both" | jq .code)" = 404 ]
+}
