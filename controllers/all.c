@@ -4,7 +4,6 @@
 #include "controllers/controller.h"
 
 const struct controller_type *const controller_types[] = {
-    &deployment_controller,
-    &replicaset_controller,
-    NULL,
+    &deployment_controller, &namespace_controller,      &replicaset_controller,
+    &root_ca_controller,    &serviceaccount_controller, NULL,
 };

@@ -5,6 +5,7 @@
 
 struct controller_type;
 
-extern const struct controller_type deployment_controller, replicaset_controller;
+extern const struct controller_type deployment_controller, namespace_controller,
+    replicaset_controller, root_ca_controller, serviceaccount_controller;
 
 #endif

@@ -18,6 +18,7 @@ struct running {
 };
 
 struct controller_set {
+    struct service *service;
     struct running *first;
     struct work_queue_metrics *queue_metrics;
     struct metric *syncs, *errors, *durations;
@@ -161,12 +162,14 @@ static void start_workers(struct running *running)
 /* ---- the set ---- */
 
 static bool start_controller(struct controller_set *set, struct service *service,
-                             const struct controller_type *type, struct error *error)
+                             const struct controller_type *type,
+                             const struct controller_settings *settings, struct error *error)
 {
     struct running *running = allocate_struct(struct running);
     running->set = set;
     running->controller = (struct controller){
         .type = type,
+        .settings = settings,
         .service = service,
         .client = service->client,
         .informers = service->informers,
@@ -181,11 +184,14 @@ static bool start_controller(struct controller_set *set, struct service *service
 
 struct controller_set *controller_set_start(struct service *service,
                                             const struct controller_type *const *types,
-                                            const char *list, struct error *error)
+                                            const char *list,
+                                            const struct controller_settings *settings,
+                                            struct error *error)
 {
     static const char *const labels[] = {"name", NULL};
     static const double bounds[] = {0.0001, 0.001, 0.01, 0.1, 1, 10};
     struct controller_set *set = allocate_struct(struct controller_set);
+    set->service = service;
     set->queue_metrics = work_queue_metrics_new(service->metrics);
     set->syncs = metrics_counter(service->metrics, "controller_sync_total",
                                  "Keys that controllers have worked on.", labels);
@@ -197,12 +203,11 @@ struct controller_set *controller_set_start(struct service *service,
     bool started = true;
     for (size_t i = 0; types[i] != NULL && started; i++) {
         if (controller_is_listed(types[i], list)) {
-            started = start_controller(set, service, types[i], error);
+            started = start_controller(set, service, types[i], settings, error);
         }
     }
     informer_factory_start(service->informers);
     if (!started || !informer_factory_wait(service->informers)) {
-        informer_factory_stop(service->informers);
         controller_set_stop(set);
         return NULL;
     }
@@ -223,11 +228,19 @@ static void stop_controller(struct running *running)
     }
 }
 
+static void nothing(void *argument)
+{
+    (void)argument;
+}
+
 void controller_set_stop(struct controller_set *set)
 {
     if (set == NULL) {
         return;
     }
+    /* What the loop was told before it does before: afterwards no handler is called any more. */
+    informer_factory_stop(set->service->informers);
+    loop_call(set->service->loop, nothing, NULL);
     for (struct running *running = set->first; running != NULL; running = running->next) {
         work_queue_stop(running->controller.queue);
     }

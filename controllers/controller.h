@@ -35,9 +35,15 @@ struct controller_type {
     void (*stop)(void *state);
 };
 
+/* What the command line says to controllers. */
+struct controller_settings {
+    const char *root_ca_file; /* "": the CA that the API server itself is verified with. */
+};
+
 /* What a controller works with; all borrowed. */
 struct controller {
     const struct controller_type *type;
+    const struct controller_settings *settings;
     struct service *service;
     struct client *client;
     struct informer_factory *informers;
@@ -71,10 +77,12 @@ extern const struct controller_type *const controller_types[];
 bool controller_list_check(const char *list, struct error *error);
 bool controller_is_listed(const struct controller_type *type, const char *list);
 
-/* Starts those listed and waits for their informers. 'service' is borrowed. */
+/* Starts those listed and waits for their informers. 'service' and 'settings' are borrowed. */
 struct controller_set *controller_set_start(struct service *service,
                                             const struct controller_type *const *types,
-                                            const char *list, struct error *error);
+                                            const char *list,
+                                            const struct controller_settings *settings,
+                                            struct error *error);
 /* Waits for the workers to finish what they do. */
 void controller_set_stop(struct controller_set *set);
 

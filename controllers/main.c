@@ -5,6 +5,7 @@
 #include "controllers/controller.h"
 
 static const char *controllers = "*";
+static struct controller_settings settings = {.root_ca_file = ""};
 
 static bool check(struct error *error)
 {
@@ -14,7 +15,7 @@ static bool check(struct error *error)
 static bool start(struct service *service, struct error *error)
 {
     struct controller_set *set =
-        controller_set_start(service, controller_types, controllers, error);
+        controller_set_start(service, controller_types, controllers, &settings, error);
     service->state = set;
     if (set != NULL) {
         log_info("controllers work");
@@ -47,6 +48,10 @@ int main(int count, char **arguments)
     const struct flag flags[] = {
         {"", FLAG_TEXT, NULL, "Controllers"},
         {"controllers", FLAG_TEXT, &controllers, help},
+        {"root-ca-file", FLAG_TEXT, &settings.root_ca_file,
+         "The CA of the config map kube-root-ca.crt in each namespace; without it, the one that "
+         "the "
+         "API server is verified with."},
         {NULL, FLAG_TEXT, NULL, NULL},
     };
     const struct service_program program = {

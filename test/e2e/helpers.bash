@@ -93,3 +93,22 @@ signal_etcd() {
 is_ready() {
     [ "$(api GET /readyz)" = ok ]
 }
+
+# start_controllers [FLAGS…]: the controller manager, against the server of this test file.
+start_controllers() {
+    "$BIN/coracle-controller-manager" --kubeconfig "$DATA/pki/admin.kubeconfig" \
+        --leader-elect=false --healthz-bind-address 127.0.0.1:0 "$@" \
+        >"$BATS_FILE_TMPDIR/controllers.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/controllers.pid"
+    wait_until 30 grep -q "controllers work" "$BATS_FILE_TMPDIR/controllers.log" || {
+        cat "$BATS_FILE_TMPDIR/controllers.log" >&2
+        return 1
+    }
+}
+
+stop_controllers() {
+    local pid
+    pid=$(cat "$BATS_FILE_TMPDIR/controllers.pid")
+    kill -TERM "$pid" 2>/dev/null
+    wait_until 20 gone "$pid"
+}
