@@ -5,7 +5,11 @@
 
 struct controller_type;
 
-extern const struct controller_type deployment_controller, namespace_controller,
-    replicaset_controller, root_ca_controller, serviceaccount_controller;
+extern const struct controller_type deployment_controller;
+extern const struct controller_type endpointslice_controller;
+extern const struct controller_type namespace_controller;
+extern const struct controller_type replicaset_controller;
+extern const struct controller_type root_ca_controller;
+extern const struct controller_type serviceaccount_controller;
 
 #endif
