@@ -3,11 +3,13 @@
 
 #include "controllers/controller.h"
 
-/* clang-format off: one a line. */
+/* One a line, so that two that are added at once do not collide. */
+/* clang-format off */
 const struct controller_type *const controller_types[] = {
     &deployment_controller,
     &endpointslice_controller,
     &namespace_controller,
+    &node_ipam_controller,
     &replicaset_controller,
     &root_ca_controller,
     &serviceaccount_controller,

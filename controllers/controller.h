@@ -38,6 +38,10 @@ struct controller_type {
 /* What the command line says to controllers. */
 struct controller_settings {
     const char *root_ca_file; /* "": the CA that the API server itself is verified with. */
+    /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */
+    bool allocate_node_cidrs;
+    const char *cluster_cidr, *service_cluster_ip_range;
+    int64_t node_cidr_mask_size, node_cidr_mask_size_ipv4, node_cidr_mask_size_ipv6;
 };
 
 /* What a controller works with; all borrowed. */

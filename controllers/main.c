@@ -5,7 +5,12 @@
 #include "controllers/controller.h"
 
 static const char *controllers = "*";
-static struct controller_settings settings = {.root_ca_file = ""};
+static struct controller_settings settings = {
+    .root_ca_file = "",
+    .allocate_node_cidrs = true,
+    .cluster_cidr = "10.244.0.0/16",
+    .service_cluster_ip_range = "",
+};
 
 static bool check(struct error *error)
 {
@@ -52,6 +57,19 @@ int main(int count, char **arguments)
          "The CA of the config map kube-root-ca.crt in each namespace; without it, the one that "
          "the "
          "API server is verified with."},
+        {"", FLAG_TEXT, NULL, "Pod addresses of nodes"},
+        {"allocate-node-cidrs", FLAG_BOOLEAN, &settings.allocate_node_cidrs,
+         "Give each node a block of pod addresses."},
+        {"cluster-cidr", FLAG_TEXT, &settings.cluster_cidr,
+         "The ranges of the blocks: one, or an IPv4 and an IPv6 one, with a comma between."},
+        {"node-cidr-mask-size", FLAG_NUMBER, &settings.node_cidr_mask_size,
+         "The size of a node's block; 0: 24 for IPv4, 64 for IPv6."},
+        {"node-cidr-mask-size-ipv4", FLAG_NUMBER, &settings.node_cidr_mask_size_ipv4,
+         "The same for IPv4 only."},
+        {"node-cidr-mask-size-ipv6", FLAG_NUMBER, &settings.node_cidr_mask_size_ipv6,
+         "The same for IPv6 only."},
+        {"service-cluster-ip-range", FLAG_TEXT, &settings.service_cluster_ip_range,
+         "Addresses that no node gets."},
         {NULL, FLAG_TEXT, NULL, NULL},
     };
     const struct service_program program = {
