@@ -91,6 +91,30 @@ static bool ensure_namespaces(struct registry *registry, struct error *error)
     return true;
 }
 
+static bool ensure_priority_classes(struct registry *registry, struct error *error)
+{
+    static const struct {
+        const char *name;
+        int value;
+        const char *description;
+    } classes[] = {
+        {"system-node-critical", 2000001000,
+         "Used for system critical pods that must not be moved from their current node."},
+        {"system-cluster-critical", 2000000000,
+         "Used for system critical pods that must run in the cluster, but can be moved to another "
+         "node if necessary."},
+    };
+    for (size_t i = 0; i < array_length(classes); i++) {
+        json_t *class = json_pack("{s:i, s:s}", "value", classes[i].value, "description",
+                                  classes[i].description);
+        if (!ensure(registry, "scheduling.k8s.io", "priorityclasses", "", classes[i].name, class,
+                    error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The range that services get their addresses from. One that is there stays as it is. */
 static bool ensure_service_range(struct registry *registry, struct error *error)
 {
@@ -146,7 +170,8 @@ static bool ensure_kubernetes_service(struct registry *registry, struct error *e
 
 bool bootstrap(struct registry *registry, struct error *error)
 {
-    return ensure_namespaces(registry, error) && ensure_service_range(registry, error) &&
+    return ensure_namespaces(registry, error) && ensure_priority_classes(registry, error) &&
+           ensure_service_range(registry, error) &&
            service_allocator_start(registry->services, error) &&
            ensure_kubernetes_service(registry, error);
 }

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/api.h"
 #include "apiserver/bootstrap.h"
 #include "apiserver/registry/kinds/service.h"
@@ -25,6 +26,7 @@ struct options {
     const char *store_file, *etcd_servers, *etcd_ca, *etcd_certificate, *etcd_key;
     const char *service_range, *node_port_range;
     int64_t event_ttl_ns, compaction_interval_ns, workers;
+    struct admission_options admission;
     bool verbose;
 };
 
@@ -63,7 +65,11 @@ static bool check_options(const struct options *options, struct error *error)
            check_address("advertise-address", options->advertise_address, error) &&
            check_not_negative("workers", options->workers, error) &&
            check_not_negative("event-ttl", options->event_ttl_ns, error) &&
-           check_not_negative("etcd-compaction-interval", options->compaction_interval_ns, error);
+           check_not_negative("etcd-compaction-interval", options->compaction_interval_ns, error) &&
+           check_not_negative("default-not-ready-toleration-seconds",
+                              options->admission.not_ready_toleration_seconds, error) &&
+           check_not_negative("default-unreachable-toleration-seconds",
+                              options->admission.unreachable_toleration_seconds, error);
 }
 
 static bool parse_options(int count, char **arguments, struct options *options, struct error *error)
@@ -75,7 +81,13 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         .node_port_range = "30000-32767",
         .event_ttl_ns = INT64_C(3600) * 1000000000,
         .compaction_interval_ns = INT64_C(300) * 1000000000,
+        .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
     };
+    cleanup(free_char)
+    char *names = admission_names();
+    cleanup(free_char)
+    char *enable_help =
+        format("Plugins to ask beside those that are on by default. All: %s.", names);
     const struct flag flags[] = {
         {"", FLAG_TEXT, NULL, "Serving"},
         {"bind-address", FLAG_TEXT, &options->bind_address, "Address to listen on."},
@@ -90,6 +102,16 @@ static bool parse_options(int count, char **arguments, struct options *options, 
          "Accept client certificates signed by these authorities: CN is the user, O the groups."},
         {"token-auth-file", FLAG_TEXT, &options->token_file,
          "Accept bearer tokens of this file: lines of token,user,uid,\"group,group\"."},
+        {"", FLAG_TEXT, NULL, "Admission"},
+        {"enable-admission-plugins", FLAG_TEXT, &options->admission.enable, enable_help},
+        {"disable-admission-plugins", FLAG_TEXT, &options->admission.disable,
+         "Plugins to leave out although they are on by default."},
+        {"default-not-ready-toleration-seconds", FLAG_NUMBER,
+         &options->admission.not_ready_toleration_seconds,
+         "How long pods tolerate that their node is not ready, unless they say otherwise."},
+        {"default-unreachable-toleration-seconds", FLAG_NUMBER,
+         &options->admission.unreachable_toleration_seconds,
+         "The same for a node that can't be reached."},
         {"", FLAG_TEXT, NULL, "Storage"},
         {"store-file", FLAG_TEXT, &options->store_file,
          "Keep objects in this file, in the embedded store."},
@@ -117,7 +139,7 @@ static bool parse_options(int count, char **arguments, struct options *options, 
                      arguments, error)) {
         return false;
     }
-    return check_options(options, error);
+    return check_options(options, error) && admission_configure(&options->admission, error);
 }
 
 /* ---- parts ---- */
@@ -224,6 +246,7 @@ static bool open_registry(struct registry *registry, const struct options *optio
     registry->secure_port = (uint16_t)options->port;
     registry->service_cluster_ip_range = options->service_range;
     registry->service_node_port_range = options->node_port_range;
+    registry->admission = options->admission;
     registry->event_ttl_seconds = options->event_ttl_ns / 1000000000;
     registry->store = open_store(options, error);
     return registry->store != NULL &&

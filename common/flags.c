@@ -6,45 +6,72 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/buffer.h"
 #include "common/timestamp.h"
 #include "common/version.h"
 
-static void print_default(const struct flag *flag)
+static void add_default(struct buffer *text, const struct flag *flag)
 {
-    char text[TIMESTAMP_SIZE];
+    char duration[TIMESTAMP_SIZE];
     switch (flag->type) {
     case FLAG_TEXT:
         if (*(const char **)flag->value != NULL) {
-            printf(" (default \"%s\")", *(const char **)flag->value);
+            buffer_addf(text, " (default \"%s\")", *(const char **)flag->value);
         }
         break;
     case FLAG_BOOLEAN:
         if (*(bool *)flag->value) {
-            printf(" (default true)");
+            buffer_add_literal(text, " (default true)");
         }
         break;
     case FLAG_NUMBER:
-        printf(" (default %lld)", (long long)*(int64_t *)flag->value);
+        buffer_addf(text, " (default %lld)", (long long)*(int64_t *)flag->value);
         break;
     case FLAG_DURATION:
-        duration_format(*(int64_t *)flag->value, text);
-        printf(" (default %s)", text);
+        duration_format(*(int64_t *)flag->value, duration);
+        buffer_addf(text, " (default %s)", duration);
         break;
     }
 }
 
-static void print_help(const char *program, const char *summary, const struct flag *flags)
+/* Breaks the text between words, and indents it. */
+static void print_wrapped(const char *text)
+{
+    enum { indent = 8, width = 96 };
+    size_t column = 0;
+    while (*text != '\0') {
+        size_t length = strcspn(text, " ");
+        if (column > 0 && column + 1 + length > width) {
+            printf("\n");
+            column = 0;
+        }
+        printf("%*s%.*s", column == 0 ? indent : 1, "", (int)length, text);
+        column += (column == 0 ? indent : 1) + length;
+        text += length + (text[length] == ' ');
+    }
+    printf("\n");
+}
+
+static void print_flag(const struct flag *flag)
 {
     static const char *const types[] = {" string", "", " int", " duration"};
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    buffer_add_text(&text, flag->help);
+    add_default(&text, flag);
+    printf("  --%s%s\n", flag->name, types[flag->type]);
+    print_wrapped(buffer_text(&text));
+}
+
+static void print_help(const char *program, const char *summary, const struct flag *flags)
+{
     printf("%s\n\nUsage:\n  %s [flags]\n", summary, program);
     for (const struct flag *flag = flags; flag->name != NULL; flag++) {
         if (flag->name[0] == '\0') {
             printf("\n%s:\n", flag->help);
-            continue;
+        } else {
+            print_flag(flag);
         }
-        printf("  --%s%s\n        %s", flag->name, types[flag->type], flag->help);
-        print_default(flag);
-        printf("\n");
     }
     printf("\n  --help\n        Print this and exit.\n  --version\n        Print the version and "
            "exit.\n");

@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 
+#include "apiserver/admission/options.h"
 #include "apiserver/http/request.h"
 #include "apiserver/storage/cache.h"
 #include "apiserver/storage/store.h"
@@ -32,7 +33,8 @@ struct registry {
     const char *service_cluster_ip_range; /* "10.0.0.0/24" */
     const char *service_node_port_range;  /* "30000-32767" */
     int64_t event_ttl_seconds;            /* --event-ttl */
-    atomic_bool stopping;                 /* Watches end. */
+    struct admission_options admission;
+    atomic_bool stopping; /* Watches end. */
 };
 
 /* Answers a resource request: fills the response, with an error if need be. request->resource is

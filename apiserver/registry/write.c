@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/registry/kinds.h"
 #include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/metadata.h"
@@ -93,42 +94,6 @@ static char *storage_key(const struct write *write)
     return format("%s%s", write->storage->storage_prefix, key);
 }
 
-/* Nothing is created in a namespace that is missing or on its way out. */
-static bool check_namespace(const struct write *write, struct error *error)
-{
-    if (!write->resource->namespaced || write->request == NULL) {
-        return true;
-    }
-    const struct resource *namespaces = registry_resource(write->registry, "", "namespaces");
-    cleanup(object_release)
-    struct object *namespace = registry_get(write->registry, namespaces, "", write->namespace);
-    if (namespace == NULL && !cache_is_local(write->registry->cache)) {
-        if (!cache_wait_current(write->registry->cache, error)) {
-            return false;
-        }
-        namespace = registry_get(write->registry, namespaces, "", write->namespace);
-    }
-    if (namespace == NULL) {
-        return error_not_found(error, "", "namespaces", write->namespace);
-    }
-    struct json_span deletion;
-    json_scan(namespace->bytes, namespace->length, (const char *[]){"metadata.deletionTimestamp"},
-              1, &deletion);
-    if (deletion.text == NULL) {
-        return true;
-    }
-    error_forbidden(error, write->resource->group, write->resource->plural, write->name,
-                    "unable to create new content in namespace %s because it is being terminated",
-                    write->namespace);
-    if (error != NULL) {
-        cleanup(free_char)
-        char *message = format("namespace %s is being terminated", write->namespace);
-        error->causes = json_pack("[{s:s, s:s, s:s}]", "reason", "NamespaceTerminating", "message",
-                                  message, "field", "metadata.namespace");
-    }
-    return false;
-}
-
 static void fill_defaults(struct write *write)
 {
     schema_default(write->storage->schema, write->object);
@@ -151,7 +116,7 @@ static bool validate(struct write *write, struct error *error)
         write->kind->validate(write, &errors);
     }
     if (!field_errors_any(&errors)) {
-        return true;
+        return admission_validate(write, error);
     }
     return error_invalid(error, write->resource->group, write->resource->kind, write->name,
                          &errors);
@@ -226,13 +191,16 @@ static bool name_is_taken(const struct write *write, struct error *error)
 
 bool registry_create(struct write *write, struct object **result, struct error *error)
 {
-    if (!metadata_prepare_create(write, error) || !check_namespace(write, error)) {
+    if (!metadata_prepare_create(write, error)) {
         return false;
     }
     if (has_status_subresource(write) && !write->kind->created_with_status) {
         json_object_del(write->object, "status");
     }
     fill_defaults(write);
+    if (!admission_admit(write, error)) {
+        return false;
+    }
     if (write->kind->prepare_create != NULL && !write->kind->prepare_create(write, error)) {
         return false;
     }
@@ -426,6 +394,9 @@ static bool update_once(struct write *write, write_transform transform, void *ar
         return false;
     }
     fill_defaults(write);
+    if (!admission_admit(write, error)) {
+        return false;
+    }
     if (write->kind->prepare_update != NULL && !write->kind->prepare_update(write, error)) {
         return false;
     }
@@ -620,6 +591,9 @@ static bool delete_once(struct write *write, const struct delete_options *option
     if (write->kind->before_delete == NULL) {
         grace_seconds = 0;
     } else if (!write->kind->before_delete(write, &grace_seconds, error)) {
+        return false;
+    }
+    if (!admission_validate(write, error)) {
         return false;
     }
     write->object = json_deep_copy(write->live);

@@ -304,7 +304,7 @@ created() {
     [ "$(k get node "$NS" -o jsonpath='{.spec.unschedulable}')" = true ]
     k uncordon "$NS"
     k taint node "$NS" a=b:NoSchedule
-    [ "$(k get node "$NS" -o jsonpath='{.spec.taints[*].key}')" = a ]
+    [ "$(k get node "$NS" -o jsonpath='{.spec.taints[?(@.key=="a")].value}')" = b ]
     k taint node "$NS" a:NoSchedule-
     k -n "$NS" apply -f - <<YAML
 apiVersion: v1

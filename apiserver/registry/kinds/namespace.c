@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Namespaces: phases, the "kubernetes" finalizer, and the ones that may not be deleted. */
+/* Namespaces: phases and the "kubernetes" finalizer. */
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
@@ -49,13 +49,8 @@ static bool prepare_update(struct write *write, struct error *error)
 
 static bool before_delete(struct write *write, int64_t *grace_seconds, struct error *error)
 {
-    static const char *const immortal[] = {"default", "kube-system", "kube-public"};
-    for (size_t i = 0; i < array_length(immortal); i++) {
-        if (strcmp(write->name, immortal[i]) == 0) {
-            return error_forbidden(error, "", "namespaces", write->name,
-                                   "this namespace may not be deleted");
-        }
-    }
+    (void)write;
+    (void)error;
     *grace_seconds = 0;
     return true;
 }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/admission/admission.h"
+
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/buffer.h"
+
+/* In the order in which they are asked. */
+static const struct admission_plugin *const plugins[] = {
+    &admission_namespace_lifecycle,
+    &admission_taint_nodes_by_condition,
+    &admission_priority,
+    &admission_default_toleration_seconds,
+};
+
+/* ---- which are enabled ---- */
+
+/* Sets or clears the bits of the plugins in a list. */
+static bool apply_list(const char *list, bool enable, uint64_t *enabled, struct error *error)
+{
+    for (const char *name = list != NULL ? list : ""; *name != '\0';) {
+        size_t length = strcspn(name, ","), i = 0;
+        while (i < array_length(plugins) && (strlen(plugins[i]->name) != length ||
+                                             memcmp(plugins[i]->name, name, length) != 0)) {
+            i++;
+        }
+        if (i == array_length(plugins)) {
+            return error_bad_request(error, "there is no admission plugin \"%.*s\"; see --help",
+                                     (int)length, name);
+        }
+        uint64_t bit = UINT64_C(1) << i;
+        *enabled = enable ? *enabled | bit : *enabled & ~bit;
+        name += length + (name[length] == ',');
+    }
+    return true;
+}
+
+bool admission_configure(struct admission_options *options, struct error *error)
+{
+    options->enabled = 0;
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        if (plugins[i]->is_on_by_default) {
+            options->enabled |= UINT64_C(1) << i;
+        }
+    }
+    return apply_list(options->disable, false, &options->enabled, error) &&
+           apply_list(options->enable, true, &options->enabled, error);
+}
+
+char *admission_names(void)
+{
+    cleanup(buffer_free)
+    struct buffer names = BUFFER_INIT;
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        buffer_addf(&names, "%s%s", i > 0 ? ", " : "", plugins[i]->name);
+    }
+    return buffer_steal(&names);
+}
+
+/* ---- the chain ---- */
+
+static bool is_asked(const struct write *write, size_t plugin)
+{
+    return write->request != NULL &&
+           (write->registry->admission.enabled & (UINT64_C(1) << plugin)) != 0;
+}
+
+bool admission_admit(struct write *write, struct error *error)
+{
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        if (is_asked(write, i) && plugins[i]->admit != NULL && !plugins[i]->admit(write, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool admission_validate(const struct write *write, struct error *error)
+{
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        if (is_asked(write, i) && plugins[i]->validate != NULL &&
+            !plugins[i]->validate(write, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool admission_is_about(const struct write *write, const char *group, const char *plural)
+{
+    return write->subresource[0] == '\0' && strcmp(write->storage->plural, plural) == 0 &&
+           strcmp(write->storage->group, group) == 0;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Admission: plugins that may change or refuse a client's write, after it has been defaulted and
+ * before it is validated.
+ *
+ * Each plugin is one file here and one line in the table of admission.c. All that are enabled may
+ * change the object, in the table's order; then, when the object is final, all may refuse it. The
+ * server's own writes are not asked about.
+ *
+ * Threads: any worker. A plugin keeps no state.
+ */
+#ifndef APISERVER_ADMISSION_ADMISSION_H
+#define APISERVER_ADMISSION_ADMISSION_H
+
+#include "apiserver/registry/registry.h"
+
+struct admission_plugin {
+    const char *name; /* As upstream's: "NamespaceLifecycle". */
+    bool is_on_by_default;
+    /* May change write->object; false refuses the write. NULL: nothing. Not called for deletes. */
+    bool (*admit)(struct write *write, struct error *error);
+    /* Looks at the final object, or at a delete (write->object is NULL). NULL: nothing. */
+    bool (*validate)(const struct write *write, struct error *error);
+};
+
+/* Works out which plugins are enabled. 400 for a name that is none. */
+bool admission_configure(struct admission_options *options, struct error *error);
+/* "A, B, …": all plugins' names, for --help. The caller's. */
+char *admission_names(void);
+
+bool admission_admit(struct write *write, struct error *error);
+bool admission_validate(const struct write *write, struct error *error);
+
+/* The write is about an object itself (not a subresource) of this kind. */
+bool admission_is_about(const struct write *write, const char *group, const char *plural);
+
+extern const struct admission_plugin admission_namespace_lifecycle,
+    admission_taint_nodes_by_condition, admission_priority, admission_default_toleration_seconds;
+
+#endif
