@@ -193,6 +193,58 @@ YAML
     expect_slices web '[.items[].endpoints[]?.addresses[0]] | tostring' '["10.1.0.1"]'
 }
 
+# endpoints_are SERVICE JQ EXPECTED
+endpoints_are() {
+    [ "$(kn get endpoints "$1" -o json 2>/dev/null | jq -r "$2")" = "$3" ]
+}
+
+expect_endpoints() {
+    wait_until 20 endpoints_are "$@" || {
+        kn get endpoints "$1" -o yaml >&2
+        echo "not: $2 = $3" >&2
+        return 1
+    }
+}
+
+@test "endpoints tell ready and other pods, with the labels of the service" {
+    pod b 10.1.0.2
+    pod a 10.1.0.1
+    pod c 10.1.0.3 False
+    service web
+    expect_endpoints web '.subsets | map([.addresses[].ip, "-", .notReadyAddresses[].ip,
+        .ports[].port]) | tostring' '[["10.1.0.1","10.1.0.2","-","10.1.0.3",8080]]'
+    expect_endpoints web '.metadata.labels | tostring' \
+        '{"endpoints.kubernetes.io/managed-by":"endpoint-controller","team":"shop"}'
+    expect_endpoints web '.subsets[0].addresses[0] | [.nodeName, .targetRef.kind, .targetRef.name,
+        (.targetRef | has("uid"))] | tostring' '["n1","Pod","a",true]'
+    kn delete pod a --wait=false
+    expect_endpoints web '[.subsets[].addresses[].ip] | tostring' '["10.1.0.2"]'
+    run kn describe service web
+    [[ "$output" == *"10.1.0.2:8080"* ]]
+}
+
+@test "a headless service's endpoints say so, and go with the service" {
+    pod a 10.1.0.1 True '"hostname": "first", "subdomain": "web"'
+    service web 'clusterIP: None'
+    expect_endpoints web '[.subsets[] | .addresses[].hostname, has("ports")] | tostring' \
+        '["first",false]'
+    expect_endpoints web '.metadata.labels["service.kubernetes.io/headless"]' ''
+    kn delete service web
+    wait_until 20 no_endpoints web
+}
+
+no_endpoints() {
+    ! kn get endpoints "$1" >/dev/null 2>&1
+}
+
+@test "endpoints that were deleted come again" {
+    pod a 10.1.0.1
+    service web
+    expect_endpoints web '[.subsets[].addresses[].ip] | tostring' '["10.1.0.1"]'
+    kn delete endpoints web
+    expect_endpoints web '[.subsets[].addresses[].ip] | tostring' '["10.1.0.1"]'
+}
+
 @test "the API server's own service is left alone" {
     run k get endpointslices -n default -o jsonpath='{.items[*].metadata.name}'
     [ "$output" = kubernetes ]
