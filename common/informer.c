@@ -70,21 +70,21 @@ static void call_handlers(struct informer *informer, const struct cached_object 
 
 static void object_came(struct informer *informer, struct cached_object *object)
 {
-    if (indexer_confirm(informer->indexer, object->key, object->resource_version,
-                        informer->round)) {
-        cached_object_unref(object);
+    cleanup(cached_object_release)
+    struct cached_object *new = object;
+    if (indexer_confirm(informer->indexer, new->key, new->resource_version, informer->round)) {
         return;
     }
+    struct cached_object *kept =
+        informer->class->drop_text ? cached_object_strip(new) : cached_object_ref(new);
     cleanup(cached_object_release)
-    struct cached_object *kept = cached_object_ref(object);
-    cleanup(cached_object_release)
-    struct cached_object *old = indexer_put(informer->indexer, object, informer->round);
-    if (old != NULL && strcmp(old->uid, kept->uid) != 0) {
+    struct cached_object *old = indexer_put(informer->indexer, kept, informer->round);
+    if (old != NULL && strcmp(old->uid, new->uid) != 0) {
         /* Deleted and made again while nobody was looking. */
         call_handlers(informer, old, NULL);
-        call_handlers(informer, NULL, kept);
+        call_handlers(informer, NULL, new);
     } else {
-        call_handlers(informer, old, kept);
+        call_handlers(informer, old, new);
     }
 }
 

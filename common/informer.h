@@ -29,7 +29,8 @@ struct informer;
 struct informer_factory;
 
 /* 'old' NULL: the object is new; 'new' NULL: it is gone. Both borrowed. When nothing but the stream
- * is new, nobody is called. */
+ * is new, nobody is called. 'new' has its text even if the class drops that; to keep such an object
+ * for longer, take the informer's own from its indexer. */
 typedef void (*informer_handler)(void *argument, const struct cached_object *old,
                                  const struct cached_object *new);
 
