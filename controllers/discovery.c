@@ -47,6 +47,13 @@ static bool is_known(const struct discovery *discovery, size_t from, const char 
     return false;
 }
 
+static void append(struct discovery *discovery, struct discovered *item)
+{
+    discovery->items =
+        grow(discovery->items, discovery->count, &discovery->capacity, sizeof *discovery->items);
+    discovery->items[discovery->count++] = item;
+}
+
 /* One resource of a group version; the group's begin at 'group_start'. */
 static void add_resource(struct discovery *discovery, size_t group_start, const char *group_version,
                          const json_t *resource)
@@ -65,9 +72,7 @@ static void add_resource(struct discovery *discovery, size_t group_start, const 
     for (size_t i = 0; i < array_length(verbs); i++) {
         item->verbs |= json_array_has_string(names, verbs[i].name) ? verbs[i].bit : 0;
     }
-    discovery->items =
-        grow(discovery->items, discovery->count, &discovery->capacity, sizeof *discovery->items);
-    discovery->items[discovery->count++] = item;
+    append(discovery, item);
 }
 
 static void add_version(struct discovery *discovery, size_t group_start, const char *group,
@@ -149,6 +154,32 @@ const struct discovered *discovery_find(const struct discovery *discovery, const
         }
     }
     return NULL;
+}
+
+static bool has_resource(const struct discovery *discovery, size_t count,
+                         const struct api_resource *resource)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct api_resource *known = &discovery->items[i]->resource;
+        if (strcmp(known->plural, resource->plural) == 0 &&
+            strcmp(known->group_version, resource->group_version) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void discovery_merge(struct discovery *into, struct discovery *from)
+{
+    size_t known = into->count, left = 0;
+    for (size_t i = 0; i < from->count; i++) {
+        if (has_resource(into, known, &from->items[i]->resource)) {
+            from->items[left++] = from->items[i];
+        } else {
+            append(into, from->items[i]);
+        }
+    }
+    from->count = left;
 }
 
 void discovery_free(struct discovery *discovery)

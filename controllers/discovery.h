@@ -42,6 +42,8 @@ char *discovery_failure(const struct discovery *discovery);
 /* The kind of an owner reference; NULL when it is not served. Borrowed. */
 const struct discovered *discovery_find(const struct discovery *discovery, const char *api_version,
                                         const char *kind);
+/* Moves over what 'into' does not know yet. */
+void discovery_merge(struct discovery *into, struct discovery *from);
 void discovery_free(struct discovery *discovery); /* Also fit for cleanup(). */
 
 #endif
