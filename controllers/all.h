@@ -8,6 +8,7 @@ struct controller_type;
 extern const struct controller_type deployment_controller;
 extern const struct controller_type endpoints_controller;
 extern const struct controller_type endpointslice_controller;
+extern const struct controller_type endpointslice_mirroring_controller;
 extern const struct controller_type garbage_collector_controller;
 extern const struct controller_type namespace_controller;
 extern const struct controller_type node_ipam_controller;

@@ -136,6 +136,9 @@ static bool truncate_sets(struct port_sets *sets, size_t max)
 
 static json_t *address_json(const struct endpoints_pod *pod)
 {
+    if (pod->address != NULL) {
+        return json_incref(pod->address);
+    }
     json_t *address =
         json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "ip", pod->ip, "targetRef", "kind", "Pod",
                   "namespace", pod->namespace, "name", pod->name, "uid", pod->uid);
@@ -190,7 +193,7 @@ static json_t *subset_json(const struct port_sets *sets, size_t leader,
     json_t *ports = json_array();
     for (size_t i = leader; i < sets->count; i++) {
         const struct port_set *other = &sets->items[i];
-        if (other->leader == leader && other->number != 0) {
+        if (other->leader == leader && other->number > 0) {
             json_array_append_new(
                 ports, port_json(json_array_get(service_ports, other->port), other->number));
         }

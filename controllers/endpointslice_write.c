@@ -40,7 +40,7 @@ json_t *slice_new(const json_t *owner, int family)
                      "endpoints", "ports");
 }
 
-/* ---- recycling ---- */
+/* ---- new for old ---- */
 
 /* The new content under the name, uid and version of the old slice. */
 static void take_over(struct slice_write *write, const struct cached_object *old)
@@ -57,6 +57,13 @@ static void take_over(struct slice_write *write, const struct cached_object *old
         }
     }
     write->old = old;
+}
+
+void slice_writes_replace(struct slice_writes *writes, const struct cached_object *old,
+                          json_t *slice)
+{
+    slice_writes_add(writes, NULL, slice);
+    take_over(&writes->items[writes->count - 1], old);
 }
 
 static int family_of(const json_t *slice)

@@ -24,6 +24,9 @@ struct slice_writes {
 
 /* Consumes the slice. */
 void slice_writes_add(struct slice_writes *writes, const struct cached_object *old, json_t *slice);
+/* The same for a new slice that is to take the old one's place and name. */
+void slice_writes_replace(struct slice_writes *writes, const struct cached_object *old,
+                          json_t *slice);
 void slice_writes_free(struct slice_writes *writes); /* Also fit for cleanup(). */
 
 /* Makes an update of each creation for which one of the slices to be deleted can be had: of the

@@ -245,6 +245,52 @@ no_endpoints() {
     expect_endpoints web '[.subsets[].addresses[].ip] | tostring' '["10.1.0.1"]'
 }
 
+# by_hand [LABELS]: a service without a selector, and its endpoints.
+by_hand() {
+    kn apply -f - >/dev/null <<YAML
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: db, labels: {${1:-}}}
+subsets: [{addresses: [{ip: 10.2.0.1}, {ip: 10.2.0.2}], notReadyAddresses: [{ip: 10.2.0.3}], ports: [{port: 5432}]}]
+YAML
+}
+
+@test "endpoints made by hand are mirrored, followed and cleaned up after" {
+    by_hand 'tier: data'
+    expect_slices db '[.items[] | [.endpoints[] | [.addresses[0], .conditions.ready]], .ports,
+        .metadata.labels] | tostring' '[[["10.2.0.1",true],["10.2.0.2",true],["10.2.0.3",false]],'$(
+        )'[{"name":"","port":5432,"protocol":"TCP"}],{"endpointslice.kubernetes.io/managed-by":'$(
+        )'"endpointslicemirroring-controller.k8s.io","kubernetes.io/service-name":"db","tier":"data"}]'
+    slices_are db '.items[0].metadata | [.ownerReferences[0].kind, .annotations] | tostring' \
+        '["Endpoints",null]'
+    local name
+    name=$(slices db '.items[0].metadata.name')
+    kn patch endpoints db --type=merge -p '{"subsets":[{"addresses":[{"ip":"10.2.0.9"}],
+        "ports":[{"port":5433}]}]}'
+    expect_slices db '[.items[] | .metadata.name, .endpoints[].addresses[0], .ports[].port] |
+        tostring' "[\"$name\",\"10.2.0.9\",5433]"
+    kn delete endpoints db
+    expect_slices db '.items | length' 0
+}
+
+@test "endpoints labelled so are not mirrored, nor are those of a service that gets a selector" {
+    by_hand 'endpointslice.kubernetes.io/skip-mirror: "true"'
+    kn label endpoints db endpointslice.kubernetes.io/skip-mirror=false --overwrite
+    expect_slices db '.items | length' 1
+    kn label endpoints db endpointslice.kubernetes.io/skip-mirror=true --overwrite
+    expect_slices db '.items | length' 0
+    kn label endpoints db endpointslice.kubernetes.io/skip-mirror-
+    expect_slices db '.items | length' 1
+    kn patch service db -p '{"spec":{"selector":{"app":"web"}}}'
+    expect_slices db '[.items[].metadata.labels["endpointslice.kubernetes.io/managed-by"]] |
+        tostring' '["endpointslice-controller.k8s.io"]'
+}
+
 @test "the API server's own service is left alone" {
     run k get endpointslices -n default -o jsonpath='{.items[*].metadata.name}'
     [ "$output" = kubernetes ]
