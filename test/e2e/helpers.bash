@@ -94,21 +94,42 @@ is_ready() {
     [ "$(api GET /readyz)" = ok ]
 }
 
-# start_controllers [FLAGS…]: the controller manager, against the server of this test file.
-start_controllers() {
-    "$BIN/coracle-controller-manager" --kubeconfig "$DATA/pki/admin.kubeconfig" \
-        --leader-elect=false --healthz-bind-address 127.0.0.1:0 "$@" \
-        >"$BATS_FILE_TMPDIR/controllers.log" 2>&1 3>&- 4>&- &
-    echo $! >"$BATS_FILE_TMPDIR/controllers.pid"
-    wait_until 30 grep -q "controllers work" "$BATS_FILE_TMPDIR/controllers.log" || {
-        cat "$BATS_FILE_TMPDIR/controllers.log" >&2
+# start_process NAME SENTENCE [FLAGS…]: coracle-NAME, against the server of this test file, until its
+# log says that it works.
+start_process() {
+    local name=$1 sentence=$2
+    shift 2
+    "$BIN/coracle-$name" --kubeconfig "$DATA/pki/admin.kubeconfig" --healthz-bind-address 127.0.0.1:0 \
+        "$@" >"$BATS_FILE_TMPDIR/$name.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/$name.pid"
+    wait_until 30 grep -q "$sentence" "$BATS_FILE_TMPDIR/$name.log" || {
+        cat "$BATS_FILE_TMPDIR/$name.log" >&2
         return 1
     }
 }
 
-stop_controllers() {
+# stop_process NAME: fails when it did not end in time, or complained of itself.
+stop_process() {
     local pid
-    pid=$(cat "$BATS_FILE_TMPDIR/controllers.pid")
-    kill -TERM "$pid" 2>/dev/null
-    wait_until 20 gone "$pid"
+    pid=$(cat "$BATS_FILE_TMPDIR/$1.pid")
+    kill -TERM "$pid"
+    wait_until 20 gone "$pid" && ! grep -E "ERROR: |runtime error" "$BATS_FILE_TMPDIR/$1.log" >&2
+}
+
+start_controllers() {
+    start_process controller-manager "controllers work" --leader-elect=false "$@"
+}
+
+stop_controllers() {
+    stop_process controller-manager
+}
+
+# start_nodes COUNT: simulated nodes, and a scheduler that gives them pods.
+start_nodes() {
+    start_process scheduler "schedules pods" --leader-elect=false
+    start_process node "plays" --simulate "$1"
+}
+
+stop_nodes() {
+    stop_process node && stop_process scheduler
 }
