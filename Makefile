@@ -108,8 +108,11 @@ $(BUILD)/coracle-node: $(BUILD)/node/main.o $(BUILD)/libnode.a $(BUILD)/libcommo
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One program a file in test/unit, each a cmocka group.
-$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/libcontrollers.a $(BUILD)/libapiserver.a \
-	$(BUILD)/libcommon.a
+$(BUILD)/libstub.a: $(call object,$(wildcard test/stub/*.c))
+	@rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/libstub.a $(BUILD)/libcontrollers.a \
+	$(BUILD)/libscheduler.a $(BUILD)/libnode.a $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
@@ -123,7 +126,8 @@ $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libcommon.a
 
 unit: $(unit_programs)
 # What has threads of its own, for SANITIZE=thread.
-threaded_unit_sources := $(wildcard test/unit/test_http*.c test/unit/test_tls.c test/unit/test_cache*.c)
+threaded_unit_sources := $(wildcard test/unit/test_http*.c test/unit/test_tls.c test/unit/test_cache*.c \
+	test/unit/test_client.c test/unit/test_informer.c test/unit/test_work_queue.c)
 threaded-unit: $(patsubst %.c,$(BUILD)/%,$(threaded_unit_sources))
 list-threaded:
 	@echo $(threaded_unit_sources)
