@@ -335,3 +335,28 @@ JSON
     rolled_out web
     wait_until 20 images_are a:2x3
 }
+
+nothing_is_left() {
+    [ -z "$(k -n "$NS" get deployments,rs,pods -o name)" ]
+}
+
+@test "deletion takes ReplicaSets and pods along, or leaves them to be adopted" {
+    deployment web 2
+    rolled_out web
+    local set
+    set=$(set_of a:1)
+    k -n "$NS" delete deployment web --cascade=orphan
+    wait_until 20 is "rs/$set" '.metadata.ownerReferences[*].kind' ""
+    deployment web 2
+    rolled_out web
+    [ "$(set_of a:1)" = "$set" ]
+    is "rs/$set" '.metadata.ownerReferences[0].uid' "$(field deployment/web .metadata.uid)"
+    is deployment/web .status.collisionCount ""
+    images_are a:1x2
+    k -n "$NS" delete deployment web
+    wait_until 30 nothing_is_left
+    deployment web 2
+    rolled_out web
+    k -n "$NS" delete deployment web --cascade=foreground
+    wait_until 30 nothing_is_left
+}
