@@ -11,7 +11,7 @@
 #include "scheduler/plugin.h"
 
 struct decider {
-    struct cache *cache;
+    struct node_cache *cache;
     int64_t percentage_of_nodes_to_score; /* 0: by the number of nodes. */
     size_t next_start; /* Where the next search begins, so that all get a turn. */
     /* Room for a cycle's work, kept from one to the next. */

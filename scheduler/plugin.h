@@ -16,7 +16,7 @@
 #ifndef SCHEDULER_PLUGIN_H
 #define SCHEDULER_PLUGIN_H
 
-#include "scheduler/cache.h"
+#include "scheduler/node_cache.h"
 
 enum { SCORE_MAX = 100 }; /* Of one plugin, before its weight. */
 
@@ -29,7 +29,7 @@ enum cluster_event {
 
 /* The pod in question, and the nodes that fit it. */
 struct cycle {
-    struct cache *cache;
+    struct node_cache *cache;
     struct pod_class *class;
     const char *key, *uid; /* Of the pod. */
     struct node **nodes;   /* Those that fit. */

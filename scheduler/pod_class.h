@@ -54,7 +54,7 @@ struct pod_class {
     struct spread_group **groups; /* In which pods of this class count. */
     size_t group_count, group_capacity;
     bool is_known;           /* 'groups' is filled. */
-    uint64_t failed_at;      /* When none fitted, see cache_freed(); 0: they may fit. */
+    uint64_t failed_at;      /* When none fitted, see node_cache_freed(); 0: they may fit. */
     char *failure;           /* What to say then. */
     uint32_t failed_plugins; /* Which plugins rejected nodes then. */
 };

@@ -32,7 +32,7 @@ struct scheduler {
 
     pthread_mutex_t lock; /* Guards all that follows. */
     pthread_cond_t changed;
-    struct cache *cache;
+    struct node_cache *cache;
     struct queue queue;
     struct decider decider;
     size_t since_collection;
@@ -61,7 +61,7 @@ static void unlock_and_wake(struct scheduler *scheduler)
 
 static void release_class(struct pod_class *class, void *argument)
 {
-    cache_forget_class(argument, class);
+    node_cache_forget_class(argument, class);
 }
 
 static void collect_sometimes(struct scheduler *scheduler)
@@ -75,7 +75,7 @@ static void collect_sometimes(struct scheduler *scheduler)
 static void pod_left(struct scheduler *scheduler, const struct cached_object *pod)
 {
     queue_remove(&scheduler->queue, pod->key);
-    if (cache_unplace(scheduler->cache, pod->key, pod->uid)) {
+    if (node_cache_unplace(scheduler->cache, pod->key, pod->uid)) {
         queue_note_event(&scheduler->queue, EVENT_POD_LEFT);
     }
     collect_sometimes(scheduler);
@@ -84,7 +84,7 @@ static void pod_left(struct scheduler *scheduler, const struct cached_object *po
 static void pod_is_pending(struct scheduler *scheduler, const struct cached_object *object)
 {
     const struct pod *pod = pod_of(object);
-    const struct placed_pod *placed = cache_find_pod(scheduler->cache, object->key);
+    const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, object->key);
     bool is_ours = strcmp(pod->class->scheduler_name, scheduler->options.scheduler_name) == 0;
     if (placed != NULL && strcmp(placed->uid, object->uid) == 0) {
         return; /* Its binding is under way. */
@@ -107,8 +107,8 @@ static void pod_changed(void *argument, const struct cached_object *old,
         pod_is_pending(scheduler, new);
     } else {
         queue_remove(&scheduler->queue, new->key);
-        cache_place(scheduler->cache, new->key, new->uid, pod_of(new)->class,
-                    pod_of(new)->node_name, false, new->is_deleting);
+        node_cache_place(scheduler->cache, new->key, new->uid, pod_of(new)->class,
+                         pod_of(new)->node_name, false, new->is_deleting);
     }
     unlock_and_wake(scheduler);
 }
@@ -145,8 +145,8 @@ static void node_changed(void *argument, const struct cached_object *old,
     struct scheduler *scheduler = argument;
     lock(scheduler);
     if (new == NULL) {
-        cache_remove_node(scheduler->cache, old->name);
-    } else if (cache_put_node(scheduler->cache, new->digest)) {
+        node_cache_remove_node(scheduler->cache, old->name);
+    } else if (node_cache_put_node(scheduler->cache, new->digest)) {
         queue_note_event(&scheduler->queue, EVENT_NODE);
     }
     unlock_and_wake(scheduler);
@@ -170,9 +170,9 @@ static void binding_failed(void *argument, struct queued_pod *pod, bool is_still
     struct scheduler *scheduler = argument;
     metric_add(scheduler->attempts, 1, metric_labels("error", scheduler->options.scheduler_name));
     lock(scheduler);
-    struct placed_pod *placed = cache_find_pod(scheduler->cache, pod->key);
+    struct placed_pod *placed = node_cache_find_pod(scheduler->cache, pod->key);
     if (placed != NULL && placed->is_assumed &&
-        cache_unplace(scheduler->cache, pod->key, pod->uid)) {
+        node_cache_unplace(scheduler->cache, pod->key, pod->uid)) {
         queue_note_event(&scheduler->queue, EVENT_POD_LEFT);
     }
     if (is_still_pending) {
@@ -207,7 +207,7 @@ static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
     spread_selectors_apply(scheduler->selectors, scheduler->cache, pod->class);
     struct node *node = decider_choose(&scheduler->decider, pod->class, pod->key, pod->uid);
     if (node != NULL) {
-        cache_place(scheduler->cache, pod->key, pod->uid, pod->class, node->name, true, false);
+        node_cache_place(scheduler->cache, pod->key, pod->uid, pod->class, node->name, true, false);
         binder_bind(scheduler->binder, pod, node->name);
     } else if (pod->class->failure != NULL) {
         nothing_fits(scheduler, pod);
@@ -302,7 +302,7 @@ struct scheduler *scheduler_start(struct service *service, const struct schedule
     pthread_condattr_t attributes;
     scheduler->service = service;
     scheduler->options = *options;
-    scheduler->cache = cache_new();
+    scheduler->cache = node_cache_new();
     scheduler->decider.cache = scheduler->cache;
     scheduler->decider.percentage_of_nodes_to_score = options->percentage_of_nodes_to_score;
     pthread_condattr_init(&attributes);
@@ -337,7 +337,7 @@ void scheduler_stop(struct scheduler *scheduler)
     queue_clear(&scheduler->queue);
     pthread_mutex_unlock(&scheduler->lock);
     decider_clear(&scheduler->decider);
-    cache_free(scheduler->cache);
+    node_cache_free(scheduler->cache);
     spread_selectors_free(scheduler->selectors);
     pthread_cond_destroy(&scheduler->changed);
     pthread_mutex_destroy(&scheduler->lock);

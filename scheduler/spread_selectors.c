@@ -115,7 +115,7 @@ static void collect_owner(struct spread_selectors *selectors, const struct pod_c
     }
 }
 
-void spread_selectors_apply(struct spread_selectors *selectors, struct cache *cache,
+void spread_selectors_apply(struct spread_selectors *selectors, struct node_cache *cache,
                             struct pod_class *class)
 {
     uint32_t generation = atomic_load(&selectors->generation);
@@ -127,13 +127,13 @@ void spread_selectors_apply(struct spread_selectors *selectors, struct cache *ca
     collect_services(selectors, class, &collected);
     collect_owner(selectors, class, &collected);
     struct spread_group *old = class->group;
-    cache_know_class(cache, class);
+    node_cache_know_class(cache, class);
     class->group = collected.count > 0
-                       ? cache_group(cache, class->namespace, buffer_text(&collected.key),
-                                     collected.list, collected.count)
+                       ? node_cache_group(cache, class->namespace, buffer_text(&collected.key),
+                                          collected.list, collected.count)
                        : NULL;
     class->group_generation = generation;
-    cache_group_unref(cache, old);
+    node_cache_group_unref(cache, old);
     buffer_free(&collected.key);
 }
 

@@ -9,7 +9,7 @@
 #define SCHEDULER_SPREAD_SELECTORS_H
 
 #include "common/informer.h"
-#include "scheduler/cache.h"
+#include "scheduler/node_cache.h"
 
 struct spread_selectors;
 
@@ -17,7 +17,7 @@ struct spread_selectors;
 struct spread_selectors *spread_selectors_new(struct informer_factory *informers);
 void spread_selectors_free(struct spread_selectors *selectors);
 /* Brings class->group up to date. */
-void spread_selectors_apply(struct spread_selectors *selectors, struct cache *cache,
+void spread_selectors_apply(struct spread_selectors *selectors, struct node_cache *cache,
                             struct pod_class *class);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scheduler/cache.h"
+#include "scheduler/node_cache.h"
 
 #include <string.h>
 
@@ -12,9 +12,9 @@ static const char region_label[] = "topology.kubernetes.io/region";
 
 /* ---- life ---- */
 
-struct cache *cache_new(void)
+struct node_cache *node_cache_new(void)
 {
-    struct cache *cache = allocate_struct(struct cache);
+    struct node_cache *cache = allocate_struct(struct node_cache);
     cache->freed = 1;
     return cache;
 }
@@ -61,7 +61,7 @@ static void group_free(void *argument)
     free(group);
 }
 
-void cache_free(struct cache *cache)
+void node_cache_free(struct node_cache *cache)
 {
     if (cache == NULL) {
         return;
@@ -85,7 +85,7 @@ void cache_free(struct cache *cache)
 /* ---- nodes ---- */
 
 /* A free place in the array, so that indexes stay small. */
-static uint32_t free_slot(struct cache *cache)
+static uint32_t free_slot(struct node_cache *cache)
 {
     for (size_t i = 0; i < cache->node_slots; i++) {
         if (cache->nodes[i] == NULL) {
@@ -98,7 +98,7 @@ static uint32_t free_slot(struct cache *cache)
     return (uint32_t)cache->node_slots++;
 }
 
-static struct node *node_of(struct cache *cache, const char *name)
+static struct node *node_of(struct node_cache *cache, const char *name)
 {
     struct node *node = map_get(&cache->nodes_by_name, name);
     if (node == NULL) {
@@ -113,7 +113,7 @@ static struct node *node_of(struct cache *cache, const char *name)
     return node;
 }
 
-static void drop_node_if_empty(struct cache *cache, struct node *node)
+static void drop_node_if_empty(struct node_cache *cache, struct node *node)
 {
     if (!node->exists && node->pod_count == 0) {
         cache->nodes[node->index] = NULL;
@@ -123,7 +123,7 @@ static void drop_node_if_empty(struct cache *cache, struct node *node)
 }
 
 /* A number for the node's zone (and region); -1 when its labels name none. */
-static int zone_of(struct cache *cache, const json_t *labels)
+static int zone_of(struct node_cache *cache, const json_t *labels)
 {
     const char *zone = json_get_string(labels, zone_label);
     const char *region = json_get_string(labels, region_label);
@@ -168,7 +168,7 @@ static bool equal_or_absent(const json_t *a, const json_t *b)
     return (a == NULL && b == NULL) || (a != NULL && b != NULL && json_equal(a, b));
 }
 
-bool cache_put_node(struct cache *cache, const json_t *object)
+bool node_cache_put_node(struct node_cache *cache, const json_t *object)
 {
     const json_t *metadata = json_object_get(object, "metadata");
     const json_t *spec = json_object_get(object, "spec");
@@ -199,7 +199,7 @@ bool cache_put_node(struct cache *cache, const json_t *object)
     return true;
 }
 
-void cache_remove_node(struct cache *cache, const char *name)
+void node_cache_remove_node(struct node_cache *cache, const char *name)
 {
     struct node *node = map_get(&cache->nodes_by_name, name);
     if (node != NULL && node->exists) {
@@ -269,7 +269,7 @@ static void take_up(struct placed_pod *placed, int sign)
     count_in_groups(placed, sign);
 }
 
-static void unplace(struct cache *cache, const char *key, struct placed_pod *placed)
+static void unplace(struct node_cache *cache, const char *key, struct placed_pod *placed)
 {
     struct node *node = placed->node;
     map_remove(&cache->pods, key);
@@ -279,8 +279,9 @@ static void unplace(struct cache *cache, const char *key, struct placed_pod *pla
     cache->freed++;
 }
 
-void cache_place(struct cache *cache, const char *key, const char *uid, struct pod_class *class,
-                 const char *node_name, bool is_assumed, bool is_deleting)
+void node_cache_place(struct node_cache *cache, const char *key, const char *uid,
+                      struct pod_class *class, const char *node_name, bool is_assumed,
+                      bool is_deleting)
 {
     struct placed_pod *placed = map_get(&cache->pods, key);
     if (placed != NULL && placed->class == class && placed->is_deleting == is_deleting &&
@@ -292,7 +293,7 @@ void cache_place(struct cache *cache, const char *key, const char *uid, struct p
     if (placed != NULL) {
         unplace(cache, key, placed);
     }
-    cache_know_class(cache, class);
+    node_cache_know_class(cache, class);
     placed = allocate_struct(struct placed_pod);
     *placed = (struct placed_pod){class, node_of(cache, node_name), duplicate(uid), is_assumed,
                                   is_deleting};
@@ -300,7 +301,7 @@ void cache_place(struct cache *cache, const char *key, const char *uid, struct p
     take_up(placed, 1);
 }
 
-bool cache_unplace(struct cache *cache, const char *key, const char *uid)
+bool node_cache_unplace(struct node_cache *cache, const char *key, const char *uid)
 {
     struct placed_pod *placed = map_get(&cache->pods, key);
     if (placed == NULL || (uid != NULL && strcmp(placed->uid, uid) != 0)) {
@@ -310,7 +311,7 @@ bool cache_unplace(struct cache *cache, const char *key, const char *uid)
     return true;
 }
 
-struct placed_pod *cache_find_pod(const struct cache *cache, const char *key)
+struct placed_pod *node_cache_find_pod(const struct node_cache *cache, const char *key)
 {
     return map_get(&cache->pods, key);
 }
@@ -355,8 +356,8 @@ static bool belongs(const struct pod_class *class, const struct spread_group *gr
     return false;
 }
 
-struct spread_group *cache_group(struct cache *cache, const char *namespace, const char *key,
-                                 struct selector **selectors, size_t count)
+struct spread_group *node_cache_group(struct node_cache *cache, const char *namespace,
+                                      const char *key, struct selector **selectors, size_t count)
 {
     struct spread_group *group = map_get(&cache->groups, key);
     if (group != NULL) {
@@ -396,7 +397,7 @@ static void leave_group(struct pod_class *class, void *argument)
     }
 }
 
-void cache_group_unref(struct cache *cache, struct spread_group *group)
+void node_cache_group_unref(struct node_cache *cache, struct spread_group *group)
 {
     if (group != NULL && --group->references == 0) {
         pod_classes_each(leave_group, group);
@@ -405,7 +406,7 @@ void cache_group_unref(struct cache *cache, struct spread_group *group)
     }
 }
 
-void cache_know_class(struct cache *cache, struct pod_class *class)
+void node_cache_know_class(struct node_cache *cache, struct pod_class *class)
 {
     const char *key;
     void *value;
@@ -420,7 +421,7 @@ void cache_know_class(struct cache *cache, struct pod_class *class)
     }
 }
 
-void cache_forget_class(struct cache *cache, struct pod_class *class)
+void node_cache_forget_class(struct node_cache *cache, struct pod_class *class)
 {
-    cache_group_unref(cache, steal(class->group));
+    node_cache_group_unref(cache, steal(class->group));
 }

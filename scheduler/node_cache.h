@@ -6,8 +6,8 @@
  *
  * Threads: everything here is guarded by the scheduler's lock.
  */
-#ifndef SCHEDULER_CACHE_H
-#define SCHEDULER_CACHE_H
+#ifndef SCHEDULER_NODE_CACHE_H
+#define SCHEDULER_NODE_CACHE_H
 
 #include "common/map.h"
 #include "scheduler/pod_class.h"
@@ -27,7 +27,7 @@ struct node {
     bool is_unschedulable;
     struct resource_amounts allocatable;
     int64_t allowed_pods;
-    int zone; /* From cache_zone(); -1: it is in none. */
+    int zone; /* From node_cache_zone(); -1: it is in none. */
 
     struct resource_amounts requested, assumed; /* By the pods here; see pod_class. */
     int64_t pod_count;
@@ -55,7 +55,7 @@ struct spread_group {
     size_t count_capacity;
 };
 
-struct cache {
+struct node_cache {
     struct node **nodes; /* With holes: NULL. */
     size_t node_slots, node_capacity;
     size_t node_count; /* That exist. */
@@ -68,31 +68,32 @@ struct cache {
     uint32_t next_generation;
 };
 
-struct cache *cache_new(void);
-void cache_free(struct cache *cache);
+struct node_cache *node_cache_new(void);
+void node_cache_free(struct node_cache *cache);
 
 /* A Node object came or changed ('node' is borrowed). Returns whether that may help a pod that did
  * not fit, and raises 'freed' then. */
-bool cache_put_node(struct cache *cache, const json_t *node);
-void cache_remove_node(struct cache *cache, const char *name);
+bool node_cache_put_node(struct node_cache *cache, const json_t *node);
+void node_cache_remove_node(struct node_cache *cache, const char *name);
 
 /* The pod has this node: assumed by the scheduler, or seen bound. A pod of that key that was
  * elsewhere (an assumption that turned out otherwise, a namesake) is moved. */
-void cache_place(struct cache *cache, const char *key, const char *uid, struct pod_class *class,
-                 const char *node_name, bool is_assumed, bool is_deleting);
+void node_cache_place(struct node_cache *cache, const char *key, const char *uid,
+                      struct pod_class *class, const char *node_name, bool is_assumed,
+                      bool is_deleting);
 /* It takes up nothing any more. Returns whether it was there, and raises 'freed' then. 'uid' NULL:
  * whatever has the key. */
-bool cache_unplace(struct cache *cache, const char *key, const char *uid);
-struct placed_pod *cache_find_pod(const struct cache *cache, const char *key);
+bool node_cache_unplace(struct node_cache *cache, const char *key, const char *uid);
+struct placed_pod *node_cache_find_pod(const struct node_cache *cache, const char *key);
 
 /* The group of that namespace and these selectors (consumed), found or made and counted; the
  * caller's reference. */
-struct spread_group *cache_group(struct cache *cache, const char *namespace, const char *key,
-                                 struct selector **selectors, size_t count);
-void cache_group_unref(struct cache *cache, struct spread_group *group);
+struct spread_group *node_cache_group(struct node_cache *cache, const char *namespace,
+                                      const char *key, struct selector **selectors, size_t count);
+void node_cache_group_unref(struct node_cache *cache, struct spread_group *group);
 /* Notes in which groups pods of the class count; before the first of them is placed. */
-void cache_know_class(struct cache *cache, struct pod_class *class);
+void node_cache_know_class(struct node_cache *cache, struct pod_class *class);
 /* Undoes what the cache keeps with a class; see pod_classes_collect(). */
-void cache_forget_class(struct cache *cache, struct pod_class *class);
+void node_cache_forget_class(struct node_cache *cache, struct pod_class *class);
 
 #endif
