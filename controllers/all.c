@@ -13,6 +13,7 @@ const struct controller_type *const controller_types[] = {
     &garbage_collector_controller,
     &namespace_controller,
     &node_ipam_controller,
+    &pod_gc_controller,
     &replicaset_controller,
     &root_ca_controller,
     &serviceaccount_controller,

@@ -10,6 +10,7 @@ static struct controller_settings settings = {
     .allocate_node_cidrs = true,
     .cluster_cidr = "10.244.0.0/16",
     .service_cluster_ip_range = "",
+    .terminated_pod_gc_threshold = 12500,
 };
 
 static bool check(struct error *error)
@@ -57,6 +58,8 @@ int main(int count, char **arguments)
          "The CA of the config map kube-root-ca.crt in each namespace; without it, the one that "
          "the "
          "API server is verified with."},
+        {"terminated-pod-gc-threshold", FLAG_NUMBER, &settings.terminated_pod_gc_threshold,
+         "How many pods that have come to their end are kept; 0: all."},
         {"", FLAG_TEXT, NULL, "Pod addresses of nodes"},
         {"allocate-node-cidrs", FLAG_BOOLEAN, &settings.allocate_node_cidrs,
          "Give each node a block of pod addresses."},

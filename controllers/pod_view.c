@@ -177,6 +177,9 @@ static void *digest(const struct cached_object *object)
     struct pod_view *view = view_with_room(pod);
     view->is_scheduled = view->node_name[0] != '\0';
     view->phase = parse_phase(json_get_string(status, "phase"));
+    const char *reason = json_get_string(status, "reason");
+    view->is_evicted =
+        view->phase == POD_FAILED && reason != NULL && strcmp(reason, "Evicted") == 0;
     view->start_time = time_at(status, "startTime");
     view->deletion_time = time_at(metadata, "deletionTimestamp");
     view->deletion_cost = parse_cost(

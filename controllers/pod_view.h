@@ -27,6 +27,7 @@ struct pod_view {
     int deletion_cost;     /* By its annotation controller.kubernetes.io/pod-deletion-cost. */
     int restarts;          /* The most of any container. */
     bool is_scheduled;     /* It has a node. */
+    bool is_evicted;       /* It has failed because its node ran short of something. */
     const char *node_name;
     const char *hostname, *subdomain;
     const char *addresses; /* status.podIPs: each ends with a NUL, the last with one more. */
