@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * curl's multi handle does the waiting: curl_multi_poll() sleeps until a socket is ready, the next
- * timer is due, or curl_multi_wakeup() tells of a posted task. Timers stand in a binary heap, which
- * thousands of simulated containers ask for.
+ * epoll does the waiting: for curl's sockets, which it tells of through a callback, and for an
+ * eventfd that a posted task signals; the next timer says for how long. So a round costs what has
+ * happened in it, however many transfers there are. Timers stand in a binary heap, which thousands
+ * of simulated containers ask for.
  */
 #include "common/loop.h"
 
+#include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <string.h>
 
 #include "common/alloc.h"
+#include "common/log.h"
 #include "common/timestamp.h"
 
-enum { longest_wait_ms = 60000 };
+enum { longest_wait_ms = 60000, events_max = 64 };
 
 struct task {
     loop_task run;
@@ -28,7 +34,9 @@ struct transfer {
 
 struct loop {
     pthread_t thread;
-    CURLM *multi;               /* This and all down to the lock is the thread's own. */
+    int epoll_file, wake_file;
+    CURLM *multi;     /* This and all down to the lock is the thread's own. */
+    int64_t curl_due; /* When curl wants to be called, monotonic; INT64_MAX: not by itself. */
     struct loop_timer **timers; /* A heap, from index 1. */
     size_t timer_count, timer_capacity;
     struct transfer *transfers;
@@ -113,6 +121,13 @@ static void run_timers(struct loop *loop)
 
 /* ---- tasks ---- */
 
+static void wake(struct loop *loop)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(loop->wake_file, &one, sizeof one); /* It can't be full. */
+    (void)ignored;
+}
+
 bool loop_post(struct loop *loop, loop_task task, void *argument)
 {
     pthread_mutex_lock(&loop->lock);
@@ -125,7 +140,7 @@ bool loop_post(struct loop *loop, loop_task task, void *argument)
     bool first = loop->task_count == 1;
     pthread_mutex_unlock(&loop->lock);
     if (accepted && first) {
-        curl_multi_wakeup(loop->multi);
+        wake(loop);
     }
     return accepted;
 }
@@ -229,10 +244,34 @@ static void transfer_end(struct loop *loop, struct transfer *transfer, CURLcode 
     ended.done(ended.argument, result);
 }
 
-static void run_transfers(struct loop *loop)
+/* curl says for which events of a socket it waits. */
+static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *argument, void *known)
 {
-    int running, left;
-    curl_multi_perform(loop->multi, &running);
+    struct loop *loop = argument;
+    struct epoll_event event = {.data.fd = socket};
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        epoll_ctl(loop->epoll_file, EPOLL_CTL_DEL, socket, NULL);
+        return 0;
+    }
+    event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+    epoll_ctl(loop->epoll_file, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event);
+    curl_multi_assign(loop->multi, socket, loop);
+    return 0;
+}
+
+static int set_curl_timer(CURLM *multi, long timeout_ms, void *argument)
+{
+    struct loop *loop = argument;
+    (void)multi;
+    loop->curl_due =
+        timeout_ms < 0 ? INT64_MAX : timestamp_monotonic() + (int64_t)timeout_ms * 1000000;
+    return 0;
+}
+
+static void end_finished_transfers(struct loop *loop)
+{
+    int left;
     for (CURLMsg *message; (message = curl_multi_info_read(loop->multi, &left)) != NULL;) {
         struct transfer *transfer = NULL;
         CURLcode result = message->data.result;
@@ -243,24 +282,60 @@ static void run_transfers(struct loop *loop)
     }
 }
 
+static void run_socket(struct loop *loop, const struct epoll_event *event)
+{
+    int running, mask = (event->events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                        (event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                        (event->events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(loop->multi, event->data.fd, mask, &running);
+}
+
+static void run_curl_timer(struct loop *loop)
+{
+    int running;
+    if (loop->curl_due <= timestamp_monotonic()) {
+        loop->curl_due = INT64_MAX;
+        curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+}
+
 /* ---- the thread ---- */
+
+static int wait_ms(struct loop *loop)
+{
+    int64_t due = loop->curl_due;
+    pthread_mutex_lock(&loop->lock);
+    bool has_work = loop->task_count > 0 || loop->stopping;
+    pthread_mutex_unlock(&loop->lock);
+    if (loop->timer_count > 0 && loop->timers[1]->due < due) {
+        due = loop->timers[1]->due;
+    }
+    if (has_work) {
+        return 0;
+    }
+    if (due == INT64_MAX) {
+        return longest_wait_ms;
+    }
+    int64_t left = due - timestamp_monotonic();
+    int64_t wait = left <= 0 ? 0 : left / 1000000 + 1;
+    return (int)(wait < longest_wait_ms ? wait : longest_wait_ms);
+}
 
 static void wait_for_work(struct loop *loop)
 {
-    int64_t wait_ms = longest_wait_ms;
-    if (loop->timer_count > 0) {
-        int64_t left = loop->timers[1]->due - timestamp_monotonic();
-        wait_ms = left <= 0 ? 0 : left / 1000000 + 1;
-        wait_ms = wait_ms > longest_wait_ms ? longest_wait_ms : wait_ms;
+    struct epoll_event events[events_max];
+    int count = epoll_wait(loop->epoll_file, events, events_max, wait_ms(loop));
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.fd == loop->wake_file) {
+            uint64_t ignored;
+            ssize_t got = read(loop->wake_file, &ignored, sizeof ignored);
+            (void)got;
+        } else {
+            run_socket(loop, &events[i]);
+        }
     }
-    pthread_mutex_lock(&loop->lock);
-    if (loop->task_count > 0 || loop->stopping) {
-        wait_ms = 0;
-    }
-    pthread_mutex_unlock(&loop->lock);
-    if (wait_ms > 0) {
-        curl_multi_poll(loop->multi, NULL, 0, (int)wait_ms, NULL);
-    }
+    run_curl_timer(loop);
+    end_finished_transfers(loop);
 }
 
 static bool is_stopping(struct loop *loop)
@@ -287,7 +362,6 @@ static void *loop_main(void *argument)
     while (!is_stopping(loop)) {
         run_tasks(loop);
         run_timers(loop);
-        run_transfers(loop);
         wait_for_work(loop);
     }
     do {
@@ -306,7 +380,21 @@ struct loop *loop_new(void)
 {
     struct loop *loop = allocate_struct(struct loop);
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    struct epoll_event event = {.events = EPOLLIN};
+    loop->epoll_file = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake_file = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->epoll_file < 0 || loop->wake_file < 0) {
+        log_error("an event loop can't be made: %s", strerror(errno));
+        abort();
+    }
+    event.data.fd = loop->wake_file;
+    epoll_ctl(loop->epoll_file, EPOLL_CTL_ADD, loop->wake_file, &event);
+    loop->curl_due = INT64_MAX;
     loop->multi = curl_multi_init();
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, set_curl_timer);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
     curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 256L);
     loop->timers = allocate_zero(16, sizeof(struct loop_timer *));
@@ -327,7 +415,7 @@ void loop_stop(struct loop *loop)
     if (!first) {
         return;
     }
-    curl_multi_wakeup(loop->multi);
+    wake(loop);
     pthread_join(loop->thread, NULL);
 }
 
@@ -338,6 +426,8 @@ void loop_free(struct loop *loop)
     }
     loop_stop(loop);
     curl_multi_cleanup(loop->multi);
+    close(loop->epoll_file);
+    close(loop->wake_file);
     free(loop->timers);
     free(loop->tasks);
     pthread_mutex_destroy(&loop->lock);
