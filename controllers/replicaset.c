@@ -202,14 +202,6 @@ static bool manage(struct replicaset_state *state, const struct cached_object *c
 
 /* ---- the status ---- */
 
-static bool matches_template(const struct cached_object *pod, const json_t *template_labels)
-{
-    struct selector *selector = selector_from_map(template_labels);
-    bool matches = selector_matches(selector, cached_object_label, pod);
-    selector_free(selector);
-    return matches;
-}
-
 static void set_failure(json_t *status, json_int_t missing, const struct error *failure)
 {
     bool fails = failure != NULL && error_is_set(failure);
@@ -229,7 +221,8 @@ json_t *replicaset_status(const json_t *set, const struct cached_list *active, i
                           const struct error *failure, int64_t *next_check)
 {
     const json_t *spec = json_object_get(set, "spec");
-    const json_t *template_labels = json_path(spec, "template", "metadata", "labels");
+    struct selector *template_labels =
+        selector_from_map(json_path(spec, "template", "metadata", "labels"));
     json_int_t min_ready = json_get_int(spec, "minReadySeconds", 0);
     json_int_t labeled = 0, ready = 0, available = 0;
     *next_check = 0;
@@ -237,7 +230,7 @@ json_t *replicaset_status(const json_t *set, const struct cached_list *active, i
         const struct cached_object *pod = active->items[i];
         const struct pod_view *view = pod_view(pod);
         int64_t becomes_available = view->ready_since + min_ready * 1000000000;
-        labeled += matches_template(pod, template_labels);
+        labeled += selector_matches(template_labels, cached_object_label, pod);
         ready += view->is_ready;
         if (pod_is_available(pod, min_ready, now)) {
             available++;
@@ -245,6 +238,7 @@ json_t *replicaset_status(const json_t *set, const struct cached_list *active, i
             *next_check = becomes_available;
         }
     }
+    selector_free(template_labels);
     json_t *old = json_object_get(set, "status");
     json_t *status = old != NULL ? json_deep_copy(old) : json_object();
     const struct {
