@@ -17,5 +17,6 @@ const struct controller_type *const controller_types[] = {
     &replicaset_controller,
     &root_ca_controller,
     &serviceaccount_controller,
+    &taint_eviction_controller,
     NULL,
 };

@@ -16,5 +16,6 @@ extern const struct controller_type pod_gc_controller;
 extern const struct controller_type replicaset_controller;
 extern const struct controller_type root_ca_controller;
 extern const struct controller_type serviceaccount_controller;
+extern const struct controller_type taint_eviction_controller;
 
 #endif

@@ -173,7 +173,8 @@ static bool start_controller(struct controller_set *set, struct service *service
         .service = service,
         .client = service->client,
         .informers = service->informers,
-        .events = event_recorder_new(service->client, type->name, NULL),
+        .events = event_recorder_new(
+            service->client, type->event_source != NULL ? type->event_source : type->name, NULL),
         .queue = work_queue_new(type->name, set->queue_metrics),
     };
     running->next = set->first;

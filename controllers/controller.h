@@ -27,7 +27,9 @@ struct controller;
 struct controller_type {
     const char *name;  /* As upstream's: "replicaset-controller". */
     const char *alias; /* What else --controllers takes for it: "replicaset". */
-    int workers;       /* How many keys are worked on at a time. */
+    /* Whom events name as their source; NULL: the name. */
+    const char *event_source;
+    int workers; /* How many keys are worked on at a time. */
     /* Returns the controller's state; NULL with an error when it can't work at all. */
     void *(*start)(struct controller *controller, struct error *error);
     bool (*sync)(void *state, const char *key, struct error *error);
@@ -52,7 +54,7 @@ struct controller {
     struct service *service;
     struct client *client;
     struct informer_factory *informers;
-    struct event_recorder *events; /* Their source is the controller's name. */
+    struct event_recorder *events;
     struct work_queue *queue;
 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
-#include "scheduler/node_match.h"
+#include "common/node_match.h"
 
 enum { fewest_nodes_to_find = 100, least_percentage = 5, plugins_max = 32 };
 

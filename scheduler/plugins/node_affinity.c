@@ -2,7 +2,7 @@
 /* NodeAffinity: spec.nodeSelector and the required terms of spec.affinity.nodeAffinity say where a
  * pod may stand, the preferred terms where it would rather. */
 #include "common/json.h"
-#include "scheduler/node_match.h"
+#include "common/node_match.h"
 #include "scheduler/plugin.h"
 
 static bool fits(const struct cycle *cycle, const struct node *node)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* NodeUnschedulable: no new pods on a node that has been cordoned, but for those that tolerate it.
  */
-#include "scheduler/node_match.h"
+#include "common/node_match.h"
 #include "scheduler/plugin.h"
 
 static bool fits(const struct cycle *cycle, const struct node *node)

@@ -8,7 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/json.h"
-#include "scheduler/node_match.h"
+#include "common/node_match.h"
 #include "scheduler/plugin.h"
 
 enum { node_skew = 3, zone_skew = 5 };

@@ -2,7 +2,7 @@
 /* TaintToleration: a node's taints keep away what does not tolerate them; those that only prefer to
  * be avoided lower the node's score. */
 #include "common/json.h"
-#include "scheduler/node_match.h"
+#include "common/node_match.h"
 #include "scheduler/plugin.h"
 
 static const json_t *untolerated(const struct cycle *cycle, const struct node *node)

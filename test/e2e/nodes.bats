@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# What controllers do with nodes: the block of pod addresses that each gets.
+# What controllers do with nodes: the block of pod addresses that each gets, and who must leave a
+# node that is tainted.
 
 load helpers
 
@@ -28,6 +29,31 @@ event() {
     [ -n "$(k -n default get events -o json \
         --field-selector "involvedObject.name=$1,reason=$2" | jq -r '.items[].message')" ]
 }
+# pod NAME NODE [TOLERATIONS]: creates it, bound to the node and not waiting when it is deleted.
+pod() {
+    jq -nc --arg name "$1" --arg node "$2" --argjson tolerations "${3:-[]}" '{apiVersion: "v1",
+        kind: "Pod", metadata: {name: $name, finalizers: ["test/stay"]}, spec: {nodeName: $node,
+        containers: [{name: "c", image: "i"}], tolerations: $tolerations}}' | k create -f -
+}
+is_deleting() { [ -n "$(k get pod "$1" -o jsonpath='{.metadata.deletionTimestamp}')" ]; }
+# told POD TEXT: an event of the taint eviction says so.
+told() {
+    k get events -o json --field-selector "involvedObject.name=$1,reason=TaintManagerEviction" |
+        jq -e --arg text "$2" 'any(.items[]; .message == $text)'
+}
+# taint_until_told POD TEXT: takes the taint away and, if nobody noticed, puts it on again.
+taint_until_told() {
+    k taint node a wet- || true
+    told "$1" "$2" || { k taint node a wet=yes:NoExecute && false; }
+}
+# drop POD…: no kubelet confirms the end of these pods.
+drop() {
+    local pod
+    for pod in "$@"; do
+        k patch pod "$pod" --type merge -p '{"metadata":{"finalizers":null}}'
+        k delete pod "$pod" --force --grace-period 0 --ignore-not-found
+    done
+}
 
 @test "each node gets the next free range, and one that has one keeps it" {
     node a
@@ -54,4 +80,35 @@ event() {
     node e
     wait_until 10 has_range e 10.244.2.0/24
     has_range a 10.244.0.0/24
+}
+
+@test "a pod that does not tolerate a NoExecute taint goes, and its status says why" {
+    pod plain a
+    pod tolerant a '[{"operator":"Exists"}]'
+    k taint node a wet=yes:NoExecute
+    wait_until 10 is_deleting plain
+    [ "$(k get pod plain -o json | jq -r '.status.conditions[] | select(.type == "DisruptionTarget") |
+        "\(.status) \(.reason) \(.message)"')" = \
+        "True DeletionByTaintManager Taint manager: deleting due to NoExecute taint" ]
+    wait_until 10 told plain "Marking for deletion Pod default/plain"
+    ! is_deleting tolerant
+    drop plain tolerant
+    k taint node a wet-
+}
+
+@test "a pod goes when the time for which it tolerates the taint is over" {
+    k taint node a wet=yes:NoExecute
+    pod brief a '[{"key":"wet","operator":"Exists","tolerationSeconds":1}]'
+    wait_until 10 is_deleting brief
+    drop brief
+    k taint node a wet-
+}
+
+@test "a pod that tolerates a taint for a while stays when the taint goes" {
+    pod patient a '[{"key":"wet","operator":"Exists","tolerationSeconds":3600}]'
+    k taint node a wet=yes:NoExecute
+    # A taint that goes again may go before anybody has seen it.
+    wait_until 20 taint_until_told patient "Cancelling deletion of Pod default/patient"
+    ! is_deleting patient
+    drop patient
 }

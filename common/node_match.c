@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scheduler/node_match.h"
+#include "common/node_match.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -144,16 +144,21 @@ static bool tolerates(const json_t *toleration, const json_t *taint)
            equal(json_get_string(toleration, "value"), json_get_string(taint, "value"));
 }
 
-bool node_match_tolerates(const json_t *tolerations, const json_t *taint)
+const json_t *node_match_toleration(const json_t *tolerations, const json_t *taint)
 {
     size_t i;
     const json_t *toleration;
     json_array_foreach (tolerations, i, toleration) {
         if (tolerates(toleration, taint)) {
-            return true;
+            return toleration;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool node_match_tolerates(const json_t *tolerations, const json_t *taint)
+{
+    return node_match_toleration(tolerations, taint) != NULL;
 }
 
 const json_t *node_match_untolerated(const json_t *tolerations, const json_t *taints,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which nodes a pod's selectors, affinities and tolerations ask for. Pure functions. */
-#ifndef SCHEDULER_NODE_MATCH_H
-#define SCHEDULER_NODE_MATCH_H
+#ifndef COMMON_NODE_MATCH_H
+#define COMMON_NODE_MATCH_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,6 +17,8 @@ int64_t node_match_preference(const json_t *node_affinity, const char *node_name
 
 /* Some toleration in the array tolerates the taint. */
 bool node_match_tolerates(const json_t *tolerations, const json_t *taint);
+/* The first one that does; borrowed. NULL: none. */
+const json_t *node_match_toleration(const json_t *tolerations, const json_t *taint);
 /* The first taint with this effect (two may be given, the second NULL) that nothing tolerates;
  * borrowed. */
 const json_t *node_match_untolerated(const json_t *tolerations, const json_t *taints,
