@@ -85,27 +85,30 @@ static const char *put(char **at, const char *text, size_t length)
 static struct cached_object *build(const char *text, size_t length, const struct json_span *spans,
                                    const char *const parts[static PART_COUNT])
 {
-    size_t size = length + 1 + strlen(parts[PART_NAMESPACE]) + strlen(parts[PART_NAME]) + 2;
+    size_t size = length + 1 + strlen(parts[PART_NAMESPACE]) + 1;
     for (size_t i = 0; i < PART_COUNT; i++) {
         size += strlen(parts[i]) + 1;
     }
     struct cached_object *object = allocate_zero(1, sizeof *object + size);
     char *at = object->memory;
-    const char *copies[PART_COUNT];
+    const char *copies[PART_COUNT] = {0};
     for (size_t i = 0; i < PART_COUNT; i++) {
-        copies[i] = put(&at, parts[i], strlen(parts[i]));
+        if (i != PART_NAME || parts[PART_NAMESPACE][0] == '\0') {
+            copies[i] = put(&at, parts[i], strlen(parts[i]));
+        }
     }
     object->references = 1;
     object->namespace = copies[PART_NAMESPACE];
-    object->name = copies[PART_NAME];
     object->uid = copies[PART_UID];
     object->owner_uid = copies[PART_OWNER_UID];
     object->owner_kind = copies[PART_OWNER_KIND];
     object->owner_name = copies[PART_OWNER_NAME];
-    object->key = object->name;
-    if (object->namespace[0] != '\0') {
+    if (object->namespace[0] == '\0') {
+        object->key = object->name = copies[PART_NAME];
+    } else {
         object->key = at;
-        at += sprintf(at, "%s/%s", object->namespace, object->name) + 1;
+        object->name = at + strlen(object->namespace) + 1;
+        at += sprintf(at, "%s/%s", object->namespace, parts[PART_NAME]) + 1;
     }
     object->text = put(&at, text, length);
     object->length = (uint32_t)length;

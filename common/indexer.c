@@ -41,7 +41,7 @@ struct index {
 
 struct indexer {
     pthread_rwlock_t lock; /* Guards all that follows. */
-    struct map slots;
+    struct map slots;      /* By keys that are the objects' own. */
     struct index indexes[indexes_max];
     size_t index_count;
 };
@@ -77,6 +77,7 @@ struct indexer *indexer_new(void)
 {
     struct indexer *indexer = allocate_struct(struct indexer);
     pthread_rwlock_init(&indexer->lock, NULL);
+    indexer->slots.borrows_keys = true;
     return indexer;
 }
 
@@ -221,10 +222,10 @@ struct cached_object *indexer_put(struct indexer *indexer, struct cached_object 
     struct slot *slot = map_get(&indexer->slots, object->key);
     if (slot == NULL) {
         slot = allocate_zero(1, sizeof *slot + indexer->index_count * sizeof(struct entry *));
-        map_set(&indexer->slots, object->key, slot);
     }
     struct cached_object *old = slot->object;
     slot->object = object;
+    map_set(&indexer->slots, object->key, slot);
     slot->round = round;
     index_slot(indexer, slot);
     pthread_rwlock_unlock(&indexer->lock);

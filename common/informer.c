@@ -298,7 +298,8 @@ static bool is_informer_of(const struct informer *informer, const struct api_res
            strcmp(informer->resource->group_version, resource->group_version) == 0 &&
            same_text(informer->options->field_selector, options->field_selector) &&
            same_text(informer->options->label_selector, options->label_selector) &&
-           informer->options->metadata_only == options->metadata_only;
+           informer->options->metadata_only == options->metadata_only &&
+           informer->options->is_unindexed == options->is_unindexed;
 }
 
 struct informer *informer_factory_get(struct informer_factory *factory,
@@ -320,7 +321,9 @@ struct informer *informer_factory_get(struct informer_factory *factory,
         informer->class = class;
         informer->options = options;
         informer->indexer = indexer_new();
-        indexer_add_index(informer->indexer, "namespace", index_by_namespace);
+        if (!options->is_unindexed) {
+            indexer_add_index(informer->indexer, "namespace", index_by_namespace);
+        }
         informer->next = factory->informers;
         factory->informers = informer;
     } else if (informer->class != class) {

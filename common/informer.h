@@ -38,6 +38,7 @@ struct informer_options {
     const char *field_selector; /* NULL: none. Static, as the others. */
     const char *label_selector;
     bool metadata_only; /* Ask for PartialObjectMetadata. */
+    bool is_unindexed;  /* Without the index by namespace that others have. */
 };
 
 /* ---- the factory ---- */

@@ -80,11 +80,21 @@ void *map_set(struct map *map, const char *key, void *value)
     if (slot->key != NULL) {
         void *old = slot->value;
         slot->value = value;
+        if (map->borrows_keys) {
+            slot->key = (char *)key;
+        }
         return old;
     }
-    *slot = (struct map_slot){duplicate(key), value, hash};
+    *slot = (struct map_slot){map->borrows_keys ? (char *)key : duplicate(key), value, hash};
     map->count++;
     return NULL;
+}
+
+static void free_key(const struct map *map, struct map_slot *slot)
+{
+    if (!map->borrows_keys) {
+        free(slot->key);
+    }
 }
 
 void *map_remove(struct map *map, const char *key)
@@ -98,7 +108,7 @@ void *map_remove(struct map *map, const char *key)
         return NULL;
     }
     void *value = slot->value;
-    free(slot->key);
+    free_key(map, slot);
     *slot = (struct map_slot){0};
     map->count--;
     /* Close the gap: whatever follows in the same run is put in again. */
@@ -129,7 +139,7 @@ void map_free(struct map *map, void (*free_value)(void *))
 {
     for (size_t i = 0; i < map->size; i++) {
         if (map->slots[i].key != NULL) {
-            free(map->slots[i].key);
+            free_key(map, &map->slots[i]);
             if (free_value != NULL) {
                 free_value(map->slots[i].value);
             }

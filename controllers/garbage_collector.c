@@ -117,7 +117,7 @@ static bool is_watched(const struct garbage_state *state, const struct api_resou
 
 static void watch_kind(struct garbage_state *state, const struct discovered *kind)
 {
-    static const struct informer_options options = {.metadata_only = true};
+    static const struct informer_options options = {.metadata_only = true, .is_unindexed = true};
     static const struct cached_object_class class = {.drop_text = true};
     struct watched *watched = allocate_struct(struct watched);
     *watched = (struct watched){

@@ -33,7 +33,7 @@ struct node {
 
 struct garbage_graph {
     pthread_mutex_t lock; /* Guards all. */
-    struct map nodes;     /* By uid. */
+    struct map nodes;     /* By uid, the nodes' own. */
 };
 
 /* A reference as it was read. */
@@ -251,7 +251,7 @@ static struct node *owner_node(struct garbage_graph *graph, const char *uid)
     if (node == NULL) {
         node = allocate_struct(struct node);
         node->uid = duplicate(uid);
-        map_set(&graph->nodes, uid, node);
+        map_set(&graph->nodes, node->uid, node);
     }
     return node;
 }
@@ -395,6 +395,7 @@ void garbage_graph_observe(struct garbage_graph *graph, const struct api_resourc
     pthread_mutex_lock(&graph->lock);
     struct node *node = owner_node(graph, kept->uid);
     bool is_first = node->object == NULL;
+    map_set(&graph->nodes, kept->uid, node);
     cached_object_unref(node->object);
     node->object = cached_object_ref(kept);
     node->resource = resource;
@@ -414,6 +415,7 @@ static void forget(struct garbage_graph *graph, struct node *node, struct garbag
         look_at(effects, node_uid(edge->dependent));
     }
     node->uid = duplicate(node->object->uid);
+    map_set(&graph->nodes, node->uid, node);
     cached_object_unref(steal(node->object));
     node->is_gone = true;
     node->is_deleting = node->is_foreground = node->is_orphaning = false;
@@ -604,6 +606,7 @@ struct garbage_graph *garbage_graph_new(void)
 {
     struct garbage_graph *graph = allocate_struct(struct garbage_graph);
     pthread_mutex_init(&graph->lock, NULL);
+    graph->nodes.borrows_keys = true;
     return graph;
 }
 

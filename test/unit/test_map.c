@@ -145,6 +145,28 @@ static void equal_bytes_have_equal_hashes(void **state)
     assert_true(hash_bytes("abc", 3) != hash_bytes("abd", 3));
 }
 
+static void borrowed_keys_are_replaced_with_their_values(void **state)
+{
+    (void)state;
+    char names[300][16];
+    struct map map = {.borrows_keys = true};
+    for (int i = 0; i < 300; i++) {
+        snprintf(names[i], sizeof names[i], "%d", i);
+        assert_null(map_set(&map, names[i], names[i]));
+    }
+    char again[] = "7";
+    assert_ptr_equal(map_set(&map, again, again), names[7]);
+    memset(names[7], 0, sizeof names[7]); /* Nobody reads it any more. */
+    assert_ptr_equal(map_get(&map, "7"), again);
+    assert_ptr_equal(map_remove(&map, names[8]), names[8]);
+    assert_null(map_get(&map, "8"));
+    assert_int_equal(map.count, 299);
+    for (int i = 9; i < 300; i++) {
+        assert_ptr_equal(map_get(&map, names[i]), names[i]);
+    }
+    map_free(&map, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +178,7 @@ int main(void)
         cmocka_unit_test(an_iteration_meets_each_entry_once),
         cmocka_unit_test(values_are_freed_with_the_map),
         cmocka_unit_test(equal_bytes_have_equal_hashes),
+        cmocka_unit_test(borrowed_keys_are_replaced_with_their_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
