@@ -94,11 +94,18 @@ static void object_changed(void *argument, const struct cached_object *old,
 
 /* ---- kinds ---- */
 
+/* Events expire by themselves, and there are many. */
+static bool is_event(const struct api_resource *resource)
+{
+    return strcmp(resource->plural, "events") == 0 &&
+           (strcmp(resource->group_version, "v1") == 0 ||
+            strncmp(resource->group_version, "events.k8s.io/", 14) == 0);
+}
+
 static bool is_collected(const struct discovered *kind)
 {
     const unsigned needed = DISCOVERY_LIST | DISCOVERY_WATCH | DISCOVERY_DELETE;
-    return kind->is_preferred && (kind->verbs & needed) == needed &&
-           strcmp(kind->resource.plural, "events") != 0;
+    return kind->is_preferred && (kind->verbs & needed) == needed && !is_event(&kind->resource);
 }
 
 /* Another version of it is watched already: the objects are the same. */

@@ -164,6 +164,36 @@ static void discovery_tells_preferred_versions_verbs_and_what_is_stale(void **st
                                  "stale GroupVersion discovery: g/v0");
 }
 
+static void merging_discoveries_keeps_what_is_referred_to(void **state)
+{
+    (void)state;
+    static const char group[] =
+        "{\"items\": [{\"metadata\": {\"name\": \"g\"}, \"versions\": [{\"version\": \"v1\", "
+        "\"resources\": [{\"resource\": \"as\", \"scope\": \"Cluster\", \"responseKind\": "
+        "{\"kind\": \"A\"}, \"verbs\": [\"get\"]}%s]}]}]}";
+    static const char more[] = ", {\"resource\": \"bs\", \"scope\": \"Cluster\", "
+                               "\"responseKind\": {\"kind\": \"B\"}, \"verbs\": [\"get\"]}";
+    cleanup(free_char)
+    char *before = format(group, "");
+    cleanup(free_char)
+    char *after = format(group, more);
+    cleanup(json_release)
+    json_t *before_json = parse(before);
+    cleanup(json_release)
+    json_t *after_json = parse(after);
+    cleanup(discovery_free)
+    struct discovery known = DISCOVERY_INIT;
+    cleanup(discovery_free)
+    struct discovery fresh = DISCOVERY_INIT;
+    discovery_add(&known, before_json);
+    const struct discovered *a = discovery_find(&known, "g/v1", "A");
+    discovery_add(&fresh, after_json);
+    discovery_merge(&known, &fresh);
+    assert_int_equal(known.count, 2);
+    assert_ptr_equal(discovery_find(&known, "g/v1", "A"), a);
+    assert_non_null(discovery_find(&known, "g/v1", "B"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +203,7 @@ int main(void)
         cmocka_unit_test(a_condition_turns_good_again),
         cmocka_unit_test(pods_are_waited_for_as_long_as_their_grace_period),
         cmocka_unit_test(discovery_tells_preferred_versions_verbs_and_what_is_stale),
+        cmocka_unit_test(merging_discoveries_keeps_what_is_referred_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
