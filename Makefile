@@ -52,7 +52,7 @@ unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
 	$(BUILD)/coracle-scheduler $(BUILD)/coracle-node
 
-.PHONY: all deps run test unit threaded-unit list-threaded storage-test bench bench-programs tidy format check-format clean
+.PHONY: all deps run test unit example threaded-unit list-threaded storage-test bench bench-programs tidy format check-format clean
 all: $(programs)
 
 $(BUILD)/%.o: %.c
@@ -123,6 +123,17 @@ $(BUILD)/test/storage-test: $(call object,$(storage_test_sources)) $(BUILD)/liba
 $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The controller that common/README.md shows.
+$(BUILD)/example.c: common/README.md
+	@mkdir -p $(@D)
+	@awk '/^```c$$/ { code = 1; next } /^```$$/ { code = 0 } code' $< >$@
+
+$(BUILD)/example: $(BUILD)/example.c $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+example: $(BUILD)/example
 
 unit: $(unit_programs)
 # What has threads of its own, for SANITIZE=thread.
