@@ -5,7 +5,7 @@
 load helpers
 
 setup_file() { start_server && start_controllers && start_nodes 2; }
-teardown_file() { stop_nodes && stop_controllers && stop_server; }
+teardown_file() { each_of stop_nodes stop_controllers stop_server; }
 setup() { new_namespace; }
 
 # deployment NAME REPLICAS SPEC…: applies one with pods of image a:1; the rest is more of its spec.
@@ -198,6 +198,40 @@ images_are() {
     mend_image web a:3
     rolled_out web
     sizes_are "a:1=0 a:3=15 broken=0"
+}
+
+@test "a rollout keeps to its limits all the way" {
+    deployment web 10 '"strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}'
+    rolled_out web
+    k -n "$NS" get pods -o json --watch --output-watch-events >"$BATS_TEST_TMPDIR/pods" 3>&- 4>&- &
+    local pods=$! sets
+    k -n "$NS" get rs -o json --watch --output-watch-events >"$BATS_TEST_TMPDIR/sets" 3>&- 4>&- &
+    sets=$!
+    wait_until 20 grep -q '"type"' "$BATS_TEST_TMPDIR/sets"
+    wait_until 20 count_is 10 "$BATS_TEST_TMPDIR/pods"
+    k -n "$NS" set image deployment/web c=a:2
+    rolled_out web
+    wait_until 20 images_are a:2x10
+    kill "$pods" "$sets"
+    # After each event: the pods that are ready and stay, and those that all ReplicaSets ask for.
+    jq -n 'reduce inputs as $event ({pods: {}, least: 99};
+        .pods[$event.object.metadata.name] = ($event.type != "DELETED" and
+            $event.object.metadata.deletionTimestamp == null and
+            any($event.object.status.conditions[]?; .type == "Ready" and .status == "True"))
+        | ([.pods[] | select(.)] | length) as $ready
+        | if (.pods | length) >= 10 then .least = ([.least, $ready] | min) else . end)
+        | .least' "$BATS_TEST_TMPDIR/pods" >"$BATS_TEST_TMPDIR/least"
+    jq -n 'reduce inputs as $event ({sets: {}, most: 0};
+        .sets[$event.object.metadata.name] = $event.object.spec.replicas
+        | .most = ([.most, ([.sets[]] | add)] | max)) | .most' "$BATS_TEST_TMPDIR/sets" >"$BATS_TEST_TMPDIR/most"
+    [ "$(cat "$BATS_TEST_TMPDIR/least")" -ge 8 ]
+    [ "$(cat "$BATS_TEST_TMPDIR/least")" -le 10 ]
+    [ "$(cat "$BATS_TEST_TMPDIR/most")" -eq 13 ]
+}
+
+# count_is NUMBER FILE: so many events were written to it.
+count_is() {
+    [ "$(grep -o '"type": *"ADDED"' "$2" | wc -l)" -ge "$1" ]
 }
 
 @test "scaling up and down touches no template" {

@@ -113,7 +113,7 @@ stop_process() {
     local pid
     pid=$(cat "$BATS_FILE_TMPDIR/$1.pid")
     kill -TERM "$pid"
-    wait_until 20 gone "$pid" && ! grep -E "ERROR: |runtime error" "$BATS_FILE_TMPDIR/$1.log" >&2
+    wait_until 20 gone "$pid" && ! grep -E "Sanitizer|runtime error" "$BATS_FILE_TMPDIR/$1.log" >&2
 }
 
 start_controllers() {
@@ -131,5 +131,12 @@ start_nodes() {
 }
 
 stop_nodes() {
-    stop_process node && stop_process scheduler
+    each_of "stop_process node" "stop_process scheduler"
+}
+
+# each_of COMMAND…: runs all of them, and fails when one did.
+each_of() {
+    local command status=0
+    for command in "$@"; do $command || status=1; done
+    return $status
 }

@@ -5,7 +5,7 @@
 load helpers
 
 setup_file() { start_server && start_controllers; }
-teardown_file() { stop_controllers && stop_server; }
+teardown_file() { each_of stop_controllers stop_server; }
 setup() { new_namespace; }
 
 # replicaset NAME REPLICAS [MORE OF THE TEMPLATE'S METADATA]: makes one for pods with app=NAME.
