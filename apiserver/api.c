@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/faults.h"
 #include "apiserver/health.h"
 #include "apiserver/registry/kinds.h"
 #include "apiserver/views/discovery.h"
@@ -219,11 +220,17 @@ static bool may_block(void *argument, const struct request *request)
 static void serve(void *argument, struct request *request, struct response *response)
 {
     struct api *api = argument;
+    enum fault fault = fault_choose(request, api->registry->fault_percent);
     request->scheme = scheme_ref(api->registry->scheme);
-    if (request->info.is_resource_request) {
+    if (fault != FAULT_NONE && fault != FAULT_CUT_AFTER) {
+        fault_answer(fault, request, response);
+    } else if (request->info.is_resource_request) {
         serve_resource(api, request, response);
     } else {
         serve_path(api, request, response);
+    }
+    if (fault == FAULT_CUT_AFTER) {
+        fault_cut(response);
     }
 }
 

@@ -27,6 +27,7 @@ struct options {
     const char *service_range, *node_port_range;
     int64_t event_ttl_ns, compaction_interval_ns, workers;
     struct admission_options admission;
+    int64_t fault_percent;
     bool verbose;
 };
 
@@ -132,6 +133,9 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         {"workers", FLAG_NUMBER, &options->workers,
          "Threads for requests that wait for the store; 0 for the default of 32."},
         {"verbose", FLAG_BOOLEAN, &options->verbose, "Log details."},
+        {"test-fault-percent", FLAG_NUMBER, &options->fault_percent,
+         "For tests only: how many of a hundred requests of the cluster's own services fail on "
+         "purpose."},
         {NULL, FLAG_TEXT, NULL, NULL},
     };
     if (!flags_parse("coracle-apiserver",
@@ -247,6 +251,7 @@ static bool open_registry(struct registry *registry, const struct options *optio
     registry->service_cluster_ip_range = options->service_range;
     registry->service_node_port_range = options->node_port_range;
     registry->admission = options->admission;
+    registry->fault_percent = options->fault_percent;
     registry->event_ttl_seconds = options->event_ttl_ns / 1000000000;
     registry->store = open_store(options, error);
     return registry->store != NULL &&

@@ -34,6 +34,7 @@ struct registry {
     const char *service_node_port_range;  /* "30000-32767" */
     int64_t event_ttl_seconds;            /* --event-ttl */
     struct admission_options admission;
+    int64_t fault_percent; /* See faults.h. */
     atomic_bool stopping; /* Watches end. */
 };
 

@@ -13,7 +13,7 @@ start_server() {
     fi
     export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
     : >"$BATS_FILE_TMPDIR/log" # What an earlier start said must not be taken for this one's.
-    SERVICES=${SERVICES-} deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
+    SERVICES=${SERVICES-} KEEP=${KEEP:-no} deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/pid"
     wait_until 30 grep -q "Coracle is ready" "$BATS_FILE_TMPDIR/log" || {
         cat "$BATS_FILE_TMPDIR/log" >&2
