@@ -338,6 +338,13 @@ void container_exited(struct container *container, int exit_code)
 
 static void worker_free(struct pod_worker *worker);
 
+/* A conflict may be one of a moment. If it is not, another pod has the name, and the informer will
+ * tell so. */
+static bool may_succeed_later(int code)
+{
+    return code >= 500 || code == 429 || code == 409;
+}
+
 static void write_ended(struct pod_worker *worker, const struct client_response *response)
 {
     worker->is_writing = false;
@@ -346,10 +353,10 @@ static void write_ended(struct pod_worker *worker, const struct client_response 
         return;
     }
     int code = response->error.code;
-    if (code >= 500 || code == 429) {
+    if (may_succeed_later(code)) {
         write_soon(worker, write_again_ms + random() % write_again_ms);
     } else {
-        if (code != 0 && code != 404 && code != 409 && code != 422) {
+        if (code != 0 && code != 404 && code != 422) {
             log_warning("pod %s/%s: %s", worker->namespace, worker->name, response->error.message);
         }
         write_soon(worker, 0);
@@ -359,7 +366,7 @@ static void write_ended(struct pod_worker *worker, const struct client_response 
 static void was_deleted(void *argument, struct client_response *response)
 {
     struct pod_worker *worker = argument;
-    if (response->error.code >= 500 || response->error.code == 429) {
+    if (may_succeed_later(response->error.code)) {
         worker->is_deleted = false; /* To be asked again. */
     }
     write_ended(worker, response);
@@ -368,7 +375,7 @@ static void was_deleted(void *argument, struct client_response *response)
 static void status_was_written(void *argument, struct client_response *response)
 {
     struct pod_worker *worker = argument;
-    if (response->error.code >= 500 || response->error.code == 429) {
+    if (may_succeed_later(response->error.code)) {
         worker->is_dirty = true;
     }
     write_ended(worker, response);
