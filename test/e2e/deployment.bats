@@ -110,6 +110,7 @@ images_are() {
         '{"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"1"}' ]
     [ "$(field deployment/web '.metadata.annotations.deployment\.kubernetes\.io/revision')" = 1 ]
     [ "$(k -n "$NS" get deployment web --no-headers | awk '{print $2, $3, $4}')" = "3/3 3 3" ]
+    k -n "$NS" describe deployment web | grep -q "^NewReplicaSet: *$set (3/3 replicas created)"
 }
 
 @test "a new image replaces the pods, and undo brings the old ones back" {
