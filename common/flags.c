@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/flags.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@ static void add_default(struct buffer *text, const struct flag *flag)
         break;
     case FLAG_NUMBER:
         buffer_addf(text, " (default %lld)", (long long)*(int64_t *)flag->value);
+        break;
+    case FLAG_DECIMAL:
+        buffer_addf(text, " (default %g)", *(double *)flag->value);
         break;
     case FLAG_DURATION:
         duration_format(*(int64_t *)flag->value, duration);
@@ -54,7 +58,7 @@ static void print_wrapped(const char *text)
 
 static void print_flag(const struct flag *flag)
 {
-    static const char *const types[] = {" string", "", " int", " duration"};
+    static const char *const types[] = {" string", "", " int", " float", " duration"};
     cleanup(buffer_free)
     struct buffer text = BUFFER_INIT;
     buffer_add_text(&text, flag->help);
@@ -103,6 +107,10 @@ static bool set(const struct flag *flag, const char *value, struct error *error)
     case FLAG_NUMBER:
         *(int64_t *)flag->value = strtoll(value, &end, 10);
         valid = value[0] != '\0' && *end == '\0';
+        break;
+    case FLAG_DECIMAL:
+        *(double *)flag->value = strtod(value, &end);
+        valid = value[0] != '\0' && *end == '\0' && isfinite(*(double *)flag->value);
         break;
     case FLAG_DURATION:
         valid = duration_parse(value, flag->value);

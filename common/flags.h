@@ -16,6 +16,7 @@ enum flag_type {
     FLAG_TEXT,     /* const char **: borrowed from the command line. */
     FLAG_BOOLEAN,  /* bool * */
     FLAG_NUMBER,   /* int64_t * */
+    FLAG_DECIMAL,  /* double * */
     FLAG_DURATION, /* int64_t *, nanoseconds: "5m" */
 };
 

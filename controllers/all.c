@@ -14,6 +14,7 @@ const struct controller_type *const controller_types[] = {
     &namespace_controller,
     &node_ipam_controller,
     &pod_gc_controller,
+    &node_lifecycle_controller,
     &replicaset_controller,
     &root_ca_controller,
     &serviceaccount_controller,

@@ -13,6 +13,7 @@ extern const struct controller_type garbage_collector_controller;
 extern const struct controller_type namespace_controller;
 extern const struct controller_type node_ipam_controller;
 extern const struct controller_type pod_gc_controller;
+extern const struct controller_type node_lifecycle_controller;
 extern const struct controller_type replicaset_controller;
 extern const struct controller_type root_ca_controller;
 extern const struct controller_type serviceaccount_controller;

@@ -45,6 +45,10 @@ struct controller_settings {
     bool allocate_node_cidrs;
     const char *cluster_cidr, *service_cluster_ip_range;
     int64_t node_cidr_mask_size, node_cidr_mask_size_ipv4, node_cidr_mask_size_ipv6;
+    /* node-lifecycle-controller; nanoseconds, and nodes a second. */
+    int64_t node_monitor_period, node_monitor_grace_period, node_startup_grace_period;
+    double node_eviction_rate, secondary_node_eviction_rate, unhealthy_zone_threshold;
+    int64_t large_cluster_size_threshold;
 };
 
 /* What a controller works with; all borrowed. */

@@ -11,10 +11,20 @@ static struct controller_settings settings = {
     .cluster_cidr = "10.244.0.0/16",
     .service_cluster_ip_range = "",
     .terminated_pod_gc_threshold = 12500,
+    .node_monitor_period = 5000000000,
+    .node_monitor_grace_period = 50000000000,
+    .node_startup_grace_period = 60000000000,
+    .node_eviction_rate = 0.1,
+    .secondary_node_eviction_rate = 0.01,
+    .unhealthy_zone_threshold = 0.55,
+    .large_cluster_size_threshold = 50,
 };
 
 static bool check(struct error *error)
 {
+    if (settings.node_monitor_period <= 0) {
+        return error_bad_request(error, "--node-monitor-period must be more than 0");
+    }
     return controller_list_check(controllers, error);
 }
 
@@ -73,6 +83,22 @@ int main(int count, char **arguments)
          "The same for IPv6 only."},
         {"service-cluster-ip-range", FLAG_TEXT, &settings.service_cluster_ip_range,
          "Addresses that no node gets."},
+        {"", FLAG_TEXT, NULL, "Nodes that fail"},
+        {"node-monitor-period", FLAG_DURATION, &settings.node_monitor_period,
+         "How often nodes are looked at."},
+        {"node-monitor-grace-period", FLAG_DURATION, &settings.node_monitor_grace_period,
+         "After how long without a sign of life a node is not ready."},
+        {"node-startup-grace-period", FLAG_DURATION, &settings.node_startup_grace_period,
+         "The same for a node that has not told anything yet."},
+        {"node-eviction-rate", FLAG_DECIMAL, &settings.node_eviction_rate,
+         "Nodes a second whose pods are given up, in a zone of mostly healthy nodes."},
+        {"secondary-node-eviction-rate", FLAG_DECIMAL, &settings.secondary_node_eviction_rate,
+         "The same in an unhealthy zone; 0 if it is small."},
+        {"unhealthy-zone-threshold", FLAG_DECIMAL, &settings.unhealthy_zone_threshold,
+         "The part of a zone's nodes (at least three) that must fail for the zone to be "
+         "unhealthy."},
+        {"large-cluster-size-threshold", FLAG_NUMBER, &settings.large_cluster_size_threshold,
+         "More nodes than these make a zone large."},
         {NULL, FLAG_TEXT, NULL, NULL},
     };
     const struct service_program program = {

@@ -18,7 +18,7 @@
 #include "common/node_match.h"
 #include "common/timestamp.h"
 #include "controllers/all.h"
-#include "controllers/conditions.h"
+#include "controllers/condition_patch.h"
 #include "controllers/controller.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
@@ -136,18 +136,12 @@ static bool write_condition(struct eviction_state *state, const struct cached_ob
                             struct error *error)
 {
     cleanup(json_release)
-    json_t *conditions = json_array();
-    condition_set(conditions, "DisruptionTarget", "True", "DeletionByTaintManager",
-                  "Taint manager: deleting due to NoExecute taint", false);
-    json_t *condition = json_array_get(conditions, 0);
-    json_object_set_new(condition, "lastProbeTime", json_null());
-    json_object_set_new(condition, "observedGeneration", json_integer(pod->generation));
-    cleanup(json_release)
-    json_t *patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "uid", pod->uid, "status",
-                              "conditions", conditions);
-    cleanup(json_release)
-    json_t *written = client_patch(state->controller->client, &resource_pods, pod->namespace,
-                                   pod->name, "status", client_strategic_merge_patch, patch, error);
+    json_t *written =
+        client_call(state->controller->client,
+                    condition_patch_request(&resource_pods, pod, "DisruptionTarget", "True",
+                                            "DeletionByTaintManager",
+                                            "Taint manager: deleting due to NoExecute taint"),
+                    error);
     return written != NULL;
 }
 
