@@ -36,6 +36,7 @@ pod() {
         containers: [{name: "c", image: "i"}], tolerations: $tolerations}}' | k create -f -
 }
 is_deleting() { [ -n "$(k get pod "$1" -o jsonpath='{.metadata.deletionTimestamp}')" ]; }
+stays() { [ -z "$(k get pod "$1" -o jsonpath='{.metadata.deletionTimestamp}')" ]; }
 # told POD TEXT: an event of the taint eviction says so.
 told() {
     k get events -o json --field-selector "involvedObject.name=$1,reason=TaintManagerEviction" |
@@ -91,7 +92,7 @@ drop() {
         "\(.status) \(.reason) \(.message)"')" = \
         "True DeletionByTaintManager Taint manager: deleting due to NoExecute taint" ]
     wait_until 10 told plain "Marking for deletion Pod default/plain"
-    ! is_deleting tolerant
+    stays tolerant
     drop plain tolerant
     k taint node a wet-
 }
@@ -109,6 +110,6 @@ drop() {
     k taint node a wet=yes:NoExecute
     # A taint that goes again may go before anybody has seen it.
     wait_until 20 taint_until_told patient "Cancelling deletion of Pod default/patient"
-    ! is_deleting patient
+    stays patient
     drop patient
 }
