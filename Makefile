@@ -153,6 +153,7 @@ test:
 
 bench: all bench-programs
 	@test/bench/run
+	@test/bench/cluster
 
 deps:
 	@deploy/install-packages build

@@ -43,6 +43,6 @@ static bool admit(struct write *write, struct error *error)
 
 const struct admission_plugin admission_taint_nodes_by_condition = {
     .name = "TaintNodesByCondition",
-    .is_on_by_default = false, /* Until somebody takes the taint away. */
+    .is_on_by_default = true,
     .admit = admit,
 };

@@ -40,7 +40,6 @@ toleration() {
 }
 
 @test "a new node takes no pods until it is ready" {
-    skip "until the node lifecycle controller is there"
     k create -f - <<<'{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "fresh"}}'
     [ "$(k get node fresh -o json | jq -cS .spec.taints)" = \
         '[{"effect":"NoSchedule","key":"node.kubernetes.io/not-ready"}]' ]
