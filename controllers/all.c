@@ -7,6 +7,7 @@
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
     &deployment_controller,
+    &disruption_controller,
     &endpoints_controller,
     &endpointslice_controller,
     &endpointslice_mirroring_controller,

@@ -6,6 +6,7 @@
 struct controller_type;
 
 extern const struct controller_type deployment_controller;
+extern const struct controller_type disruption_controller;
 extern const struct controller_type endpoints_controller;
 extern const struct controller_type endpointslice_controller;
 extern const struct controller_type endpointslice_mirroring_controller;

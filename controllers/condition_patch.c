@@ -14,10 +14,12 @@ struct client_request condition_patch_request(const struct api_resource *resourc
     json_t *condition =
         json_pack("{s:s, s:s, s:s}", "type", type, "status", status, "lastTransitionTime", now);
     if (reason != NULL) {
-        json_object_set_new(condition, "reason", json_string(reason));
+        json_object_set_new(condition, "reason",
+                            reason[0] != '\0' ? json_string(reason) : json_null());
     }
     if (message != NULL) {
-        json_object_set_new(condition, "message", json_string(message));
+        json_object_set_new(condition, "message",
+                            message[0] != '\0' ? json_string(message) : json_null());
     }
     if (object->generation > 0) {
         json_object_set_new(condition, "observedGeneration", json_integer(object->generation));

@@ -7,7 +7,7 @@
 #include "common/client.h"
 
 /* Of this very object (its uid), with the time of transition now. 'reason' and 'message' NULL: left
- * as they are. */
+ * as they are; "": taken away. */
 struct client_request condition_patch_request(const struct api_resource *resource,
                                               const struct cached_object *object, const char *type,
                                               const char *status, const char *reason,

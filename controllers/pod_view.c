@@ -28,6 +28,12 @@ static enum pod_phase parse_phase(const char *text)
     return text == NULL ? POD_PENDING : POD_UNKNOWN;
 }
 
+static bool has_text(const json_t *object, const char *name, const char *text)
+{
+    const char *present = json_get_string(object, name);
+    return present != NULL && strcmp(present, text) == 0;
+}
+
 static void parse_conditions(struct pod_view *view, const json_t *conditions)
 {
     size_t i;
@@ -38,6 +44,10 @@ static void parse_conditions(struct pod_view *view, const json_t *conditions)
         if (type != NULL && status != NULL && strcmp(type, "Ready") == 0) {
             view->is_ready = strcmp(status, "True") == 0;
             view->ready_since = time_at(condition, "lastTransitionTime");
+        }
+        if (type != NULL && status != NULL && strcmp(type, "DisruptionTarget") == 0 &&
+            strcmp(status, "True") == 0 && !has_text(condition, "reason", "TerminationByKubelet")) {
+            view->disrupted_since = time_at(condition, "lastTransitionTime");
         }
     }
 }

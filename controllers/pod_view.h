@@ -20,8 +20,10 @@ struct pod_port {
 /* Times are nanoseconds since 1970, 0 when absent; strings "" when absent. */
 struct pod_view {
     enum pod_phase phase;
-    bool is_ready;       /* Its condition Ready is True. */
-    int64_t ready_since; /* Since when that condition is what it is. */
+    bool is_ready;           /* Its condition Ready is True. */
+    int64_t ready_since;     /* Since when that condition is what it is. */
+    int64_t disrupted_since; /* Since when its condition DisruptionTarget is True, unless its
+                              * kubelet says so. */
     int64_t start_time;
     int64_t deletion_time; /* When its grace period ends. */
     int deletion_cost;     /* By its annotation controller.kubernetes.io/pod-deletion-cost. */

@@ -35,7 +35,7 @@ struct registry {
     int64_t event_ttl_seconds;            /* --event-ttl */
     struct admission_options admission;
     int64_t fault_percent; /* See faults.h. */
-    atomic_bool stopping; /* Watches end. */
+    atomic_bool stopping;  /* Watches end. */
 };
 
 /* Answers a resource request: fills the response, with an error if need be. request->resource is
@@ -89,6 +89,9 @@ struct delete_options {
     bool orphan_dependents_given, orphan_dependents; /* The deprecated form. */
 };
 
+/* The live object is the one, and as old, as the options ask for; 409 otherwise. */
+bool write_check_preconditions(const struct write *write, const struct delete_options *options,
+                               struct error *error);
 /* Deletes one object, or marks it as being deleted. '*result' is the object as it was last, the
  * caller's; '*gone' tells whether it is gone. */
 bool registry_delete(struct write *write, const struct delete_options *options,

@@ -489,8 +489,8 @@ bool registry_update(struct write *write, write_transform transform, void *argum
 
 /* ---- delete ---- */
 
-static bool check_preconditions(const struct write *write, const struct delete_options *options,
-                                struct error *error)
+bool write_check_preconditions(const struct write *write, const struct delete_options *options,
+                               struct error *error)
 {
     const char *uid = json_path_string(write->live, "metadata", "uid");
     const char *version = json_path_string(write->live, "metadata", "resourceVersion");
@@ -585,7 +585,7 @@ static bool delete_once(struct write *write, const struct delete_options *option
     bool conflict = false;
     *done = true;
     *gone = false;
-    if (!check_preconditions(write, options, error)) {
+    if (!write_check_preconditions(write, options, error)) {
         return false;
     }
     if (write->kind->before_delete == NULL) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Pods: QoS class, what may change after creation, binding and eviction. */
+/* Pods: QoS class, what may change after creation, and binding. */
 #include <string.h>
 
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/kinds/pod.h"
 #include "apiserver/registry/serve.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -61,8 +62,7 @@ static const char *qos_class(const json_t *spec)
     return !qos.any ? "BestEffort" : qos.guaranteed ? "Guaranteed" : "Burstable";
 }
 
-/* Puts a condition in the place of the one of its type; its times are set here. Consumes it. */
-static void set_condition(json_t *status, json_t *condition)
+void pod_set_condition(json_t *status, json_t *condition)
 {
     const json_t *type = json_object_get(condition, "type");
     json_t *conditions = json_object_get(status, "conditions");
@@ -90,10 +90,11 @@ static bool prepare_create(struct write *write, struct error *error)
     json_t *status = json_pack("{s:s, s:s}", "phase", "Pending", "qosClass", qos_class(spec));
     json_object_set_new(write->object, "status", status);
     if (json_array_size(json_object_get(spec, "schedulingGates")) > 0) {
-        set_condition(status, json_pack("{s:s, s:s, s:s, s:s}", "type", "PodScheduled", "status",
-                                        "False", "reason", "SchedulingGated", "message",
-                                        "Scheduling is blocked due to non-empty scheduling "
-                                        "gates"));
+        pod_set_condition(status,
+                          json_pack("{s:s, s:s, s:s, s:s}", "type", "PodScheduled", "status",
+                                    "False", "reason", "SchedulingGated", "message",
+                                    "Scheduling is blocked due to non-empty scheduling "
+                                    "gates"));
     }
     return true;
 }
@@ -167,7 +168,7 @@ static bool before_delete(struct write *write, int64_t *grace_seconds, struct er
 
 /* ---- binding ---- */
 
-static void answer_success(struct request *request, struct response *response, int status)
+void pod_answer_success(struct request *request, struct response *response, int status)
 {
     cleanup(json_release)
     json_t *body = json_pack("{s:s, s:s, s:{}, s:s, s:i}", "kind", "Status", "apiVersion", "v1",
@@ -210,7 +211,7 @@ static bool bind(struct write *write, void *argument, struct error *error)
             annotations);
     }
     json_t *status = json_get_or_add_object(write->object, "status");
-    set_condition(status, json_pack("{s:s, s:s}", "type", "PodScheduled", "status", "True"));
+    pod_set_condition(status, json_pack("{s:s, s:s}", "type", "PodScheduled", "status", "True"));
     return true;
 }
 
@@ -259,45 +260,12 @@ static void serve_binding(struct registry *registry, struct request *request,
         response_set_error(response, request, &error);
         return;
     }
-    answer_success(request, response, 201);
-}
-
-/* ---- eviction ---- */
-
-static void serve_eviction(struct registry *registry, struct request *request,
-                           struct response *response)
-{
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
-    cleanup(write_clear)
-    struct write write = {0};
-    cleanup(object_release)
-    struct object *object = NULL;
-    cleanup(serve_delete_options_clear)
-    struct delete_options options = {0};
-    cleanup(json_release)
-    json_t *eviction = decode_body_any(request, &error);
-    const char *name = json_path_string(eviction, "metadata", "name");
-    bool gone, done = eviction != NULL;
-    if (done && name != NULL && name[0] != '\0' && strcmp(name, request->info.name) != 0) {
-        done = error_bad_request(&error, "name in URL does not match name in Eviction object");
-    }
-    write_begin(&write, registry, request, response, request->resource, WRITE_DELETE);
-    json_t *body = json_object_get(eviction, "deleteOptions");
-    write.dry_run = write.dry_run || json_array_size(json_object_get(body, "dryRun")) > 0;
-    done = done && serve_check_dry_run(request, &error) &&
-           serve_delete_options(request, body, &options, &error) &&
-           registry_delete(&write, &options, &object, &gone, &error);
-    if (!done) {
-        response_set_error(response, request, &error);
-        return;
-    }
-    answer_success(request, response, 201);
+    pod_answer_success(request, response, 201);
 }
 
 static const struct kind_subresource subresources[] = {
     {"binding", serve_binding},
-    {"eviction", serve_eviction},
+    {"eviction", pod_serve_eviction},
     {NULL, NULL},
 };
 
