@@ -19,7 +19,11 @@
 #include "controllers/replicaset.h"
 #include "controllers/resources.h"
 
-enum { burst_replicas = 500 }; /* Pods created or deleted in one sync. */
+enum {
+    burst_replicas = 500, /* Pods created or deleted in one sync. */
+    pods_a_ms = 30,
+    longest_gathering_ms = 100,
+};
 
 struct replicaset_state {
     struct controller *controller;
@@ -53,13 +57,23 @@ static char *owner_key(const struct cached_object *pod)
                : NULL;
 }
 
+/* A sync costs what the set has pods, and each of them brings several events: those of a large set
+ * are gathered for a moment. */
+static void add_soon(struct replicaset_state *state, const char *key, const char *owner_uid)
+{
+    size_t pods = indexer_count_of(informer_indexer(state->pods), "owner", owner_uid);
+    int64_t delay_ms = (int64_t)pods / pods_a_ms;
+    controller_add_after(state->controller, key,
+                         delay_ms < longest_gathering_ms ? delay_ms : longest_gathering_ms);
+}
+
 static void pod_came(struct replicaset_state *state, const struct cached_object *pod)
 {
     cleanup(free_char)
     char *key = owner_key(pod);
     if (key != NULL) {
         expectations_saw_creation(state->expectations, key);
-        controller_add(state->controller, key);
+        add_soon(state, key, pod->owner_uid);
     } else if (pod->owner_uid[0] == '\0' && !pod->is_deleting) {
         add_possible_owners(state, pod);
     }
@@ -71,7 +85,7 @@ static void pod_went(struct replicaset_state *state, const struct cached_object 
     char *key = owner_key(pod);
     if (key != NULL) {
         expectations_saw_deletion(state->expectations, key, pod->uid);
-        controller_add(state->controller, key);
+        add_soon(state, key, pod->owner_uid);
     }
 }
 
@@ -91,7 +105,11 @@ static void pod_changed(void *argument, const struct cached_object *old,
     if (strcmp(old->owner_uid, new->owner_uid) != 0) {
         controller_add_owner(state->controller, old, "ReplicaSet");
     }
-    controller_add_owner(state->controller, new, "ReplicaSet");
+    cleanup(free_char)
+    char *key = owner_key(new);
+    if (key != NULL) {
+        add_soon(state, key, new->owner_uid);
+    }
     if (new->owner_uid[0] == '\0' && !new->is_deleting) {
         add_possible_owners(state, new);
     }
