@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/node_match.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,9 @@ static bool parse_number(const char *text, long long *number)
     if (text == NULL || *text == '\0') {
         return false;
     }
+    errno = 0;
     *number = strtoll(text, &end, 10);
-    return *end == '\0';
+    return *end == '\0' && errno == 0;
 }
 
 static bool compare_numbers(const char *value, const json_t *values, bool greater)
@@ -114,10 +116,7 @@ int64_t node_match_preference(const json_t *node_affinity, const char *node_name
         json_object_get(node_affinity, "preferredDuringSchedulingIgnoredDuringExecution"), i,
         preferred) {
         const json_t *term = json_object_get(preferred, "preference");
-        bool is_empty = json_array_size(json_object_get(term, "matchExpressions")) +
-                            json_array_size(json_object_get(term, "matchFields")) ==
-                        0;
-        if (is_empty || node_match_term(term, node_name, labels)) {
+        if (node_match_term(term, node_name, labels)) {
             sum += json_get_int(preferred, "weight", 0);
         }
     }

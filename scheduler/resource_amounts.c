@@ -85,6 +85,21 @@ void resource_amounts_max(struct resource_amounts *amounts, const struct resourc
     }
 }
 
+static void lower_to(int64_t *amount, int64_t limit)
+{
+    *amount = *amount < limit ? *amount : limit;
+}
+
+void resource_amounts_limit(struct resource_amounts *amounts, int64_t limit)
+{
+    lower_to(&amounts->milli_cpu, limit);
+    lower_to(&amounts->memory, limit);
+    lower_to(&amounts->ephemeral_storage, limit);
+    for (uint32_t i = 0; i < amounts->extended_count; i++) {
+        lower_to(&amounts->extended[i].value, limit);
+    }
+}
+
 void resource_amounts_clear(struct resource_amounts *amounts)
 {
     free(amounts->extended);
@@ -122,7 +137,10 @@ void resource_amounts_add_list(struct resource_amounts *amounts, const json_t *l
         int64_t *slot = slot_of(amounts, name, &in_thousandths);
         const char *text = json_string_value(value);
         if (slot != NULL && text != NULL && quantity_parse(text, &quantity)) {
-            *slot += in_thousandths ? quantity_milli_value(&quantity) : quantity_value(&quantity);
+            int64_t amount =
+                in_thousandths ? quantity_milli_value(&quantity) : quantity_value(&quantity);
+            lower_to(&amount, RESOURCE_AMOUNT_MAX);
+            *slot += amount;
         }
     }
 }
@@ -157,6 +175,7 @@ static void sum_containers(const json_t *spec, bool assume, struct resource_amou
         struct resource_amounts one = RESOURCE_AMOUNTS_INIT;
         amounts_of_container(container, assume, &one);
         resource_amounts_add(total, &one, 1);
+        resource_amounts_limit(total, RESOURCE_AMOUNT_MAX);
         resource_amounts_clear(&one);
     }
     json_array_foreach (json_object_get(spec, "initContainers"), i, container) {
@@ -164,6 +183,7 @@ static void sum_containers(const json_t *spec, bool assume, struct resource_amou
         amounts_of_container(container, assume, &one);
         if (is_sidecar(container)) {
             resource_amounts_add(&sidecars, &one, 1);
+            resource_amounts_limit(&sidecars, RESOURCE_AMOUNT_MAX);
             resource_amounts_max(&starting, &sidecars);
         } else {
             resource_amounts_add(&one, &sidecars, 1);
@@ -203,7 +223,9 @@ void resource_amounts_of_pod(const json_t *spec, struct resource_amounts *amount
     sum_containers(spec, false, amounts);
     apply_pod_level(spec, amounts);
     resource_amounts_add_list(amounts, overhead);
+    resource_amounts_limit(amounts, RESOURCE_AMOUNT_MAX);
     sum_containers(spec, true, assumed);
     apply_pod_level(spec, assumed);
     resource_amounts_add_list(assumed, overhead);
+    resource_amounts_limit(assumed, RESOURCE_AMOUNT_MAX);
 }

@@ -24,6 +24,12 @@ struct resource_amounts {
 
 #define RESOURCE_AMOUNTS_INIT ((struct resource_amounts){0})
 
+/* A pod's amounts are no larger than this (2^50 bytes are a PiB), and a node's are smaller, so that
+ * sums over the thousands of pods on a node never leave 64 bits, and who asks for more fits
+ * nowhere.
+ */
+#define RESOURCE_AMOUNT_MAX (INT64_C(1) << 50)
+
 /* Adds (sign 1) or takes off (-1). */
 void resource_amounts_add(struct resource_amounts *amounts, const struct resource_amounts *other,
                           int sign);
@@ -32,8 +38,12 @@ void resource_amounts_max(struct resource_amounts *amounts, const struct resourc
 void resource_amounts_clear(struct resource_amounts *amounts);
 /* 0 when it is not there. */
 int64_t resource_amounts_extended(const struct resource_amounts *amounts, uint32_t name);
-/* Adds a ResourceList such as a container's requests; "pods" is left out. */
+/* Adds a ResourceList such as a container's requests, of each RESOURCE_AMOUNT_MAX at most; "pods"
+ * is left out. */
 void resource_amounts_add_list(struct resource_amounts *amounts, const json_t *list);
+
+/* Each amount becomes the smaller of itself and the limit. */
+void resource_amounts_limit(struct resource_amounts *amounts, int64_t limit);
 
 /* What a pod asks for: the sum of its containers and sidecars, or what an init container needs
  * beside the sidecars started before it, whichever is more; plus its overhead. Amounts given for
