@@ -46,13 +46,13 @@ static const char *split_key(const char *key, char **namespace)
     return slash + 1;
 }
 
-static void record(struct binder *binder, const struct queued_pod *pod, const char *type,
+static void record(struct binder *binder, const char *key, const char *uid, const char *type,
                    const char *reason, const char *message)
 {
     char *namespace;
-    const char *name = split_key(pod->key, &namespace);
+    const char *name = split_key(key, &namespace);
     struct event_target target = {
-        .api_version = "v1", .kind = "Pod", .namespace = namespace, .name = name, .uid = pod->uid};
+        .api_version = "v1", .kind = "Pod", .namespace = namespace, .name = name, .uid = uid};
     event_record(binder->events, &target, type, reason, "%s", message);
     free(namespace);
 }
@@ -76,15 +76,15 @@ static void succeed(struct binding *binding)
     struct binder *binder = binding->binder;
     cleanup(free_char)
     char *message = format("Successfully assigned %s to %s", binding->pod->key, binding->node_name);
-    record(binder, binding->pod, "Normal", "Scheduled", message);
+    record(binder, binding->pod->key, binding->pod->uid, "Normal", "Scheduled", message);
     binder->succeeded(binder->argument, binding->pod);
     end(binding);
 }
 
-static void fail(struct binding *binding, bool is_still_pending)
+static void fail(struct binding *binding, const char *why)
 {
     struct binder *binder = binding->binder;
-    binder->failed(binder->argument, binding->pod, is_still_pending);
+    binder->failed(binder->argument, binding->pod, why);
     end(binding);
 }
 
@@ -92,7 +92,7 @@ static void pod_was_read(void *argument, struct client_response *response)
 {
     struct binding *binding = argument;
     if (response->code == 404 || is_stopping(binding->binder)) {
-        fail(binding, false);
+        fail(binding, NULL);
         return;
     }
     if (error_is_set(&response->error)) {
@@ -108,7 +108,7 @@ static void pod_was_read(void *argument, struct client_response *response)
     if (is_same && node != NULL && strcmp(node, binding->node_name) == 0) {
         succeed(binding);
     } else {
-        fail(binding, is_same && (node == NULL || *node == '\0'));
+        fail(binding, NULL);
     }
 }
 
@@ -129,11 +129,11 @@ static void binding_was_answered(void *argument, struct client_response *respons
     if (!error_is_set(&response->error)) {
         succeed(binding);
     } else if (response->code >= 400 && response->code < 500) {
-        log_debug("binding %s to %s: %s", binding->pod->key, binding->node_name,
-                  response->error.message);
-        record(binding->binder, binding->pod, "Warning", "FailedScheduling",
-               response->error.message);
-        fail(binding, response->code != 404);
+        cleanup(free_char)
+        char *why = format("binding rejected: running Bind plugin \"DefaultBinder\": %s",
+                           response->error.message);
+        log_debug("%s to %s: %s", binding->pod->key, binding->node_name, why);
+        fail(binding, why);
     } else {
         ask_where_it_is(binding);
     }
@@ -192,26 +192,31 @@ static void condition_was_written(void *argument, struct client_response *respon
     }
 }
 
-void binder_tell_unschedulable(struct binder *binder, const struct queued_pod *pod,
-                               const char *message, bool is_news)
+void binder_tell_failure(struct binder *binder, const struct cached_object *pod, const char *reason,
+                         const char *message)
 {
-    record(binder, pod, "Warning", "FailedScheduling", message);
-    if (!is_news) {
+    const char *told = pod_of(pod)->told;
+    record(binder, pod->key, pod->uid, "Warning", "FailedScheduling", message);
+    if (told != NULL && strcmp(told, message) == 0) {
         return;
     }
-    char now[TIMESTAMP_SIZE], *namespace;
-    const char *name = split_key(pod->key, &namespace);
+    char now[TIMESTAMP_SIZE];
     timestamp_format(timestamp_now(), now);
+    json_t *condition = json_pack("{s:s, s:s, s:s, s:s, s:n}", "type", "PodScheduled", "status",
+                                  "False", "reason", reason, "message", message, "lastProbeTime");
+    if (pod->generation > 0) {
+        json_object_set_new(condition, "observedGeneration", json_integer(pod->generation));
+    }
+    if (told == NULL) {
+        json_object_set_new(condition, "lastTransitionTime", json_string(now));
+    }
     cleanup(json_release)
-    json_t *patch =
-        json_pack("{s:{s:s}, s:{s:[{s:s, s:s, s:s, s:s, s:n, s:s}]}}", "metadata", "uid", pod->uid,
-                  "status", "conditions", "type", "PodScheduled", "status", "False", "reason",
-                  "Unschedulable", "message", message, "lastProbeTime", "lastTransitionTime", now);
+    json_t *patch = json_pack("{s:{s:s}, s:{s:[o]}}", "metadata", "uid", pod->uid, "status",
+                              "conditions", condition);
     client_send(binder->client,
-                client_patch_request(&pods_resource, namespace, name, "status",
+                client_patch_request(&pods_resource, pod->namespace, pod->name, "status",
                                      client_strategic_merge_patch, patch),
                 condition_was_written, NULL);
-    free(namespace);
 }
 
 /* ---- life ---- */

@@ -5,7 +5,7 @@
  *
  * A binding ends in one of three ways: done; refused, with the server's word; or unknown, when the
  * connection broke or the server failed. Then the pod is read until the server tells where it
- * stands.
+ * stands, and the binding counts as done or, when the pod is not on that node, as failed.
  *
  * Threads: any, also with the scheduler's lock held; outcomes are told on the loop's thread.
  */
@@ -18,9 +18,9 @@
 
 struct binder;
 
-/* Both take over the pod. */
+/* Both take over the pod. 'why' is what the server said, NULL when it did not. */
 typedef void (*binder_succeeded)(void *argument, struct queued_pod *pod);
-typedef void (*binder_failed)(void *argument, struct queued_pod *pod, bool is_still_pending);
+typedef void (*binder_failed)(void *argument, struct queued_pod *pod, const char *why);
 
 struct binder *binder_new(struct client *client, struct event_recorder *events,
                           binder_succeeded succeeded, binder_failed failed, void *argument);
@@ -33,8 +33,9 @@ bool binder_stop(struct binder *binder);
 void binder_bind(struct binder *binder, struct queued_pod *pod, const char *node_name);
 size_t binder_under_way(struct binder *binder);
 
-/* Records an event, and if 'is_news' sets the condition PodScheduled to False. */
-void binder_tell_unschedulable(struct binder *binder, const struct queued_pod *pod,
-                               const char *message, bool is_news);
+/* Records an event about a pending pod of the scheduler's informer, and sets its condition
+ * PodScheduled to False with this reason and message, unless it says so already. */
+void binder_tell_failure(struct binder *binder, const struct cached_object *pod, const char *reason,
+                         const char *message);
 
 #endif

@@ -255,6 +255,8 @@ struct node *decider_choose(struct decider *decider, struct pod_class *class, co
         explain_failure(&cycle);
         return NULL;
     }
+    free(steal(class->failure)); /* Whoever is told nothing now was not refused for it. */
+    class->failed_at = 0;
     struct node *node = cycle.node_count == 1 ? cycle.nodes[0] : best_node(decider, &cycle);
     return reserve(&cycle, node) ? node : NULL;
 }

@@ -24,7 +24,8 @@ void decider_clear(struct decider *decider);
 
 /* The best node, with the plugins' reservations made; NULL when none fits: then class->failure says
  * why in upstream's words and class->failed_plugins who rejected. While nothing was freed since the
- * last failure, that answer is given again without asking. */
+ * last failure, that answer is given again without asking. NULL without a failure: a plugin would
+ * not reserve the node that was chosen. */
 struct node *decider_choose(struct decider *decider, struct pod_class *class, const char *key,
                             const char *uid);
 

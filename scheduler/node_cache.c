@@ -8,7 +8,6 @@
 #include "common/selector.h"
 
 static const char zone_label[] = "topology.kubernetes.io/zone";
-static const char region_label[] = "topology.kubernetes.io/region";
 
 /* ---- life ---- */
 
@@ -122,23 +121,20 @@ static void drop_node_if_empty(struct node_cache *cache, struct node *node)
     }
 }
 
-/* A number for the node's zone (and region); -1 when its labels name none. */
+/* A number for the node's zone; -1 when its labels name none. */
 static int zone_of(struct node_cache *cache, const json_t *labels)
 {
     const char *zone = json_get_string(labels, zone_label);
-    const char *region = json_get_string(labels, region_label);
     if (zone == NULL) {
         return -1;
     }
-    cleanup(free_char)
-    char *text = format("%s\n%s", region != NULL ? region : "", zone);
     for (size_t i = 0; i < cache->zone_count; i++) {
-        if (strcmp(cache->zones[i], text) == 0) {
+        if (strcmp(cache->zones[i], zone) == 0) {
             return (int)i;
         }
     }
     cache->zones = grow(cache->zones, cache->zone_count, &cache->zone_capacity, sizeof(char *));
-    cache->zones[cache->zone_count] = steal(text);
+    cache->zones[cache->zone_count] = duplicate(zone);
     return (int)cache->zone_count++;
 }
 
@@ -179,6 +175,7 @@ bool node_cache_put_node(struct node_cache *cache, const json_t *object)
     bool is_unschedulable = json_get_bool(spec, "unschedulable", false);
     int64_t allowed_pods = count_in(list, "pods");
     resource_amounts_add_list(&allocatable, list);
+    resource_amounts_limit(&allocatable, RESOURCE_AMOUNT_MAX - 1);
     if (node->exists && node->is_unschedulable == is_unschedulable &&
         node->allowed_pods == allowed_pods && same_amounts(&node->allocatable, &allocatable) &&
         equal_or_absent(node->labels, labels) && equal_or_absent(node->taints, taints)) {
@@ -279,7 +276,7 @@ static void unplace(struct node_cache *cache, const char *key, struct placed_pod
     cache->freed++;
 }
 
-void node_cache_place(struct node_cache *cache, const char *key, const char *uid,
+bool node_cache_place(struct node_cache *cache, const char *key, const char *uid,
                       struct pod_class *class, const char *node_name, bool is_assumed,
                       bool is_deleting)
 {
@@ -287,10 +284,11 @@ void node_cache_place(struct node_cache *cache, const char *key, const char *uid
     if (placed != NULL && placed->class == class && placed->is_deleting == is_deleting &&
         strcmp(placed->uid, uid) == 0 && strcmp(placed->node->name, node_name) == 0) {
         placed->is_assumed = placed->is_assumed && is_assumed;
-        return;
+        return false;
     }
+    bool is_move = placed != NULL;
     pod_class_ref(class);
-    if (placed != NULL) {
+    if (is_move) {
         unplace(cache, key, placed);
     }
     node_cache_know_class(cache, class);
@@ -299,6 +297,7 @@ void node_cache_place(struct node_cache *cache, const char *key, const char *uid
                                   is_deleting};
     map_set(&cache->pods, key, placed);
     take_up(placed, 1);
+    return is_move;
 }
 
 bool node_cache_unplace(struct node_cache *cache, const char *key, const char *uid)

@@ -77,8 +77,9 @@ bool node_cache_put_node(struct node_cache *cache, const json_t *node);
 void node_cache_remove_node(struct node_cache *cache, const char *name);
 
 /* The pod has this node: assumed by the scheduler, or seen bound. A pod of that key that was
- * elsewhere (an assumption that turned out otherwise, a namesake) is moved. */
-void node_cache_place(struct node_cache *cache, const char *key, const char *uid,
+ * elsewhere (an assumption that turned out otherwise, a namesake) or looked otherwise is moved;
+ * returns whether one was, and raises 'freed' then. */
+bool node_cache_place(struct node_cache *cache, const char *key, const char *uid,
                       struct pod_class *class, const char *node_name, bool is_assumed,
                       bool is_deleting);
 /* It takes up nothing any more. Returns whether it was there, and raises 'freed' then. 'uid' NULL:

@@ -42,6 +42,7 @@ enum span {
     SPAN_INIT_CONTAINERS,
     SPAN_NODE_NAME,
     SPAN_PHASE,
+    SPAN_CONDITIONS,
     SPAN_COUNT
 };
 
@@ -51,6 +52,7 @@ static const char *const span_paths[SPAN_COUNT] = {
     "spec.overhead",        "spec.hostNetwork",   "spec.topologySpreadConstraints",
     "spec.schedulingGates", "spec.resources",     "spec.containers",
     "spec.initContainers",  "spec.nodeName",      "status.phase",
+    "status.conditions",
 };
 
 static void add_span(struct buffer *key, struct json_span span)
@@ -250,6 +252,20 @@ static bool is_text(struct json_span span, const char *text)
     return span.length == strlen(text) + 2 && memcmp(span.text + 1, text, span.length - 2) == 0;
 }
 
+static bool find_told(void *argument, struct json_span condition)
+{
+    static const char *const paths[] = {"type", "status", "message"};
+    struct json_span spans[array_length(paths)];
+    json_scan(condition.text, condition.length, paths, array_length(paths), spans);
+    if (!is_text(spans[0], "PodScheduled")) {
+        return true;
+    }
+    if (is_text(spans[1], "False")) {
+        *(char **)argument = spans[2].text != NULL ? json_span_value(spans[2]) : duplicate("");
+    }
+    return false;
+}
+
 static void *digest(const struct cached_object *object)
 {
     struct json_span spans[SPAN_COUNT];
@@ -263,6 +279,9 @@ static void *digest(const struct cached_object *object)
     pod->node_name = pod->memory;
     pod->is_terminated =
         is_text(spans[SPAN_PHASE], "Succeeded") || is_text(spans[SPAN_PHASE], "Failed");
+    if (length == 0) {
+        json_scan_elements(spans[SPAN_CONDITIONS], find_told, &pod->told);
+    }
     pod->class = find_class(object, buffer_text(&key));
     return pod;
 }
@@ -271,6 +290,7 @@ static void digest_free(void *argument)
 {
     struct pod *pod = argument;
     pod_class_unref(pod->class);
+    free(pod->told);
     free(pod);
 }
 

@@ -64,6 +64,10 @@ struct pod {
     struct pod_class *class;
     bool is_terminated;    /* Succeeded or failed: it takes up nothing any more. */
     const char *node_name; /* "" while it is not bound. */
+    /* While it is not bound: the message of its condition PodScheduled, if that is False; else
+     * NULL.
+     */
+    char *told;
     char memory[];
 };
 

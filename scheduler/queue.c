@@ -14,7 +14,7 @@ enum { backoff_max_seconds = 10, parked_max_seconds = 300 };
 
 static bool is_before(const struct queued_pod *a, const struct queued_pod *b)
 {
-    if (a->part == QUEUE_BACKOFF) {
+    if (a->part == QUEUE_BACKOFF && a->retry_at != b->retry_at) {
         return a->retry_at < b->retry_at;
     }
     if (a->class->priority != b->class->priority) {
@@ -64,36 +64,68 @@ static void heap_remove(struct heap *heap, struct queued_pod *pod)
     }
 }
 
-static struct heap *heap_of(struct queue *queue, enum queue_part part)
+static struct heap *heap_of(struct queue *queue, const struct queued_pod *pod)
 {
-    return part == QUEUE_ACTIVE ? &queue->active : part == QUEUE_BACKOFF ? &queue->backoff : NULL;
+    return pod->part == QUEUE_ACTIVE    ? &queue->active
+           : pod->part != QUEUE_BACKOFF ? NULL
+           : pod->is_error              ? &queue->error_backoff
+                                        : &queue->backoff;
+}
+
+/* ---- those that are unschedulable ---- */
+
+static void list_append(struct queue *queue, struct queued_pod *pod)
+{
+    pod->older = queue->newest;
+    pod->newer = NULL;
+    *(pod->older != NULL ? &pod->older->newer : &queue->oldest) = pod;
+    queue->newest = pod;
+}
+
+static void list_remove(struct queue *queue, struct queued_pod *pod)
+{
+    *(pod->older != NULL ? &pod->older->newer : &queue->oldest) = pod->newer;
+    *(pod->newer != NULL ? &pod->newer->older : &queue->newest) = pod->older;
+    pod->older = pod->newer = NULL;
 }
 
 /* ---- parts ---- */
 
 static void leave_part(struct queue *queue, struct queued_pod *pod)
 {
-    struct heap *heap = heap_of(queue, pod->part);
+    struct heap *heap = heap_of(queue, pod);
     if (heap != NULL) {
         heap_remove(heap, pod);
+    } else if (pod->part == QUEUE_UNSCHEDULABLE) {
+        list_remove(queue, pod);
     }
     queue->counts[pod->part]--;
 }
 
-static void join_part(struct queue *queue, struct queued_pod *pod, enum queue_part part)
+static void join_part(struct queue *queue, struct queued_pod *pod, enum queue_part part,
+                      enum queue_cause cause)
 {
-    struct heap *heap = heap_of(queue, part);
     pod->part = part;
     queue->counts[part]++;
+    queue->incoming[part][cause]++;
+    struct heap *heap = heap_of(queue, pod);
     if (heap != NULL) {
         heap_insert(heap, pod);
+    } else if (part == QUEUE_UNSCHEDULABLE) {
+        list_append(queue, pod);
     }
 }
 
-static void move_to(struct queue *queue, struct queued_pod *pod, enum queue_part part)
+static void move_to(struct queue *queue, struct queued_pod *pod, enum queue_part part,
+                    enum queue_cause cause)
 {
     leave_part(queue, pod);
-    join_part(queue, pod, part);
+    join_part(queue, pod, part, cause);
+}
+
+static int64_t now_of(const struct queue *queue)
+{
+    return queue->clock != NULL ? queue->clock() : timestamp_monotonic();
 }
 
 static bool may_be_tried(const struct pod_class *class)
@@ -135,13 +167,13 @@ void queued_pod_free(struct queued_pod *pod)
     pod_class_unref(pod->class);
     free(pod->key);
     free(pod->uid);
-    free(pod->told);
     free(pod);
 }
 
 void queue_put(struct queue *queue, const char *key, const char *uid, struct pod_class *class)
 {
     struct queued_pod *pod = map_get(&queue->pods, key);
+    enum queue_cause cause = CAUSE_POD_UPDATE;
     if (pod != NULL && strcmp(pod->uid, uid) != 0) {
         queue_remove(queue, key);
         pod = NULL;
@@ -153,13 +185,14 @@ void queue_put(struct queue *queue, const char *key, const char *uid, struct pod
         pod = allocate_struct(struct queued_pod);
         pod->key = duplicate(key);
         pod->uid = duplicate(uid);
-        pod->added = timestamp_monotonic();
+        pod->added = now_of(queue);
+        cause = CAUSE_POD_ADD;
         map_set(&queue->pods, key, pod);
     } else {
         leave_part(queue, pod);
     }
     set_class(pod, class);
-    join_part(queue, pod, may_be_tried(class) ? part_now(pod, timestamp_monotonic()) : QUEUE_GATED);
+    join_part(queue, pod, may_be_tried(class) ? part_now(pod, now_of(queue)) : QUEUE_GATED, cause);
 }
 
 void queue_remove(struct queue *queue, const char *key)
@@ -173,18 +206,23 @@ void queue_remove(struct queue *queue, const char *key)
 
 struct queued_pod *queue_pop(struct queue *queue)
 {
-    if (queue->active.count == 0) {
+    struct heap *heap = queue->active.count > 0 ? &queue->active : &queue->backoff;
+    if (heap->count == 0) {
         return NULL;
     }
-    struct queued_pod *pod = queue->active.items[1];
+    struct queued_pod *pod = heap->items[1];
+    if (pod->part == QUEUE_BACKOFF) {
+        move_to(queue, pod, QUEUE_ACTIVE, CAUSE_NO_OTHER);
+    }
     leave_part(queue, pod);
     map_remove(&queue->pods, pod->key);
     pod->attempts++;
     return pod;
 }
 
-/* A pod comes back; one that was put in its place meanwhile is newer and stays. */
-static bool take_back(struct queue *queue, struct queued_pod *pod)
+/* A pod comes back; times to try again are whole seconds, so that within one the more important
+ * goes first. One that was put in its place meanwhile is newer and stays. */
+static bool take_back(struct queue *queue, struct queued_pod *pod, bool is_error)
 {
     if (map_get(&queue->pods, pod->key) != NULL) {
         queued_pod_free(pod);
@@ -195,24 +233,25 @@ static bool take_back(struct queue *queue, struct queued_pod *pod)
         backoff *= 2;
     }
     backoff = backoff < backoff_max_seconds * second ? backoff : backoff_max_seconds * second;
-    pod->retry_at = timestamp_monotonic() + backoff;
+    pod->is_error = is_error;
+    pod->retry_at = (now_of(queue) + backoff) / second * second;
     map_set(&queue->pods, pod->key, pod);
     return true;
 }
 
 void queue_park(struct queue *queue, struct queued_pod *pod, uint32_t rejecting_plugins)
 {
-    if (take_back(queue, pod)) {
+    if (take_back(queue, pod, false)) {
         pod->plugins = rejecting_plugins;
-        pod->parked = timestamp_monotonic();
-        join_part(queue, pod, QUEUE_UNSCHEDULABLE);
+        pod->parked = now_of(queue);
+        join_part(queue, pod, QUEUE_UNSCHEDULABLE, CAUSE_ATTEMPT_FAILED);
     }
 }
 
 void queue_back_off(struct queue *queue, struct queued_pod *pod)
 {
-    if (take_back(queue, pod)) {
-        join_part(queue, pod, QUEUE_BACKOFF);
+    if (take_back(queue, pod, true)) {
+        join_part(queue, pod, QUEUE_BACKOFF, CAUSE_ATTEMPT_FAILED);
     }
 }
 
@@ -230,37 +269,47 @@ static uint32_t plugins_helped_by(unsigned events)
     return helped;
 }
 
-static void wake_parked(struct queue *queue, uint32_t helped, int64_t now, int64_t *next)
+/* A pod that no plugin rejected (there was no node to ask) is helped by whatever happens. */
+static void wake_helped(struct queue *queue, int64_t now)
 {
-    const char *key;
-    void *value;
-    for (size_t at = 0; map_next(&queue->pods, &at, &key, &value);) {
-        struct queued_pod *pod = value;
-        int64_t too_long = pod->parked + parked_max_seconds * second;
-        if (pod->part != QUEUE_UNSCHEDULABLE) {
-            continue;
+    uint32_t helped = plugins_helped_by(queue->pending_events);
+    enum queue_cause cause = queue->pending_events & EVENT_NODE ? CAUSE_NODE : CAUSE_POD_LEFT;
+    struct queued_pod *newer;
+    for (struct queued_pod *pod = queue->oldest; pod != NULL; pod = newer) {
+        newer = pod->newer;
+        if ((pod->plugins & helped) != 0 || pod->plugins == 0) {
+            move_to(queue, pod, part_now(pod, now), cause);
         }
-        if ((pod->plugins & helped) != 0 || pod->plugins == 0 || too_long <= now) {
-            move_to(queue, pod, part_now(pod, now));
-        } else if (too_long < *next) {
-            *next = too_long;
-        }
+    }
+}
+
+static void wake_those_backing_off(struct queue *queue, struct heap *heap, int64_t now,
+                                   int64_t *next)
+{
+    while (heap->count > 0 && heap->items[1]->retry_at <= now) {
+        move_to(queue, heap->items[1], QUEUE_ACTIVE, CAUSE_BACKOFF_COMPLETE);
+    }
+    if (heap->count > 0 && heap->items[1]->retry_at < *next) {
+        *next = heap->items[1]->retry_at;
     }
 }
 
 int64_t queue_wake(struct queue *queue, int64_t now)
 {
+    const int64_t patience = parked_max_seconds * second;
     int64_t next = INT64_MAX;
-    if (queue->counts[QUEUE_UNSCHEDULABLE] > 0) {
-        wake_parked(queue, plugins_helped_by(queue->pending_events), now, &next);
+    if (queue->pending_events != 0) {
+        wake_helped(queue, now);
+        queue->pending_events = 0;
     }
-    queue->pending_events = 0;
-    while (queue->backoff.count > 0 && queue->backoff.items[1]->retry_at <= now) {
-        move_to(queue, queue->backoff.items[1], QUEUE_ACTIVE);
+    while (queue->oldest != NULL && queue->oldest->parked + patience <= now) {
+        move_to(queue, queue->oldest, part_now(queue->oldest, now), CAUSE_TIMEOUT);
     }
-    if (queue->backoff.count > 0 && queue->backoff.items[1]->retry_at < next) {
-        next = queue->backoff.items[1]->retry_at;
+    if (queue->oldest != NULL) {
+        next = queue->oldest->parked + patience;
     }
+    wake_those_backing_off(queue, &queue->backoff, now, &next);
+    wake_those_backing_off(queue, &queue->error_backoff, now, &next);
     return next;
 }
 
@@ -274,5 +323,6 @@ void queue_clear(struct queue *queue)
     map_free(&queue->pods, NULL);
     free(queue->active.items);
     free(queue->backoff.items);
+    free(queue->error_backoff.items);
     *queue = (struct queue){0};
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The pods that wait for a node, in three parts: active (tried as soon as it is their turn: higher
+ * The pods that wait for a node, in four parts: active (tried as soon as it is their turn: higher
  * priority first, then whoever came first), backing off (to be tried after a time that doubles with
- * each attempt, 1 to 10 s), and unschedulable (until something happens that may help, or five
- * minutes have gone by).
+ * each attempt, 1 to 10 s, or as soon as no other is active), unschedulable (until something
+ * happens that may help, or five minutes have gone by), and gated.
+ *
+ * After an error, such as a refused binding, a pod always waits out its time, because haste would
+ * only repeat the error.
  *
  * Threads: everything here is guarded by the scheduler's lock.
  */
@@ -15,6 +18,19 @@
 
 enum queue_part { QUEUE_ACTIVE, QUEUE_BACKOFF, QUEUE_UNSCHEDULABLE, QUEUE_GATED, QUEUE_PARTS };
 
+/* Why a pod comes into a part. */
+enum queue_cause {
+    CAUSE_POD_ADD,
+    CAUSE_POD_UPDATE,
+    CAUSE_ATTEMPT_FAILED,
+    CAUSE_BACKOFF_COMPLETE,
+    CAUSE_NO_OTHER, /* It was backing off when no other was active. */
+    CAUSE_TIMEOUT,
+    CAUSE_POD_LEFT,
+    CAUSE_NODE,
+    QUEUE_CAUSES
+};
+
 struct queued_pod {
     char *key, *uid;
     struct pod_class *class; /* A reference. */
@@ -24,8 +40,9 @@ struct queued_pod {
     int64_t retry_at; /* Not before, monotonic. */
     int64_t parked;   /* Since when it is unschedulable, monotonic. */
     uint32_t plugins; /* Which plugins rejected it; a bit each, by their place in the table. */
-    char *told;       /* What its PodScheduled condition says already. */
+    bool is_error;    /* Its last attempt ended with an error. */
     size_t position;  /* In the heap of its part, from 1. */
+    struct queued_pod *older, *newer; /* Among those that are unschedulable. */
 };
 
 struct heap {
@@ -35,9 +52,12 @@ struct heap {
 
 struct queue {
     struct map pods; /* All, by key. */
-    struct heap active, backoff;
+    struct heap active, backoff, error_backoff;
+    struct queued_pod *oldest, *newest; /* Unschedulable, in the order in which they were parked. */
     size_t counts[QUEUE_PARTS];
-    unsigned pending_events; /* Noted, not yet acted upon. */
+    uint64_t incoming[QUEUE_PARTS][QUEUE_CAUSES]; /* How many came into each part, and why. */
+    int64_t (*clock)(void);                       /* NULL: timestamp_monotonic(). */
+    unsigned pending_events;                      /* Noted, not yet acted upon. */
 };
 
 void queue_clear(struct queue *queue);
@@ -52,7 +72,7 @@ void queued_pod_free(struct queued_pod *pod);
 
 /* Gives a pod back that fitted nowhere because of these plugins. */
 void queue_park(struct queue *queue, struct queued_pod *pod, uint32_t rejecting_plugins);
-/* Gives a pod back that is to be tried again after a while. */
+/* Gives a pod back after an error, to be tried again after a while. */
 void queue_back_off(struct queue *queue, struct queued_pod *pod);
 
 /* Something happened that may help. Acted upon by queue_wake(). */

@@ -25,6 +25,7 @@ struct scheduler {
     struct service *service;
     struct scheduler_options options;
     struct spread_selectors *selectors;
+    struct informer *pods;
     struct binder *binder;
     pthread_t thread;
     atomic_uint
@@ -107,8 +108,10 @@ static void pod_changed(void *argument, const struct cached_object *old,
         pod_is_pending(scheduler, new);
     } else {
         queue_remove(&scheduler->queue, new->key);
-        node_cache_place(scheduler->cache, new->key, new->uid, pod_of(new)->class,
-                         pod_of(new)->node_name, false, new->is_deleting);
+        if (node_cache_place(scheduler->cache, new->key, new->uid, pod_of(new)->class,
+                             pod_of(new)->node_name, false, new->is_deleting)) {
+            queue_note_event(&scheduler->queue, EVENT_POD_LEFT); /* It may ask for less now. */
+        }
     }
     unlock_and_wake(scheduler);
 }
@@ -164,21 +167,44 @@ static void binding_succeeded(void *argument, struct queued_pod *pod)
     unlock_and_wake(scheduler);
 }
 
-/* Where it stands is known, and it isn't where this scheduler wanted it. */
-static void binding_failed(void *argument, struct queued_pod *pod, bool is_still_pending)
+/* The pod as the server has it, as far as is known, if it still waits for a node; else NULL. The
+ * caller's. What this tells is never older than the events that were handled, so that a pod whose
+ * last event says otherwise is not taken for a pending one. */
+static struct cached_object *find_pending(struct scheduler *scheduler,
+                                          const struct queued_pod *queued)
+{
+    const char *slash = strchr(queued->key, '/');
+    cleanup(free_char)
+    char *namespace = duplicate_bytes(queued->key, (size_t)(slash - queued->key));
+    struct cached_object *object = informer_get(scheduler->pods, namespace, slash + 1);
+    if (object != NULL && (strcmp(object->uid, queued->uid) != 0 || object->is_deleting ||
+                           pod_of(object)->is_terminated || *pod_of(object)->node_name != '\0')) {
+        cached_object_unref(steal(object));
+    }
+    return object;
+}
+
+/* It isn't where this scheduler wanted it. */
+static void binding_failed(void *argument, struct queued_pod *pod, const char *why)
 {
     struct scheduler *scheduler = argument;
     metric_add(scheduler->attempts, 1, metric_labels("error", scheduler->options.scheduler_name));
     lock(scheduler);
-    struct placed_pod *placed = node_cache_find_pod(scheduler->cache, pod->key);
+    cleanup(cached_object_release)
+    struct cached_object *pending = find_pending(scheduler, pod);
+    const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, pod->key);
     if (placed != NULL && placed->is_assumed &&
         node_cache_unplace(scheduler->cache, pod->key, pod->uid)) {
         queue_note_event(&scheduler->queue, EVENT_POD_LEFT);
     }
-    if (is_still_pending) {
-        queue_back_off(&scheduler->queue, pod);
+    if (pending == NULL) {
+        queued_pod_free(pod); /* It is gone, or another scheduler was quicker. */
     } else {
-        queued_pod_free(pod);
+        if (why != NULL) {
+            binder_tell_failure(scheduler->binder, pending, "SchedulerError", why);
+        }
+        queue_back_off(&scheduler->queue, pod);
+        queue_put(&scheduler->queue, pending->key, pending->uid, pod_of(pending)->class);
     }
     unlock_and_wake(scheduler);
 }
@@ -187,15 +213,12 @@ static void binding_failed(void *argument, struct queued_pod *pod, bool is_still
 
 static void nothing_fits(struct scheduler *scheduler, struct queued_pod *pod)
 {
-    const char *why = pod->class->failure;
+    cleanup(cached_object_release)
+    struct cached_object *pending = find_pending(scheduler, pod);
     metric_add(scheduler->attempts, 1,
                metric_labels("unschedulable", scheduler->options.scheduler_name));
-    if (pod->told == NULL || strcmp(pod->told, why) != 0) {
-        free(pod->told);
-        pod->told = duplicate(why);
-        binder_tell_unschedulable(scheduler->binder, pod, why, true);
-    } else {
-        binder_tell_unschedulable(scheduler->binder, pod, why, false);
+    if (pending != NULL) {
+        binder_tell_failure(scheduler->binder, pending, "Unschedulable", pod->class->failure);
     }
     queue_park(&scheduler->queue, pod, pod->class->failed_plugins);
 }
@@ -288,9 +311,8 @@ static void add_informers(struct scheduler *scheduler)
         .field_selector = "status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"};
     struct informer_factory *informers = scheduler->service->informers;
     scheduler->selectors = spread_selectors_new(informers);
-    informer_add_handler(
-        informer_factory_get(informers, &pods_resource, &pod_object_class, &living), pod_changed,
-        scheduler);
+    scheduler->pods = informer_factory_get(informers, &pods_resource, &pod_object_class, &living);
+    informer_add_handler(scheduler->pods, pod_changed, scheduler);
     informer_add_handler(informer_factory_get(informers, &nodes_resource, &node_object_class, NULL),
                          node_changed, scheduler);
 }
