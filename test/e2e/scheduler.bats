@@ -1,0 +1,247 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Where pods are put, and what people are told when there is no place for them. Most nodes here are
+# Node objects alone, without anybody who plays them.
+
+load helpers
+
+setup_file() {
+    [ "${STORE:-sqlite}" = sqlite ] || start_etcd
+    start_server
+    scheduler
+}
+teardown_file() {
+    stop_process scheduler
+    stop_server
+    [ "${STORE:-sqlite}" = sqlite ] || signal_etcd KILL
+}
+setup() {
+    new_namespace
+    k config set-context --current --namespace="$NS" >/dev/null
+}
+teardown() {
+    k delete pods --all --force --grace-period 0 >/dev/null 2>&1
+    k delete nodes --all >/dev/null
+    wait_until 10 no_nodes
+}
+no_nodes() { [ -z "$(k get nodes -o name)" ]; }
+
+# scheduler [FLAGS…]: starts it.
+scheduler() { start_process scheduler "schedules pods" --leader-elect=false "$@"; }
+# node NAME [ALLOCATABLE [LABELS [TAINTS]]]: ready for pods; by default with 4 CPUs.
+node() {
+    jq -nc --arg name "$1" --argjson more "${2:-{\}}" --argjson labels "${3:-{\}}" '{apiVersion: "v1",
+        kind: "Node", metadata: {name: $name, labels: ($labels + {"kubernetes.io/hostname": $name})},
+        status: {allocatable: ({cpu: "4", memory: "8Gi", pods: "110"} + $more)}}' |
+        k create -f - >/dev/null
+    k patch node "$1" --type merge -p "{\"spec\":{\"taints\":${4:-[]}}}" >/dev/null
+}
+# pod NAME [SPEC]: asks for nothing unless the members of the spec say otherwise.
+pod() { pod_json "$@" | k create -f - >/dev/null; }
+pod_json() {
+    jq -nc --arg name "$1" --argjson spec "${2:-{\}}" '{apiVersion: "v1", kind: "Pod",
+        metadata: {name: $name}, spec: ({containers: [{name: "c", image: "i"}]} + $spec)}'
+}
+# asking CPU [MORE]: the spec of a pod that asks for so much.
+asking() {
+    jq -nc --arg cpu "$1" --argjson more "${2:-{\}}" '{containers: [{name: "c", image: "i",
+        resources: {requests: {cpu: $cpu}}}]} + $more'
+}
+node_of() { k get pod "$1" -o jsonpath='{.spec.nodeName}'; }
+is_on() { [ "$(node_of "$1")" = "$2" ]; }
+has_node() { [ -n "$(node_of "$1")" ]; }
+# condition POD FIELD: of its PodScheduled.
+condition() { k get pod "$1" -o jsonpath="{.status.conditions[?(@.type=='PodScheduled')].$2}"; }
+says() { [ "$(condition "$1" message)" = "$2" ]; }
+# told POD TEXT: an event of failure says so.
+told() {
+    k get events -o json --field-selector "involvedObject.name=$1,reason=FailedScheduling" |
+        jq -e --arg text "$2" 'any(.items[]; .message == $text)' >/dev/null
+}
+# refused POD TEXT: condition and event say that it has no place.
+refused() {
+    wait_until 20 says "$1" "$2" && wait_until 20 told "$1" "$2" &&
+        [ "$(condition "$1" status),$(condition "$1" reason)" = False,Unschedulable ]
+}
+
+@test "pods are spread over simulated nodes and run there" {
+    start_controllers # They take the taint off nodes that are ready.
+    start_process node plays --simulate 3
+    for i in 1 2 3 4 5 6 7 8 9; do pod_json "p$i" "$(asking 1)"; done | k create -f - >/dev/null
+    k wait pod --all --for=condition=Ready --timeout=30s >/dev/null
+    [ "$(k get pods -o json | jq -c '[.items[].spec.nodeName] | group_by(.) | map(length)')" = '[3,3,3]' ]
+    stop_process node
+    stop_controllers
+}
+
+@test "what became of a pod is told by its condition and an event" {
+    node n
+    pod p
+    wait_until 20 is_on p n
+    [ "$(condition p status)" = True ]
+    scheduled() {
+        [ "$(k get events --field-selector involvedObject.name=p,reason=Scheduled \
+            -o jsonpath='{.items[*].message},{.items[*].source.component}')" = \
+            "Successfully assigned $NS/p to n,default-scheduler" ]
+    }
+    wait_until 20 scheduled
+}
+
+@test "without nodes a pod waits for the first" {
+    pod p
+    refused p "no nodes available to schedule pods"
+    node n
+    wait_until 20 is_on p n
+}
+
+@test "node selectors and required affinity" {
+    node a '{}' '{"disk":"hdd","rank":"1"}'
+    node b '{}' '{"disk":"ssd","rank":"7"}'
+    pod selects '{"nodeSelector":{"disk":"ssd"}}'
+    pod affine '{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":
+        {"nodeSelectorTerms":[{"matchExpressions":[{"key":"rank","operator":"Gt","values":["5"]}]}]}}}}'
+    pod named '{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":
+        {"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["a"]}]}]}}}}'
+    pod nowhere '{"nodeSelector":{"disk":"tape"}}'
+    wait_until 20 is_on selects b
+    wait_until 20 is_on affine b
+    wait_until 20 is_on named a
+    refused nowhere "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."
+    k label node a disk=tape --overwrite >/dev/null
+    wait_until 20 is_on nowhere a
+}
+
+@test "preferred affinity decides among nodes that are alike" {
+    node a
+    node b '{}' '{"disk":"ssd"}'
+    node c
+    for i in 1 2 3; do
+        pod "p$i" '{"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":
+            [{"weight":100,"preference":{"matchExpressions":[{"key":"disk","operator":"In","values":["ssd"]}]}}]}}}'
+        wait_until 20 is_on "p$i" b
+    done
+}
+
+@test "taints keep away who does not tolerate them" {
+    node a '{}' '{}' '[{"key":"use","value":"gpu","effect":"NoSchedule"}]'
+    node b '{}' '{}' '[{"key":"bad","effect":"NoExecute"}]'
+    pod tolerant '{"tolerations":[{"key":"use","value":"gpu","effect":"NoSchedule"}]}'
+    pod plain
+    wait_until 20 is_on tolerant a
+    refused plain "0/2 nodes are available: 1 node(s) had untolerated taint {bad: }, 1 node(s) had untolerated taint {use: gpu}."
+    k taint node b bad:NoExecute- >/dev/null
+    wait_until 20 is_on plain b
+}
+
+@test "a taint that prefers no pods is avoided while there is another node" {
+    node a '{}' '{}' '[{"key":"k","effect":"PreferNoSchedule"}]'
+    node b
+    pod p
+    wait_until 20 is_on p b
+    k delete node b >/dev/null
+    pod q
+    wait_until 20 is_on q a
+}
+
+@test "a cordoned node gets no pods until it is uncordoned" {
+    node n
+    k cordon n >/dev/null
+    pod p
+    refused p "0/1 nodes are available: 1 node(s) were unschedulable."
+    k uncordon n >/dev/null
+    wait_until 20 is_on p n
+}
+
+@test "resources: who asks for more than is left waits until a pod leaves" {
+    node n '{"cpu":"2"}'
+    pod first "$(asking 1500m)"
+    wait_until 20 is_on first n
+    pod second "$(asking 1)"
+    refused second "0/1 nodes are available: 1 Insufficient cpu."
+    local since
+    since=$(condition second lastTransitionTime)
+    [ -n "$since" ]
+    node small '{"cpu":"100m","memory":"1k","pods":"0"}'
+    refused second "0/2 nodes are available: 1 Too many pods, 2 Insufficient cpu."
+    [ "$(condition second lastTransitionTime)" = "$since" ]
+    k delete pod first --force --grace-period 0 >/dev/null 2>&1
+    wait_until 20 is_on second n
+}
+
+@test "a pod that has ended makes room" {
+    node n '{"pods":"1"}'
+    pod first
+    wait_until 20 is_on first n
+    pod second
+    refused second "0/1 nodes are available: 1 Too many pods."
+    k patch pod first --subresource=status -p '{"status":{"phase":"Succeeded"}}' >/dev/null
+    wait_until 20 is_on second n
+}
+
+@test "extended resources" {
+    node n '{"example.com/gpu":"2"}'
+    local gpus='{"containers":[{"name":"c","image":"i","resources":{"limits":{"example.com/gpu":"1"}}}]}'
+    pod a "$gpus"
+    pod b "$gpus"
+    wait_until 20 is_on a n
+    wait_until 20 is_on b n
+    pod c "$gpus"
+    refused c "0/1 nodes are available: 1 Insufficient example.com/gpu."
+    k patch node n --subresource=status -p '{"status":{"allocatable":{"example.com/gpu":"3"}}}' >/dev/null
+    wait_until 20 is_on c n
+}
+
+@test "host ports are given once a node and address" {
+    node n
+    port() { echo "{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80,\"hostPort\":$1${2:-}}]}]}"; }
+    pod a "$(port 8080)"
+    wait_until 20 is_on a n
+    pod other "$(port 8081)"
+    pod udp "$(port 8080 ',"protocol":"UDP"')"
+    wait_until 20 is_on other n
+    wait_until 20 is_on udp n
+    pod same "$(port 8080 ',"hostIP":"10.0.0.1"')"
+    refused same "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."
+    k delete pod a --force --grace-period 0 >/dev/null 2>&1
+    wait_until 20 is_on same n
+}
+
+@test "the more important pod goes first" {
+    k create priorityclass "high-$NS" --value=1000 >/dev/null
+    pod low "$(asking 3)"
+    refused low "no nodes available to schedule pods"
+    pod high "$(asking 3 "{\"priorityClassName\":\"high-$NS\"}")"
+    refused high "no nodes available to schedule pods"
+    node n
+    wait_until 20 is_on high n
+    refused low "0/1 nodes are available: 1 Insufficient cpu."
+    k delete priorityclass "high-$NS" >/dev/null
+}
+
+@test "pods of another scheduler are left alone, but what they take up counts" {
+    node n '{"cpu":"2"}'
+    pod theirs "$(asking 2 '{"schedulerName":"other"}')"
+    pod ours "$(asking 100m)"
+    wait_until 20 is_on ours n
+    ! has_node theirs
+    [ -z "$(condition theirs status)" ]
+    k delete pod ours --force --grace-period 0 >/dev/null 2>&1
+    api POST "/api/v1/namespaces/$NS/pods/theirs/binding" -H 'Content-Type: application/json' -d \
+        '{"apiVersion":"v1","kind":"Binding","metadata":{"name":"theirs"},"target":{"kind":"Node","name":"n"}}' >/dev/null
+    pod later "$(asking 100m)"
+    refused later "0/1 nodes are available: 1 Insufficient cpu."
+}
+
+@test "a gated pod waits until its gates are gone" {
+    node n
+    pod p '{"schedulingGates":[{"name":"example.com/a"},{"name":"example.com/b"}]}'
+    pod after
+    wait_until 20 is_on after n
+    [ "$(condition p reason)" = SchedulingGated ]
+    k patch pod p --type json -p '[{"op":"remove","path":"/spec/schedulingGates/0"}]' >/dev/null
+    pod later
+    wait_until 20 is_on later n
+    ! has_node p
+    k patch pod p --type json -p '[{"op":"remove","path":"/spec/schedulingGates"}]' >/dev/null
+    wait_until 20 is_on p n
+}
