@@ -113,3 +113,26 @@ drop() {
     stays patient
     drop patient
 }
+
+taints() { k get node "$1" -o json | jq -r '[.spec.taints[]? | "\(.key):\(.effect)"] | sort | join(" ")'; }
+has_taints() { [ "$(taints "$1")" = "$2" ]; }
+# tell_conditions NODE TYPE=STATUS…: as a kubelet would.
+tell_conditions() {
+    local node=$1
+    shift
+    printf '%s\n' "$@" | jq -Rnc '{status: {conditions: [inputs | split("=") | {type: .[0], status: .[1],
+        lastHeartbeatTime: (now | todate), lastTransitionTime: (now | todate)}]}}' |
+        api PATCH "/api/v1/nodes/$node/status" -H 'Content-Type: application/merge-patch+json' \
+            --data-binary @-
+}
+
+@test "what a node says of itself keeps new pods away from it until it says otherwise" {
+    tell_conditions a Ready=False MemoryPressure=True PIDPressure=True NetworkUnavailable=True
+    wait_until 10 has_taints a "node.kubernetes.io/memory-pressure:NoSchedule \
+node.kubernetes.io/network-unavailable:NoSchedule node.kubernetes.io/not-ready:NoSchedule \
+node.kubernetes.io/pid-pressure:NoSchedule"
+    tell_conditions a Ready=True DiskPressure=True MemoryPressure=False
+    wait_until 10 has_taints a "node.kubernetes.io/disk-pressure:NoSchedule"
+    tell_conditions a Ready=True DiskPressure=False
+    wait_until 10 has_taints a ""
+}
