@@ -4,16 +4,24 @@
 BIN=${BIN:-build/plain}
 KUBECTL=${KUBECTL:-kubectl}
 
+# free_port: below those that the kernel gives to clients' ends of connections. The stores' tests run
+# side by side, each in a range of its own.
+free_port() {
+    local port=$((20000 + RANDOM % 6000))
+    [ "${STORE:-sqlite}" = sqlite ] || port=$((port + 6000))
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+    echo "$port"
+}
+
 # start_server: on a free port, with data of its own; waits until it is ready.
 start_server() {
     export DATA=${DATA:-$BATS_FILE_TMPDIR/data} STORE=${STORE:-sqlite}
     if [ -z "${PORT:-}" ]; then
-        PORT=$((20000 + RANDOM % 20000))
-        while (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; do PORT=$((PORT + 1)); done
+        PORT=$(free_port)
     fi
     export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
     : >"$BATS_FILE_TMPDIR/log" # What an earlier start said must not be taken for this one's.
-    SERVICES=${SERVICES-} KEEP=${KEEP:-no} deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
+    HEALTH_PORT=${HEALTH_PORT:-$(free_port)} SERVICES=${SERVICES-} KEEP=${KEEP:-no} deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/pid"
     wait_until 30 grep -q "Coracle is ready" "$BATS_FILE_TMPDIR/log" || {
         cat "$BATS_FILE_TMPDIR/log" >&2
@@ -74,7 +82,7 @@ new_namespace() {
 # start_etcd: an etcd of the test file's own, on which the servers that are started then work; again
 # after its end, on the same data and port.
 start_etcd() {
-    ETCD_PORT=${ETCD_PORT:-$((20000 + RANDOM % 10000))}
+    ETCD_PORT=${ETCD_PORT:-$(free_port)}
     export ETCD_PORT ETCD_SERVERS=http://127.0.0.1:$ETCD_PORT
     local peer=http://127.0.0.1:$((ETCD_PORT + 1))
     etcd --data-dir "$BATS_FILE_TMPDIR/etcd" --log-level error \

@@ -106,7 +106,7 @@ YAML
 }
 
 @test "health and metrics are served" {
-    port=$((20000 + RANDOM % 10000))
+    port=$(free_port)
     manager only --healthz-bind-address "127.0.0.1:$port" --leader-elect=false
     wait_until 10 leads only
     [ "$(curl -s "http://127.0.0.1:$port/healthz")" = ok ]

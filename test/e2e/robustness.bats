@@ -141,3 +141,16 @@ show_state() {
     wait_until 60 is_as_declared 4 web:3 || show_state
     nothing_is_leaked || show_state
 }
+
+@test "an etcd that stands still for a while is waited for" {
+    [ "$STORE" = etcd ] || skip "the embedded store is in the API server's own process"
+    deployment 10 web:1
+    wait_until 60 is_as_declared 10 web:1 || show_state
+    deployment 10 web:2
+    pid=$(pgrep -f "^etcd --data-dir $DATA/etcd")
+    kill -STOP "$pid"
+    sleep 4 # Longer than every lease.
+    kill -CONT "$pid"
+    wait_until 90 is_as_declared 10 web:2 || show_state
+    nothing_is_leaked || show_state
+}

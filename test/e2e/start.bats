@@ -5,8 +5,8 @@
 load helpers
 
 setup_file() {
-    export PORT=$((20000 + RANDOM % 20000)) PKI=$BATS_FILE_TMPDIR/pki
-    while (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; do PORT=$((PORT + 1)); done
+    PORT=$(free_port)
+    export PORT PKI=$BATS_FILE_TMPDIR/pki
     deploy/pki "$PKI" "https://127.0.0.1:$PORT" >/dev/null
 }
 
