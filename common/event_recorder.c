@@ -312,12 +312,17 @@ static const char *text_or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
+static const char *host_of(const struct event_recorder *recorder, const struct event_target *target)
+{
+    return target->host != NULL ? target->host : recorder->host;
+}
+
 static char *key_of_object(const struct event_recorder *recorder, const struct event_target *target)
 {
-    return format("%s\n%s\n%s\n%s\n%s\n%s\n%s", recorder->component, text_or_empty(recorder->host),
-                  text_or_empty(target->kind), text_or_empty(target->namespace),
-                  text_or_empty(target->name), text_or_empty(target->uid),
-                  text_or_empty(target->api_version));
+    return format("%s\n%s\n%s\n%s\n%s\n%s\n%s", recorder->component,
+                  text_or_empty(host_of(recorder, target)), text_or_empty(target->kind),
+                  text_or_empty(target->namespace), text_or_empty(target->name),
+                  text_or_empty(target->uid), text_or_empty(target->api_version));
 }
 
 static json_t *involved_object(const struct event_target *target)
@@ -349,18 +354,18 @@ static json_t *make_event(const struct event_recorder *recorder, const struct ev
     int64_t time = timestamp_now();
     timestamp_format(time, now);
     const char *namespace = text_or_empty(target->namespace);
+    const char *host = host_of(recorder, target);
     cleanup(free_char)
     char *name = format("%s.%llx", text_or_empty(target->name), (unsigned long long)time);
-    json_t *event =
-        json_pack("{s:s, s:s, s:{s:s, s:s}, s:o, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:i, s:s, s:s}",
-                  "kind", "Event", "apiVersion", "v1", "metadata", "name", name, "namespace",
-                  namespace[0] != '\0' ? namespace : "default", "involvedObject",
-                  involved_object(target), "type", type, "reason", reason, "message", message,
-                  "source", "component", recorder->component, "firstTimestamp", now,
-                  "lastTimestamp", now, "count", 1, "reportingComponent", recorder->component,
-                  "reportingInstance", text_or_empty(recorder->host));
-    if (recorder->host != NULL) {
-        json_object_set_new(json_object_get(event, "source"), "host", json_string(recorder->host));
+    json_t *event = json_pack(
+        "{s:s, s:s, s:{s:s, s:s}, s:o, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:i, s:s, s:s}", "kind",
+        "Event", "apiVersion", "v1", "metadata", "name", name, "namespace",
+        namespace[0] != '\0' ? namespace : "default", "involvedObject", involved_object(target),
+        "type", type, "reason", reason, "message", message, "source", "component",
+        recorder->component, "firstTimestamp", now, "lastTimestamp", now, "count", 1,
+        "reportingComponent", recorder->component, "reportingInstance", text_or_empty(host));
+    if (host != NULL) {
+        json_object_set_new(json_object_get(event, "source"), "host", json_string(host));
     }
     return event;
 }

@@ -21,6 +21,7 @@ struct event_recorder;
 /* The object that an event is about; all borrowed, NULL where unknown. */
 struct event_target {
     const char *api_version, *kind, *namespace, *name, *uid, *resource_version, *field_path;
+    const char *host; /* Where it happened, when that is not the recorder's. */
 };
 
 /* 'component' ("deployment-controller") and 'host' (NULL: none) are borrowed. */

@@ -25,13 +25,15 @@ struct kubelet {
     const struct kubelet_options *options;
     char *name, *address, *uid; /* 'uid' is the Node's, NULL until it is registered. */
     int64_t number;
-    struct event_recorder *events;
     struct ip_pool *pool; /* NULL until the node has a range. */
     char *pod_cidr;
     struct map workers; /* By the pod's key. */
-    json_t *lease;      /* As last seen; NULL: not yet. */
+    bool knows_pods;    /* Those that were there before it, and their addresses. */
     bool is_dead;
+    bool is_doubted;   /* Others say that it is not ready. */
+    bool wants_report; /* It was registered by a former process: its status is to be written. */
     bool is_writing_status;
+    bool has_lease;
     struct loop_timer register_timer, lease_timer, status_timer;
 };
 
@@ -43,26 +45,30 @@ static struct loop *loop_of(const struct kubelet *kubelet)
 /* ---- the Node object ---- */
 
 static json_t *condition(const char *type, const char *status, const char *reason,
-                         const char *message, const char *now)
-{
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status, "reason",
-                     reason, "message", message, "lastHeartbeatTime", now, "lastTransitionTime",
-                     now);
-}
-
-static json_t *node_conditions(void)
+                         const char *message, bool is_new)
 {
     char now[TIMESTAMP_SIZE];
     timestamp_format(timestamp_now(), now);
+    json_t *condition = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", type, "status", status,
+                                  "reason", reason, "message", message, "lastHeartbeatTime", now);
+    if (is_new) {
+        json_object_set_new(condition, "lastTransitionTime", json_string(now));
+    }
+    return condition;
+}
+
+/* What has not changed keeps the transition time that it has on the server. */
+static json_t *node_conditions(bool are_new)
+{
     return json_pack(
         "[o, o, o, o]",
         condition("MemoryPressure", "False", "KubeletHasSufficientMemory",
-                  "kubelet has sufficient memory available", now),
+                  "kubelet has sufficient memory available", are_new),
         condition("DiskPressure", "False", "KubeletHasNoDiskPressure",
-                  "kubelet has no disk pressure", now),
+                  "kubelet has no disk pressure", are_new),
         condition("PIDPressure", "False", "KubeletHasSufficientPID",
-                  "kubelet has sufficient PID available", now),
-        condition("Ready", "True", "KubeletReady", "kubelet is posting ready status", now));
+                  "kubelet has sufficient PID available", are_new),
+        condition("Ready", "True", "KubeletReady", "kubelet is posting ready status", are_new));
 }
 
 static json_t *capacity(const struct kubelet *kubelet)
@@ -72,18 +78,18 @@ static json_t *capacity(const struct kubelet *kubelet)
                      "100Gi");
 }
 
-static json_t *node_status(const struct kubelet *kubelet)
+static json_t *node_status(const struct kubelet *kubelet, bool are_conditions_new)
 {
     return json_pack(
         "{s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}], s:{s:{s:i}}, s:{s:s, s:s, s:s, s:s, s:s, s:s, "
         "s:s, s:s, s:s, s:s}}",
         "capacity", capacity(kubelet), "allocatable", capacity(kubelet), "conditions",
-        node_conditions(), "addresses", "type", "InternalIP", "address", kubelet->address, "type",
-        "Hostname", "address", kubelet->name, "daemonEndpoints", "kubeletEndpoint", "Port", 10250,
-        "nodeInfo", "machineID", kubelet->name, "systemUUID", kubelet->name, "bootID",
-        kubelet->name, "kernelVersion", "simulated", "osImage", "Simulated", "operatingSystem",
-        "linux", "architecture", "amd64", "containerRuntimeVersion", "simulated://1",
-        "kubeletVersion", version_git_version, "kubeProxyVersion", "");
+        node_conditions(are_conditions_new), "addresses", "type", "InternalIP", "address",
+        kubelet->address, "type", "Hostname", "address", kubelet->name, "daemonEndpoints",
+        "kubeletEndpoint", "Port", 10250, "nodeInfo", "machineID", kubelet->name, "systemUUID",
+        kubelet->name, "bootID", kubelet->name, "kernelVersion", "simulated", "osImage",
+        "Simulated", "operatingSystem", "linux", "architecture", "amd64", "containerRuntimeVersion",
+        "simulated://1", "kubeletVersion", version_git_version, "kubeProxyVersion", "");
 }
 
 static void add_own_labels(const struct kubelet *kubelet, json_t *labels)
@@ -115,7 +121,7 @@ static json_t *node_object(const struct kubelet *kubelet)
     add_own_labels(kubelet, labels);
     return json_pack("{s:s, s:s, s:{s:s, s:o}, s:o}", "kind", "Node", "apiVersion", "v1",
                      "metadata", "name", kubelet->name, "labels", labels, "status",
-                     node_status(kubelet));
+                     node_status(kubelet, true));
 }
 
 /* ---- registering ---- */
@@ -124,11 +130,23 @@ static void write_status(void *argument);
 static void renew_lease(void *argument);
 static void register_node(void *argument);
 
+/* Once it is known what others say of the node. */
+static void report_if_wanted(struct kubelet *kubelet)
+{
+    if ((kubelet->wants_report || kubelet->is_doubted) && kubelet->uid != NULL &&
+        !kubelet->is_dead) {
+        kubelet->wants_report = false;
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, 0, write_status, kubelet);
+    }
+}
+
 static void was_registered(void *argument, struct client_response *response)
 {
     struct kubelet *kubelet = argument;
-    if (response->code == 409) {
-        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, 0, write_status, kubelet);
+    int64_t report_ms = kubelet->options->status_report_ms;
+    if (response->code == 409) { /* By a former process, which may have told other things. */
+        kubelet->wants_report = true;
+        report_if_wanted(kubelet);
     } else if (error_is_set(&response->error)) {
         log_warning("registering node %s: %s", kubelet->name, response->error.message);
         loop_timer_set(loop_of(kubelet), &kubelet->register_timer,
@@ -136,8 +154,11 @@ static void was_registered(void *argument, struct client_response *response)
         return;
     } else {
         log_debug("node %s is registered", kubelet->name);
-        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, kubelet->options->status_report_ms,
-                       write_status, kubelet);
+    }
+    /* Nodes that begin together do not go on together. */
+    if (!loop_timer_is_set(&kubelet->status_timer)) {
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, random() % report_ms, write_status,
+                       kubelet);
     }
     loop_timer_set(loop_of(kubelet), &kubelet->lease_timer, 0, renew_lease, kubelet);
 }
@@ -156,15 +177,15 @@ static void register_node(void *argument)
 static void status_was_written(void *argument, struct client_response *response)
 {
     struct kubelet *kubelet = argument;
+    int64_t delay_ms = kubelet->is_doubted ? 0 : kubelet->options->status_report_ms;
     kubelet->is_writing_status = false;
-    int64_t delay_ms = kubelet->options->status_report_ms;
     if (error_is_set(&response->error)) {
         log_debug("status of node %s: %s", kubelet->name, response->error.message);
-        delay_ms = response->code == 404 ? delay_ms : try_again_ms + random() % try_again_ms;
+        kubelet->is_doubted = true; /* Nobody knows which transitions were told. */
+        delay_ms = response->code == 404 ? kubelet->options->status_report_ms
+                                         : try_again_ms + random() % try_again_ms;
     }
-    if (!loop_timer_is_set(&kubelet->status_timer)) {
-        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, delay_ms, write_status, kubelet);
-    }
+    loop_timer_set(loop_of(kubelet), &kubelet->status_timer, delay_ms, write_status, kubelet);
 }
 
 static void write_status(void *argument)
@@ -174,8 +195,9 @@ static void write_status(void *argument)
         return;
     }
     cleanup(json_release)
-    json_t *patch = json_pack("{s:o}", "status", node_status(kubelet));
+    json_t *patch = json_pack("{s:o}", "status", node_status(kubelet, kubelet->is_doubted));
     kubelet->is_writing_status = true;
+    kubelet->is_doubted = false;
     client_send(kubelet->host.client,
                 client_patch_request(&nodes_resource, NULL, kubelet->name, "status",
                                      client_strategic_merge_patch, patch),
@@ -184,54 +206,52 @@ static void write_status(void *argument)
 
 /* ---- lease ---- */
 
-static void lease_was_answered(void *argument, struct client_response *response);
-
-static void send_lease(struct kubelet *kubelet, struct client_request request)
-{
-    client_send(kubelet->host.client, request, lease_was_answered, kubelet);
-}
-
+/* The whole of what a kubelet says in it, so that nothing of it need be remembered: a merge patch
+ * leaves alone what others wrote. */
 static json_t *lease_object(const struct kubelet *kubelet)
 {
     char now[TIMESTAMP_SIZE];
     timestamp_format_micro(timestamp_now(), now);
-    json_t *lease = kubelet->lease != NULL
-                        ? json_deep_copy(kubelet->lease)
-                        : json_pack("{s:s, s:s, s:{s:s, s:s}}", "kind", "Lease", "apiVersion",
-                                    leases_resource.group_version, "metadata", "name",
-                                    kubelet->name, "namespace", lease_namespace);
+    json_t *lease =
+        json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:I, s:s}}", "kind", "Lease", "apiVersion",
+                  leases_resource.group_version, "metadata", "name", kubelet->name, "namespace",
+                  lease_namespace, "spec", "holderIdentity", kubelet->name, "leaseDurationSeconds",
+                  (json_int_t)kubelet->options->lease_seconds, "renewTime", now);
     if (kubelet->uid != NULL) {
         json_object_set_new(json_object_get(lease, "metadata"), "ownerReferences",
                             json_pack("[{s:s, s:s, s:s, s:s}]", "apiVersion", "v1", "kind", "Node",
                                       "name", kubelet->name, "uid", kubelet->uid));
     }
-    json_object_set_new(lease, "spec",
-                        json_pack("{s:s, s:I, s:s}", "holderIdentity", kubelet->name,
-                                  "leaseDurationSeconds",
-                                  (json_int_t)kubelet->options->lease_seconds, "renewTime", now));
     return lease;
 }
 
-static void lease_was_answered(void *argument, struct client_response *response)
+static void lease_was_written(void *argument, struct client_response *response)
 {
     struct kubelet *kubelet = argument;
-    int64_t period_ms = kubelet->options->lease_seconds * 1000 / 4;
-    int64_t jitter_ms = random() % (period_ms / 20 + 1);
-    json_decref(steal(kubelet->lease));
-    if (response->code == 404) { /* There is none yet. */
-        cleanup(json_release)
-        json_t *lease = lease_object(kubelet);
-        send_lease(kubelet, client_create_request(&leases_resource, lease_namespace, lease));
+    int64_t delay_ms = kubelet->options->lease_seconds * 1000 / 4;
+    if (error_is_set(&response->error)) {
+        log_debug("lease of node %s: %s", kubelet->name, response->error.message);
+        delay_ms = try_again_ms;
+    } else if (!kubelet->has_lease) { /* Nodes that begin together do not go on together. */
+        kubelet->has_lease = true;
+        delay_ms = random() % delay_ms;
+    }
+    loop_timer_set(loop_of(kubelet), &kubelet->lease_timer,
+                   delay_ms + random() % (delay_ms / 20 + 1), renew_lease, kubelet);
+}
+
+static void lease_was_renewed(void *argument, struct client_response *response)
+{
+    struct kubelet *kubelet = argument;
+    if (response->code != 404) {
+        lease_was_written(kubelet, response);
         return;
     }
-    if (!error_is_set(&response->error)) {
-        kubelet->lease = json_parse(buffer_text(&response->body), response->body.length, NULL);
-    } else {
-        log_debug("lease of node %s: %s", kubelet->name, response->error.message);
-        period_ms = try_again_ms;
-    }
-    loop_timer_set(loop_of(kubelet), &kubelet->lease_timer, period_ms + jitter_ms, renew_lease,
-                   kubelet);
+    cleanup(json_release)
+    json_t *lease = lease_object(kubelet);
+    client_send(kubelet->host.client,
+                client_create_request(&leases_resource, lease_namespace, lease), lease_was_written,
+                kubelet);
 }
 
 static void renew_lease(void *argument)
@@ -240,15 +260,12 @@ static void renew_lease(void *argument)
     if (kubelet->is_dead) {
         return; /* Goes on when the node is back. */
     }
-    if (kubelet->lease == NULL) {
-        cleanup(json_release)
-        json_t *lease = lease_object(kubelet);
-        send_lease(kubelet, client_create_request(&leases_resource, lease_namespace, lease));
-        return;
-    }
     cleanup(json_release)
     json_t *lease = lease_object(kubelet);
-    send_lease(kubelet, client_update_request(&leases_resource, NULL, lease));
+    client_send(kubelet->host.client,
+                client_patch_request(&leases_resource, lease_namespace, kubelet->name, NULL,
+                                     client_merge_patch, lease),
+                lease_was_renewed, kubelet);
 }
 
 /* ---- addresses of pods ---- */
@@ -261,7 +278,7 @@ static struct kubelet *kubelet_of(struct worker_host *host)
 static char *take_address(struct worker_host *host)
 {
     struct kubelet *kubelet = kubelet_of(host);
-    return kubelet->pool != NULL ? ip_pool_take(kubelet->pool) : NULL;
+    return kubelet->pool != NULL && kubelet->knows_pods ? ip_pool_take(kubelet->pool) : NULL;
 }
 
 static void claim_address(struct worker_host *host, const char *address)
@@ -360,9 +377,8 @@ void kubelet_node_changed(struct kubelet *kubelet, const struct cached_object *o
     if (cidr != NULL && *cidr != '\0') {
         set_pod_cidr(kubelet, cidr);
     }
-    if (!kubelet->is_dead && is_doubted(json_path(node, "status", "conditions"))) {
-        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, 0, write_status, kubelet);
-    }
+    kubelet->is_doubted = is_doubted(json_path(node, "status", "conditions"));
+    report_if_wanted(kubelet);
 }
 
 static bool needs_update(const struct pod_worker *worker, const struct cached_object *pod)
@@ -390,6 +406,12 @@ void kubelet_pod_changed(struct kubelet *kubelet, const struct cached_object *ob
     }
 }
 
+void kubelet_knows_pods(struct kubelet *kubelet)
+{
+    kubelet->knows_pods = true;
+    wake_all(kubelet);
+}
+
 void kubelet_pod_gone(struct kubelet *kubelet, const struct cached_object *pod)
 {
     struct pod_worker *worker = map_remove(&kubelet->workers, pod->key);
@@ -408,12 +430,10 @@ struct kubelet *kubelet_new(struct client *client, struct runtime *runtime, cons
     kubelet->name = duplicate(name);
     kubelet->number = number;
     kubelet->address = format("10.128.%d.%d", (int)(number / 250 % 256), (int)(number % 250) + 1);
-    kubelet->events =
-        options->tell_events ? event_recorder_new(client, "kubelet", kubelet->name) : NULL;
     kubelet->host = (struct worker_host){
         .client = client,
         .runtime = runtime,
-        .events = kubelet->events,
+        .events = options->events,
         .node_name = kubelet->name,
         .node_ip = kubelet->address,
         .take_address = take_address,
@@ -442,7 +462,6 @@ void kubelet_free(struct kubelet *kubelet)
     }
     map_free(&kubelet->workers, NULL);
     ip_pool_free(kubelet->pool);
-    json_decref(kubelet->lease);
     free(kubelet->pod_cidr);
     free(kubelet->uid);
     free(kubelet->address);

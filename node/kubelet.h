@@ -25,7 +25,7 @@ struct kubelet_options {
     int64_t zones;                   /* Over how many zones nodes are spread; 0: no zone label. */
     int64_t lease_seconds;           /* --node-lease-duration-seconds, 40 */
     int64_t status_report_ms;        /* How often the status is written when nothing changes. */
-    bool tell_events;                /* Of containers. */
+    struct event_recorder *events;   /* Of all nodes; NULL: nothing is told of containers. */
 };
 
 /* 'number' (from 1) gives the node its address. All else is borrowed. Starts at once. */
@@ -39,5 +39,8 @@ void kubelet_node_changed(struct kubelet *kubelet, const struct cached_object *n
 /* A pod that is bound here came or changed; 'text' and header of 'pod' are there. */
 void kubelet_pod_changed(struct kubelet *kubelet, const struct cached_object *pod);
 void kubelet_pod_gone(struct kubelet *kubelet, const struct cached_object *pod);
+/* All pods there are have been told: from now on new ones get addresses, which cannot be those of
+ * pods of a former process. */
+void kubelet_knows_pods(struct kubelet *kubelet);
 
 #endif

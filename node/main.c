@@ -26,8 +26,8 @@ static struct kubelet_options kubelet_options = {
     .memory = "32Gi",
     .pods = "110",
     .lease_seconds = 40,
-    .tell_events = true,
 };
+static bool tell_events = true;
 
 /* All nodes of this process. The loop's thread alone. */
 struct fleet {
@@ -101,11 +101,22 @@ static void start_kubelets(void *argument)
     }
 }
 
+static void pods_are_known(void *argument)
+{
+    struct fleet *fleet = argument;
+    const char *name;
+    void *kubelet;
+    for (size_t at = 0; map_next(&fleet->kubelets, &at, &name, &kubelet);) {
+        kubelet_knows_pods(kubelet);
+    }
+}
+
 static bool start(struct service *service, struct error *error)
 {
     static const struct informer_options bound = {.field_selector = "spec.nodeName%21%3D"};
     struct fleet *fleet = allocate_struct(struct fleet);
     kubelet_options.status_report_ms = status_report_ns / 1000000;
+    kubelet_options.events = tell_events ? service->events : NULL;
     fleet->service = service;
     fleet->runtime = simulated_runtime_new(service->loop);
     service->state = fleet;
@@ -120,6 +131,7 @@ static bool start(struct service *service, struct error *error)
     if (!informer_factory_wait(service->informers)) {
         return error_unavailable(error, "stopped before the first lists had come");
     }
+    loop_call(service->loop, pods_are_known, fleet);
     log_info("plays %zu node(s)", fleet->kubelets.count);
     return true;
 }
@@ -181,7 +193,7 @@ int main(int count, char **arguments)
          "Duration of each node's lease, which is renewed four times as often."},
         {"node-status-report-frequency", FLAG_DURATION, &status_report_ns,
          "How often a node's status is written when nothing has changed."},
-        {"container-events", FLAG_BOOLEAN, &kubelet_options.tell_events,
+        {"container-events", FLAG_BOOLEAN, &tell_events,
          "Write events as containers start and stop."},
         {NULL, FLAG_TEXT, NULL, NULL},
     };

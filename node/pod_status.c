@@ -11,78 +11,96 @@
 /* ---- phase and conditions ---- */
 
 struct counts {
-    size_t waiting, running, failed, succeeded; /* Of the containers proper and sidecars. */
-    bool are_initialized, is_init_failed;
+    size_t waiting, failed; /* Of the containers proper. */
+    bool has_init_failed;
+    bool is_init_pending; /* An init container has not come to its end. */
 };
 
-static void count_init(const struct container *container, struct counts *counts)
+static bool has_completed(const struct container *container)
 {
-    bool is_done = container->role == ROLE_SIDECAR
-                       ? container->state == CONTAINER_RUNNING || container->has_last ||
-                             container->state == CONTAINER_TERMINATED
-                       : container->state == CONTAINER_TERMINATED && container->end.exit_code == 0;
-    counts->are_initialized = counts->are_initialized && is_done;
-    counts->is_init_failed = counts->is_init_failed || (container->role == ROLE_INIT &&
-                                                        container->state == CONTAINER_TERMINATED &&
-                                                        container->end.exit_code != 0);
+    return container->state == CONTAINER_TERMINATED && container->end.exit_code == 0;
 }
 
 static struct counts count_containers(const struct pod_worker *worker)
 {
-    struct counts counts = {.are_initialized = true};
+    struct counts counts = {0};
     for (size_t i = 0; i < worker->container_count; i++) {
         const struct container *container = &worker->containers[i];
-        if (container->role != ROLE_APP) {
-            count_init(container, &counts);
-            continue;
-        }
-        switch (container->state) {
-        case CONTAINER_WAITING:
-            /* One that waits to run again counts as if it ran. */
-            *(container->has_last ? &counts.running : &counts.waiting) += 1;
-            break;
-        case CONTAINER_RUNNING:
-            counts.running++;
-            break;
-        case CONTAINER_TERMINATED:
-            *(container->end.exit_code == 0 ? &counts.succeeded : &counts.failed) += 1;
-            break;
+        bool has_failed = container->state == CONTAINER_TERMINATED && container->end.exit_code != 0;
+        if (container->role == ROLE_APP) {
+            counts.waiting += container->state == CONTAINER_WAITING;
+            counts.failed += has_failed;
+        } else if (container->role == ROLE_INIT) {
+            counts.has_init_failed = counts.has_init_failed || has_failed;
+            counts.is_init_pending = counts.is_init_pending || !has_completed(container);
         }
     }
     return counts;
 }
 
-static enum worker_phase phase_of(const struct pod_worker *worker, const struct counts *counts)
+/* Containers that have ended and will run again count as running; sidecars do not count. */
+static enum worker_phase phase_of(const struct pod_worker *worker)
 {
+    struct counts counts = count_containers(worker);
     if (worker->has_ended) {
-        bool failed = worker->reason != NULL || counts->failed > 0 || counts->is_init_failed ||
-                      counts->waiting > 0;
+        bool failed = worker->reason != NULL || counts.failed > 0 || counts.has_init_failed ||
+                      counts.waiting > 0;
         return failed ? PHASE_FAILED : PHASE_SUCCEEDED;
     }
-    if (!counts->are_initialized || counts->waiting > 0) {
-        return PHASE_PENDING;
-    }
-    return PHASE_RUNNING;
+    return counts.is_init_pending || counts.waiting > 0 ? PHASE_PENDING : PHASE_RUNNING;
 }
 
-static bool are_gates_open(const struct pod_worker *worker)
+/* Once a container proper has run, the pod stays initialized, whatever becomes of its sidecars. */
+static bool is_incomplete(const struct container *container)
+{
+    return container->role == ROLE_INIT      ? !has_completed(container)
+           : container->role == ROLE_SIDECAR ? container->state != CONTAINER_RUNNING
+                                             : false;
+}
+
+static bool is_initialized(const struct pod_worker *worker)
+{
+    bool all_complete = true;
+    for (size_t i = 0; i < worker->container_count; i++) {
+        const struct container *container = &worker->containers[i];
+        if (container->role == ROLE_APP && container->id != NULL) {
+            return true;
+        }
+        all_complete = all_complete && !is_incomplete(container);
+    }
+    return all_complete;
+}
+
+/* Adds to 'message' (NULL: nowhere) which gates are closed. */
+static bool are_gates_open(const struct pod_worker *worker, struct buffer *message)
 {
     size_t i, n;
+    bool are_open = true;
     const json_t *gate, *condition;
     json_array_foreach (worker->readiness_gates, i, gate) {
-        const char *wanted = json_get_string(gate, "conditionType");
-        bool is_true = false;
+        const char *wanted = json_get_string(gate, "conditionType"), *status = NULL;
         json_array_foreach (worker->gate_conditions, n, condition) {
             const char *type = json_get_string(condition, "type");
-            const char *status = json_get_string(condition, "status");
-            is_true = is_true || (wanted != NULL && type != NULL && status != NULL &&
-                                  strcmp(type, wanted) == 0 && strcmp(status, "True") == 0);
+            if (wanted != NULL && type != NULL && strcmp(type, wanted) == 0) {
+                status = json_get_string(condition, "status");
+            }
         }
-        if (!is_true) {
-            return false;
+        if (status != NULL && strcmp(status, "True") == 0) {
+            continue;
+        }
+        const char *separator = are_open ? "" : ", ";
+        are_open = false;
+        if (message != NULL && status == NULL) {
+            buffer_addf(message,
+                        "%scorresponding condition of pod readiness gate \"%s\" does not exist.",
+                        separator, wanted);
+        } else if (message != NULL) {
+            buffer_addf(message,
+                        "%sthe status of pod readiness gate \"%s\" is not \"True\", but %s",
+                        separator, wanted, status);
         }
     }
-    return true;
+    return are_open;
 }
 
 static bool are_containers_ready(const struct pod_worker *worker)
@@ -107,15 +125,15 @@ static void set_condition(struct pod_worker *worker, enum worker_condition condi
 
 void pod_status_update(struct pod_worker *worker, int64_t now)
 {
-    struct counts counts = count_containers(worker);
-    worker->phase = phase_of(worker, &counts);
-    bool runs = worker->phase == PHASE_RUNNING || worker->phase == PHASE_PENDING;
-    bool are_ready = runs && counts.are_initialized && are_containers_ready(worker);
+    worker->phase = phase_of(worker);
+    bool is_set_up = is_initialized(worker);
+    bool are_ready = !worker->has_ended && is_set_up && are_containers_ready(worker);
     set_condition(worker, CONDITION_READY_TO_START, worker->address != NULL && !worker->has_ended,
                   now);
-    set_condition(worker, CONDITION_INITIALIZED, counts.are_initialized, now);
+    set_condition(worker, CONDITION_INITIALIZED, is_set_up, now);
     set_condition(worker, CONDITION_CONTAINERS_READY, are_ready, now);
-    set_condition(worker, CONDITION_READY, are_ready && are_gates_open(worker), now);
+    set_condition(worker, CONDITION_READY, are_ready && are_gates_open(worker, NULL), now);
+    set_condition(worker, CONDITION_SCHEDULED, true, now);
 }
 
 /* ---- the object ---- */
@@ -141,35 +159,42 @@ static json_t *ended_state(const struct container_end *end)
 
 static json_t *waiting_state(const struct container *container)
 {
-    const struct pod_worker *worker = container->worker;
-    bool is_before_init =
-        container->role == ROLE_APP && !worker->conditions[CONDITION_INITIALIZED].status;
+    bool has_init_containers = container->worker->containers[0].role != ROLE_APP;
     return json_pack("{s:{s:s}}", "waiting", "reason",
-                     is_before_init || (container->role != ROLE_APP && !container->is_starting)
-                         ? "PodInitializing"
-                         : "ContainerCreating");
+                     has_init_containers ? "PodInitializing" : "ContainerCreating");
 }
 
 static json_t *crash_loop_state(const struct container *container)
 {
     const struct pod_worker *worker = container->worker;
     char delay[TIMESTAMP_SIZE];
-    int64_t waits_ms = container->backoff_ms; /* Raised already for the next time. */
-    duration_format((waits_ms >= 300000 ? waits_ms : waits_ms / 2) * 1000000, delay);
+    duration_format(container->backoff.delay_ms * 1000000, delay);
     return json_pack("{s:{s:s, s:o}}", "waiting", "reason", "CrashLoopBackOff", "message",
                      json_sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", delay,
                                   container->name, worker->name, worker->namespace, worker->uid));
 }
 
+/* The pod has ended before this container of it ever ran. */
+static json_t *never_ran_state(void)
+{
+    return json_pack("{s:{s:i, s:s, s:s}}", "terminated", "exitCode", 137, "reason",
+                     "ContainerStatusUnknown", "message",
+                     "The container could not be located when the pod was terminated");
+}
+
 static json_t *state_of(const struct container *container)
 {
+    const struct pod_worker *worker = container->worker;
     if (container->state == CONTAINER_RUNNING) {
         json_t *running = json_object();
         set_time(running, "startedAt", container->started_at);
         return json_pack("{s:o}", "running", running);
     }
     if (container->state == CONTAINER_WAITING) {
-        return waiting_state(container);
+        return worker->has_ended && container->role == ROLE_APP &&
+                       worker->conditions[CONDITION_INITIALIZED].status
+                   ? never_ran_state()
+                   : waiting_state(container);
     }
     return container->has_backed_off ? crash_loop_state(container) : ended_state(&container->end);
 }
@@ -204,67 +229,67 @@ static void list_names(const struct pod_worker *worker, bool init, struct buffer
 {
     for (size_t i = 0; i < worker->container_count; i++) {
         const struct container *container = &worker->containers[i];
-        bool counts =
-            init ? container->role == ROLE_INIT &&
-                       !(container->state == CONTAINER_TERMINATED && container->end.exit_code == 0)
-                 : container->role != ROLE_INIT && !container->is_ready;
-        if (counts) {
+        if (init ? is_incomplete(container)
+                 : container->role != ROLE_INIT && !container->is_ready) {
             buffer_addf(names, "%s%s", names->length > 0 ? " " : "", container->name);
         }
     }
 }
 
-/* Why a condition is not true: reason, and the message in 'message'. */
+/* Why a condition is as it is: the reason or NULL, and the message in 'message'. */
 static const char *explain(const struct pod_worker *worker, enum worker_condition condition,
                            struct buffer *message)
 {
-    cleanup(buffer_free)
-    struct buffer names = BUFFER_INIT;
-    if (condition == CONDITION_READY_TO_START) {
-        return NULL;
-    }
-    if (worker->phase == PHASE_SUCCEEDED) {
+    bool is_ended = worker->phase == PHASE_SUCCEEDED || worker->phase == PHASE_FAILED;
+    if (condition == CONDITION_INITIALIZED && worker->phase == PHASE_SUCCEEDED) {
         return "PodCompleted";
     }
-    if (worker->phase == PHASE_FAILED) {
-        return "PodFailed";
+    if (worker->conditions[condition].status || condition == CONDITION_READY_TO_START) {
+        return NULL;
+    }
+    if (condition != CONDITION_INITIALIZED && is_ended) {
+        return worker->phase == PHASE_SUCCEEDED ? "PodCompleted" : "PodFailed";
     }
     if (condition == CONDITION_READY && worker->conditions[CONDITION_CONTAINERS_READY].status) {
-        buffer_add_literal(message, "the status of a pod readiness gate is not \"True\"");
+        are_gates_open(worker, message);
         return "ReadinessGatesNotReady";
     }
+    cleanup(buffer_free)
+    struct buffer names = BUFFER_INIT;
     list_names(worker, condition == CONDITION_INITIALIZED, &names);
     buffer_addf(message, "containers with %s status: [%s]",
                 condition == CONDITION_INITIALIZED ? "incomplete" : "unready", buffer_text(&names));
     return condition == CONDITION_INITIALIZED ? "ContainersNotInitialized" : "ContainersNotReady";
 }
 
+static const char *const condition_types[CONDITION_COUNT] = {
+    [CONDITION_READY_TO_START] = "PodReadyToStartContainers",
+    [CONDITION_INITIALIZED] = "Initialized",
+    [CONDITION_READY] = "Ready",
+    [CONDITION_CONTAINERS_READY] = "ContainersReady",
+    [CONDITION_SCHEDULED] = "PodScheduled",
+};
+
+static json_t *condition_of(const struct pod_worker *worker, enum worker_condition type)
+{
+    cleanup(buffer_free)
+    struct buffer message = BUFFER_INIT;
+    bool status = worker->conditions[type].status;
+    const char *reason = explain(worker, type, &message);
+    json_t *condition =
+        json_pack("{s:s, s:s, s:n, s:I, s:s?, s:s?}", "type", condition_types[type], "status",
+                  status ? "True" : "False", "lastProbeTime", "observedGeneration",
+                  (json_int_t)worker->generation, "reason", reason, "message",
+                  message.length > 0 ? buffer_text(&message) : NULL);
+    set_time(condition, "lastTransitionTime", worker->conditions[type].since);
+    return condition;
+}
+
 static json_t *conditions_of(const struct pod_worker *worker)
 {
-    static const char *const types[CONDITION_COUNT] = {
-        [CONDITION_READY_TO_START] = "PodReadyToStartContainers",
-        [CONDITION_INITIALIZED] = "Initialized",
-        [CONDITION_READY] = "Ready",
-        [CONDITION_CONTAINERS_READY] = "ContainersReady",
-    };
     json_t *list = json_array();
     for (size_t i = 0; i < CONDITION_COUNT; i++) {
-        cleanup(buffer_free)
-        struct buffer message = BUFFER_INIT;
-        bool status = worker->conditions[i].status;
-        json_t *condition =
-            json_pack("{s:s, s:s, s:n, s:I}", "type", types[i], "status", status ? "True" : "False",
-                      "lastProbeTime", "observedGeneration", (json_int_t)worker->generation);
-        set_time(condition, "lastTransitionTime", worker->conditions[i].since);
-        const char *reason =
-            status
-                ? (i == CONDITION_INITIALIZED && worker->phase == PHASE_SUCCEEDED ? "PodCompleted"
-                                                                                  : NULL)
-                : explain(worker, (enum worker_condition)i, &message);
-        json_object_set_new(condition, "reason", reason ? json_string(reason) : json_null());
-        json_object_set_new(condition, "message",
-                            message.length > 0 ? json_string(buffer_text(&message)) : json_null());
-        json_array_append_new(list, condition);
+        json_array_append_new(list, condition_of(worker, (enum worker_condition)i));
     }
     return list;
 }
@@ -299,7 +324,7 @@ json_t *pod_status_build(const struct pod_worker *worker)
     }
     json_decref(init);
     json_object_set_new(status, "containerStatuses", containers);
-    if (worker->reason != NULL) {
+    if (worker->reason != NULL && worker->has_ended) {
         json_object_set_new(status, "reason", json_string(worker->reason));
         json_object_set_new(status, "message", json_string(worker->message));
     }
@@ -368,15 +393,13 @@ static void adopt_list(struct pod_worker *worker, const json_t *statuses)
 
 static void adopt_conditions(struct pod_worker *worker, const json_t *conditions)
 {
-    static const char *const types[CONDITION_COUNT] = {"PodReadyToStartContainers", "Initialized",
-                                                       "Ready", "ContainersReady"};
     size_t i;
     const json_t *condition;
     json_array_foreach (conditions, i, condition) {
         const char *type = json_get_string(condition, "type");
         const char *status = json_get_string(condition, "status");
         for (size_t n = 0; n < CONDITION_COUNT && type != NULL && status != NULL; n++) {
-            if (strcmp(type, types[n]) == 0) {
+            if (strcmp(type, condition_types[n]) == 0) {
                 worker->conditions[n].status = strcmp(status, "True") == 0;
                 worker->conditions[n].since = time_at(condition, "lastTransitionTime");
             }
@@ -388,11 +411,8 @@ void pod_status_adopt(struct pod_worker *worker, const json_t *status)
 {
     const char *phase = json_get_string(status, "phase");
     const char *address = json_get_string(status, "podIP");
-    worker->start_time = time_at(status, "startTime");
-    if (worker->start_time == 0) {
-        return;
-    }
     adopt_conditions(worker, json_object_get(status, "conditions"));
+    worker->start_time = time_at(status, "startTime");
     worker->has_ended =
         phase != NULL && (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0);
     if (worker->has_ended) {

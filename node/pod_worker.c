@@ -10,15 +10,14 @@
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/map.h"
 #include "common/random.h"
 #include "common/timestamp.h"
 #include "node/pod_status.h"
 
 enum {
-    backoff_first_ms = 10000,
-    backoff_last_ms = 300000,
-    backoff_forgotten_ms = 600000,
     write_again_ms = 1000,
+    write_after_ms = 3, /* What happens within this time is written at once. */
     default_grace_seconds = 30,
 };
 
@@ -31,25 +30,31 @@ static struct loop *loop_of(const struct pod_worker *worker)
 
 /* ---- events ---- */
 
-/* About a container: spec.containers{name}. */
-static void tell(struct container *container, const char *type, const char *reason,
-                 const char *message)
+static void tell_of_pod(struct pod_worker *worker, const char *field_path, const char *type,
+                        const char *reason, const char *message)
 {
-    struct pod_worker *worker = container->worker;
     if (worker->host->events == NULL || worker->host->is_frozen) {
         return;
     }
-    cleanup(free_char)
-    char *path =
-        format("spec.%s{%s}", container->role == ROLE_APP ? "containers" : "initContainers",
-               container->name);
     struct event_target target = {.api_version = "v1",
                                   .kind = "Pod",
                                   .namespace = worker->namespace,
                                   .name = worker->name,
                                   .uid = worker->uid,
-                                  .field_path = path};
+                                  .field_path = field_path,
+                                  .host = worker->host->node_name};
     event_record(worker->host->events, &target, type, reason, "%s", message);
+}
+
+/* About a container: spec.containers{name}. */
+static void tell(struct container *container, const char *type, const char *reason,
+                 const char *message)
+{
+    cleanup(free_char)
+    char *path =
+        format("spec.%s{%s}", container->role == ROLE_APP ? "containers" : "initContainers",
+               container->name);
+    tell_of_pod(container->worker, path, type, reason, message);
 }
 
 /* ---- steps ---- */
@@ -63,26 +68,24 @@ static void step_soon(struct pod_worker *worker)
     }
 }
 
+/* One that ended is shown as ended, or as backed off, until it runs again. */
 static void start_container(struct container *container)
 {
-    struct pod_worker *worker = container->worker;
-    if (container->state == CONTAINER_TERMINATED) {
-        free(container->last.id);
-        container->last = container->end;
-        container->end = (struct container_end){0};
-        container->has_last = true;
-        container->restarts++;
-    }
-    container->state = CONTAINER_WAITING;
+    struct runtime *runtime = container->worker->host->runtime;
     container->is_starting = true;
-    container->has_backed_off = false;
-    worker->host->runtime->start(worker->host->runtime, container);
+    runtime->start(runtime, container);
+}
+
+static void start_again(struct container *container)
+{
+    restart_backoff_raise(&container->backoff, container->end.finished, timestamp_now());
+    start_container(container);
 }
 
 static void backoff_is_over(void *argument)
 {
     struct container *container = argument;
-    start_container(container);
+    start_again(container);
     step_soon(container->worker);
 }
 
@@ -92,31 +95,18 @@ static void restart_container(struct container *container, int64_t now)
     if (container->has_backed_off) {
         return;
     }
-    int64_t since_update_ms = (now - container->backoff_updated_at) / 1000000;
-    if (container->backoff_ms == 0 || since_update_ms > backoff_forgotten_ms) {
-        container->backoff_ms = backoff_first_ms;
-        container->backoff_updated_at = now;
-        start_container(container);
+    int64_t left_ms = restart_backoff_left_ms(&container->backoff, container->end.finished, now);
+    if (left_ms == 0) {
+        start_again(container);
         return;
     }
-    int64_t since_end_ms = (now - container->end.finished) / 1000000;
-    int64_t left_ms = container->backoff_ms - since_end_ms;
-    container->backoff_updated_at = now;
-    if (left_ms > 0) {
-        container->has_backed_off = true;
-        cleanup(free_char)
-        char *message =
-            format("Back-off restarting failed container %s in pod %s_%s(%s)", container->name,
-                   container->worker->name, container->worker->namespace, container->worker->uid);
-        tell(container, "Warning", "BackOff", message);
-        loop_timer_set(loop_of(container->worker), &container->timer, left_ms, backoff_is_over,
-                       container);
-    } else {
-        start_container(container);
-    }
-    container->backoff_ms *= 2;
-    container->backoff_ms =
-        container->backoff_ms < backoff_last_ms ? container->backoff_ms : backoff_last_ms;
+    const struct pod_worker *worker = container->worker;
+    cleanup(free_char)
+    char *message = format("Back-off restarting failed container %s in pod %s_%s(%s)",
+                           container->name, worker->name, worker->namespace, worker->uid);
+    tell(container, "Warning", "BackOff", message);
+    container->has_backed_off = true;
+    loop_timer_set(loop_of(worker), &container->timer, left_ms, backoff_is_over, container);
 }
 
 static bool is_to_restart(const struct container *container)
@@ -139,20 +129,47 @@ static bool is_to_restart(const struct container *container)
 static bool drive(struct container *container, int64_t now)
 {
     if (container->state == CONTAINER_TERMINATED && !container->is_starting) {
-        if (!is_to_restart(container)) {
+        if (container->new_image != NULL) {
+            start_container(container);
+        } else if (is_to_restart(container)) {
+            restart_container(container, now);
+        } else {
             return true;
         }
-        restart_container(container, now);
     } else if (container->state == CONTAINER_WAITING && !container->is_starting) {
         start_container(container);
     }
     return false;
 }
 
+/* Once a container proper has run, the pod stays initialized whatever sidecars do. */
+static bool has_been_initialized(const struct pod_worker *worker)
+{
+    for (size_t i = 0; i < worker->container_count; i++) {
+        if (worker->containers[i].role == ROLE_APP && worker->containers[i].id != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drive_sidecars(struct pod_worker *worker, int64_t now)
+{
+    for (size_t i = 0; i < worker->container_count; i++) {
+        if (worker->containers[i].role == ROLE_SIDECAR) {
+            drive(&worker->containers[i], now);
+        }
+    }
+}
+
 /* Runs init containers in order. True when the containers may run; '*failed' when one of them has
  * failed for good. */
 static bool run_init_containers(struct pod_worker *worker, int64_t now, bool *failed)
 {
+    if (has_been_initialized(worker)) {
+        drive_sidecars(worker, now);
+        return true;
+    }
     for (size_t i = 0; i < worker->container_count; i++) {
         struct container *container = &worker->containers[i];
         if (container->role == ROLE_APP) {
@@ -160,8 +177,8 @@ static bool run_init_containers(struct pod_worker *worker, int64_t now, bool *fa
         }
         bool is_over = drive(container, now);
         if (container->role == ROLE_SIDECAR) {
-            if (container->state != CONTAINER_RUNNING) {
-                return false;
+            if (container->id == NULL) {
+                return false; /* Those behind it wait until it runs for the first time. */
             }
         } else if (!is_over) {
             return false;
@@ -178,24 +195,38 @@ static void stop_container(struct container *container, int64_t grace_seconds)
     struct worker_host *host = container->worker->host;
     loop_timer_cancel(client_loop(host->client), &container->timer);
     container->has_backed_off = false;
-    if (container->state == CONTAINER_RUNNING && !container->is_stopping) {
-        cleanup(free_char)
-        char *message = format("Stopping container %s", container->name);
-        tell(container, "Normal", "Killing", message);
-        container->is_stopping = true;
-        host->runtime->stop(host->runtime, container, grace_seconds);
-    } else if (container->is_starting && container->state != CONTAINER_RUNNING) {
+    if (container->state == CONTAINER_RUNNING) {
+        if (!container->is_stopping) {
+            cleanup(free_char)
+            char *message =
+                container->new_image != NULL
+                    ? format("Container %s definition changed, will be restarted", container->name)
+                    : format("Stopping container %s", container->name);
+            tell(container, "Normal", "Killing", message);
+            container->is_stopping = true;
+            container->stop_grace_seconds = INT64_MAX;
+        }
+        if (grace_seconds < container->stop_grace_seconds) {
+            container->stop_grace_seconds = grace_seconds;
+            host->runtime->stop(host->runtime, container, grace_seconds);
+        }
+    } else if (container->is_starting) {
         host->runtime->forget(host->runtime, container);
         container->is_starting = false;
     }
 }
 
+/* Containers first, then sidecars from the last to the first. True when nothing runs any more. */
 static bool stop_all(struct pod_worker *worker)
 {
     bool any_runs = false;
-    for (size_t i = 0; i < worker->container_count; i++) {
-        stop_container(&worker->containers[i], worker->grace_seconds);
-        any_runs = any_runs || worker->containers[i].state == CONTAINER_RUNNING;
+    for (size_t i = worker->container_count; i-- > 0;) {
+        struct container *container = &worker->containers[i];
+        bool waits_for_others = container->role == ROLE_SIDECAR && any_runs;
+        if (!waits_for_others) {
+            stop_container(container, worker->grace_seconds);
+        }
+        any_runs = any_runs || container->state == CONTAINER_RUNNING;
     }
     return !any_runs;
 }
@@ -236,6 +267,7 @@ static void deadline_passed(void *argument)
     worker->is_stopping = true;
     worker->reason = "DeadlineExceeded";
     worker->message = "Pod was active on the node longer than the specified deadline";
+    tell_of_pod(worker, NULL, "Normal", worker->reason, worker->message);
     step_soon(worker);
 }
 
@@ -244,7 +276,8 @@ static void begin(struct pod_worker *worker, int64_t now)
     if (worker->start_time == 0) {
         worker->start_time = now;
     }
-    if (worker->deadline_seconds >= 0 && !loop_timer_is_set(&worker->deadline_timer)) {
+    if (worker->deadline_seconds >= 0 && !worker->is_stopping &&
+        !loop_timer_is_set(&worker->deadline_timer)) {
         int64_t elapsed_ms = (now - worker->start_time) / 1000000;
         loop_timer_set(loop_of(worker), &worker->deadline_timer,
                        worker->deadline_seconds * 1000 - elapsed_ms, deadline_passed, worker);
@@ -284,7 +317,7 @@ static void step(void *argument)
     }
     pod_status_update(worker, now);
     worker->is_dirty = true;
-    write_soon(worker, 0);
+    write_soon(worker, write_after_ms);
 }
 
 /* ---- what the runtime tells ---- */
@@ -299,6 +332,13 @@ static char *new_id(void)
 
 void container_started(struct container *container)
 {
+    if (container->state == CONTAINER_TERMINATED) {
+        free(container->last.id);
+        container->last = container->end;
+        container->end = (struct container_end){0};
+        container->has_last = true;
+        container->restarts++;
+    }
     cleanup(free_char)
     char *pulled = format("Container image \"%s\" already present on machine", container->image);
     cleanup(free_char)
@@ -308,11 +348,16 @@ void container_started(struct container *container)
     tell(container, "Normal", "Pulled", pulled);
     tell(container, "Normal", "Created", created);
     tell(container, "Normal", "Started", started);
+    if (container->new_image != NULL) {
+        free(container->image);
+        container->image = steal(container->new_image);
+    }
     free(container->id);
     container->id = new_id();
     container->state = CONTAINER_RUNNING;
     container->is_starting = false;
     container->is_ready = false;
+    container->has_backed_off = false;
     container->started_at = timestamp_now();
     step_soon(container->worker);
 }
@@ -337,6 +382,7 @@ void container_exited(struct container *container, int exit_code)
 /* ---- writing ---- */
 
 static void worker_free(struct pod_worker *worker);
+static void write_now(void *argument);
 
 /* A conflict may be one of a moment. If it is not, another pod has the name, and the informer will
  * tell so. */
@@ -354,7 +400,8 @@ static void write_ended(struct pod_worker *worker, const struct client_response 
     }
     int code = response->error.code;
     if (may_succeed_later(code)) {
-        write_soon(worker, write_again_ms + random() % write_again_ms);
+        loop_timer_set(loop_of(worker), &worker->write_timer,
+                       write_again_ms + random() % write_again_ms, write_now, worker);
     } else {
         if (code != 0 && code != 404 && code != 422) {
             log_warning("pod %s/%s: %s", worker->namespace, worker->name, response->error.message);
@@ -375,6 +422,9 @@ static void was_deleted(void *argument, struct client_response *response)
 static void status_was_written(void *argument, struct client_response *response)
 {
     struct pod_worker *worker = argument;
+    if (error_is_set(&response->error)) {
+        worker->written = 0;
+    }
     if (may_succeed_later(response->error.code)) {
         worker->is_dirty = true;
     }
@@ -400,12 +450,20 @@ static void write_status(struct pod_worker *worker)
     cleanup(json_release)
     json_t *patch = json_pack("{s:{s:s}, s:o}", "metadata", "uid", worker->uid, "status",
                               pod_status_build(worker));
-    worker->is_writing = true;
+    struct client_request request =
+        client_patch_request(&pods_resource, worker->namespace, worker->name, "status",
+                             client_strategic_merge_patch, patch);
+    uint64_t hash = hash_bytes(request.body.bytes, request.body.length);
     worker->is_dirty = false;
-    client_send(worker->host->client,
-                client_patch_request(&pods_resource, worker->namespace, worker->name, "status",
-                                     client_strategic_merge_patch, patch),
-                status_was_written, worker);
+    if (hash == worker->written) { /* Nothing has changed in the end. */
+        free(request.path);
+        buffer_free(&request.body);
+        write_soon(worker, 0);
+        return;
+    }
+    worker->written = hash;
+    worker->is_writing = true;
+    client_send(worker->host->client, request, status_was_written, worker);
 }
 
 static void write_now(void *argument)
@@ -424,7 +482,7 @@ static void write_now(void *argument)
 
 static void write_soon(struct pod_worker *worker, int64_t delay_ms)
 {
-    if (!loop_timer_is_set(&worker->write_timer) || delay_ms > 0) {
+    if (!loop_timer_is_set(&worker->write_timer)) {
         loop_timer_set(loop_of(worker), &worker->write_timer, delay_ms, write_now, worker);
     }
 }
@@ -458,7 +516,7 @@ static void read_spec(struct pod_worker *worker, const json_t *pod)
                              : strcmp(policy, "Never") == 0                  ? RESTART_NEVER
                                                                              : RESTART_ON_FAILURE;
     worker->uses_host_network = json_get_bool(spec, "hostNetwork", false);
-    worker->deadline_seconds = json_get_int(spec, "activeDeadlineSeconds", -1);
+    worker->deadline_seconds = -1;
     worker->grace_seconds =
         json_get_int(spec, "terminationGracePeriodSeconds", default_grace_seconds);
     worker->readiness_gates = json_incref(json_object_get(spec, "readinessGates"));
@@ -470,11 +528,61 @@ static void read_spec(struct pod_worker *worker, const json_t *pod)
     add_containers(worker, pod, "containers", &worker->container_count);
 }
 
+/* A container with another image is replaced, whatever the restart policy says; one that waits for
+ * its restart need not wait any longer. */
+static void read_image(struct pod_worker *worker, const json_t *spec)
+{
+    const char *name = json_get_string(spec, "name"), *image = json_get_string(spec, "image");
+    for (size_t i = 0; i < worker->container_count && name != NULL && image != NULL; i++) {
+        struct container *container = &worker->containers[i];
+        const char *known = container->new_image ? container->new_image : container->image;
+        if (strcmp(container->name, name) != 0 || strcmp(known, image) == 0) {
+            continue;
+        }
+        if (container->state == CONTAINER_RUNNING && container->role != ROLE_INIT) {
+            free(container->new_image);
+            container->new_image = duplicate(image);
+            stop_container(container, worker->grace_seconds);
+        } else {
+            free(container->image);
+            container->image = duplicate(image);
+            container->backoff = (struct restart_backoff){0};
+            if (loop_timer_is_set(&container->timer)) {
+                loop_timer_cancel(loop_of(worker), &container->timer);
+                container->has_backed_off = false;
+            }
+        }
+    }
+}
+
+static void read_images(struct pod_worker *worker, const json_t *pod)
+{
+    static const char *const lists[] = {"initContainers", "containers"};
+    for (size_t list = 0; list < array_length(lists) && !worker->is_stopping; list++) {
+        size_t i;
+        const json_t *spec;
+        json_array_foreach (json_path(pod, "spec", lists[list]), i, spec) {
+            read_image(worker, spec);
+        }
+    }
+}
+
+static void read_deadline(struct pod_worker *worker, const json_t *pod)
+{
+    int64_t seconds = json_get_int(json_object_get(pod, "spec"), "activeDeadlineSeconds", -1);
+    if (seconds != worker->deadline_seconds) {
+        worker->deadline_seconds = seconds;
+        loop_timer_cancel(loop_of(worker), &worker->deadline_timer);
+    }
+}
+
 /* What may change in the object after the pod was bound. */
 static void read_changes(struct pod_worker *worker, const json_t *pod)
 {
     const json_t *metadata = json_object_get(pod, "metadata");
     worker->generation = json_get_int(metadata, "generation", 0);
+    read_deadline(worker, pod);
+    read_images(worker, pod);
     if (json_get_string(metadata, "deletionTimestamp") != NULL) {
         worker->is_deleting = true;
         worker->grace_seconds =
@@ -500,23 +608,22 @@ struct pod_worker *pod_worker_new(struct worker_host *host, const json_t *pod)
     read_spec(worker, pod);
     read_changes(worker, pod);
     pod_status_adopt(worker, status);
-    if (worker->has_ended && !worker->is_deleting) {
-        return worker; /* It is over and has been told. */
+    if (worker->has_ended) { /* That has been told; nothing is left but to delete it. */
+        write_soon(worker, 0);
+    } else {
+        step_soon(worker);
     }
-    step_soon(worker);
     return worker;
 }
 
 void pod_worker_update(struct pod_worker *worker, const json_t *pod)
 {
     bool was_deleting = worker->is_deleting;
-    int64_t grace_seconds = worker->grace_seconds;
     read_changes(worker, pod);
-    if (worker->is_deleting && !was_deleting && worker->has_ended) {
-        write_soon(worker, 0); /* Nothing to stop and nothing to report. */
-    } else if (worker->is_deleting != was_deleting || worker->readiness_gates != NULL ||
-               worker->grace_seconds != grace_seconds) {
+    if (!worker->has_ended) {
         step_soon(worker);
+    } else if (worker->is_deleting && !was_deleting) {
+        write_soon(worker, 0); /* Nothing to stop and nothing to report. */
     }
 }
 
@@ -535,6 +642,7 @@ static void container_free(struct container *container)
     runtime->forget(runtime, container);
     free(container->name);
     free(container->image);
+    free(container->new_image);
     free(container->id);
     free(container->end.id);
     free(container->last.id);

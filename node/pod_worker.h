@@ -18,6 +18,7 @@
 
 #include "common/client.h"
 #include "common/event_recorder.h"
+#include "node/restart_backoff.h"
 #include "node/runtime.h"
 
 enum container_role { ROLE_INIT, ROLE_SIDECAR, ROLE_APP };
@@ -33,18 +34,19 @@ struct container_end {
 struct container {
     struct pod_worker *worker;
     char *name, *image, *id; /* 'id' is that of the present or last run, NULL before. */
+    char *new_image;         /* The manifest has changed: it is to be replaced. NULL: it has not. */
     enum container_role role;
     enum container_state state;
-    bool is_starting; /* The runtime has been told to start it. */
-    bool is_stopping; /* The runtime has been told to stop it. */
+    bool is_starting;           /* The runtime has been told to start it. */
+    bool is_stopping;           /* The runtime has been told to stop it. */
+    int64_t stop_grace_seconds; /* And within which time. */
     bool is_ready;
-    bool has_backed_off; /* It waits for its next start. */
+    bool has_backed_off; /* It waits for its next start, or is being started after that. */
     int restarts;
     int64_t started_at;
     struct container_end end, last; /* Of this run, and of the one before. */
     bool has_last;
-    int64_t backoff_ms;         /* The next, 0: start at once. */
-    int64_t backoff_updated_at; /* When it was raised. */
+    struct restart_backoff backoff;
     struct loop_timer timer;
     void *runtime_state;
 };
@@ -57,6 +59,7 @@ enum worker_condition {
     CONDITION_INITIALIZED,
     CONDITION_READY,
     CONDITION_CONTAINERS_READY,
+    CONDITION_SCHEDULED, /* The scheduler's, unless the pod named its node by itself. */
     CONDITION_COUNT
 };
 
@@ -98,10 +101,11 @@ struct pod_worker {
     bool is_stopping; /* Its containers are ending for good. */
     bool has_ended;   /* Nothing runs or will run any more. */
     bool has_given_address_back;
-    bool is_deleted; /* Its object was asked to go. */
-    bool is_dirty;   /* The status is not written as it is now. */
-    bool is_writing; /* A request is under way. */
-    bool is_dropped; /* Freed when that request has ended. */
+    bool is_deleted;  /* Its object was asked to go. */
+    bool is_dirty;    /* The status may not be written as it is now. */
+    uint64_t written; /* Hash of the status as written last; 0: none. */
+    bool is_writing;  /* A request is under way. */
+    bool is_dropped;  /* Freed when that request has ended. */
     struct loop_timer step_timer, write_timer, deadline_timer;
 };
 

@@ -12,14 +12,109 @@ static bool is_text(const char *text, const char *wanted)
     return text != NULL && strcmp(text, wanted) == 0;
 }
 
+/* What the container statuses come to. */
+struct sums {
+    size_t ready, total;
+    json_int_t restarts;
+    int64_t last_restart; /* 0: never. */
+};
+
+static void add_restarts(struct sums *sums, const json_t *status)
+{
+    int64_t at;
+    const char *ended = json_path_string(status, "lastState", "terminated", "finishedAt");
+    sums->restarts += json_get_int(status, "restartCount", 0);
+    if (ended != NULL && timestamp_parse(ended, &at) && at > sums->last_restart) {
+        sums->last_restart = at;
+    }
+}
+
+static bool has_condition(const json_t *object, const char *type)
+{
+    size_t i;
+    const json_t *condition;
+    json_array_foreach (json_path(object, "status", "conditions"), i, condition) {
+        if (is_text(json_get_string(condition, "type"), type)) {
+            return is_text(json_get_string(condition, "status"), "True");
+        }
+    }
+    return false;
+}
+
+/* An init container that keeps running beside the containers. */
+static bool is_sidecar(const json_t *container)
+{
+    return is_text(json_get_string(container, "restartPolicy"), "Always");
+}
+
+static bool is_sidecar_status(const json_t *object, const json_t *status)
+{
+    size_t i;
+    const json_t *container;
+    const char *name = json_get_string(status, "name");
+    json_array_foreach (json_path(object, "spec", "initContainers"), i, container) {
+        if (is_text(name, json_get_string(container, "name"))) {
+            return is_sidecar(container);
+        }
+    }
+    return false;
+}
+
+/* The pod is past this init container. */
+static bool is_passed(const json_t *object, const json_t *status)
+{
+    const json_t *ended = json_path(status, "state", "terminated");
+    return (ended != NULL && json_get_int(ended, "exitCode", 0) == 0) ||
+           (json_get_bool(status, "started", false) && is_sidecar_status(object, status));
+}
+
+/* The init container that the pod is at, counting from 0; those there are when it is past them. */
+static size_t init_position(const json_t *object)
+{
+    const json_t *statuses = json_path(object, "status", "initContainerStatuses");
+    size_t i = 0;
+    while (i < json_array_size(statuses) && is_passed(object, json_array_get(statuses, i))) {
+        i++;
+    }
+    return i;
+}
+
+/* While a pod is being initialized only init containers count, and afterwards only sidecars of
+ * them. */
+static struct sums sum_up(const json_t *object)
+{
+    struct sums sums = {.total = json_array_size(json_path(object, "spec", "containers"))};
+    const json_t *statuses = json_path(object, "status", "containerStatuses");
+    const json_t *init = json_path(object, "status", "initContainerStatuses");
+    size_t position = init_position(object), i;
+    bool initializing = position < json_array_size(init) && !has_condition(object, "Initialized");
+    const json_t *item;
+    json_array_foreach (json_path(object, "spec", "initContainers"), i, item) {
+        sums.total += is_sidecar(item);
+    }
+    for (i = 0; i < json_array_size(init) && i <= position; i++) {
+        item = json_array_get(init, i);
+        bool beside = is_sidecar_status(object, item);
+        if (initializing || beside) {
+            add_restarts(&sums, item);
+        }
+        sums.ready += beside && i < position && json_get_bool(item, "ready", false) &&
+                      json_get_bool(item, "started", false);
+    }
+    json_array_foreach (statuses, i, item) {
+        if (!initializing) {
+            add_restarts(&sums, item);
+            sums.ready +=
+                json_get_bool(item, "ready", false) && json_path(item, "state", "running") != NULL;
+        }
+    }
+    return sums;
+}
+
 json_t *column_pod_ready(const struct column_input *input)
 {
-    const json_t *statuses = json_path(input->object, "status", "containerStatuses");
-    size_t ready = 0, total = json_array_size(json_path(input->object, "spec", "containers"));
-    for (size_t i = 0; i < json_array_size(statuses); i++) {
-        ready += json_get_bool(json_array_get(statuses, i), "ready", false);
-    }
-    return json_sprintf("%zu/%zu", ready, total);
+    struct sums sums = sum_up(input->object);
+    return json_sprintf("%zu/%zu", sums.ready, sums.total);
 }
 
 /* "Init:0/2", "Init:Error", or NULL when initialisation is over. */
@@ -27,35 +122,29 @@ static json_t *init_status(const json_t *object)
 {
     const json_t *statuses = json_path(object, "status", "initContainerStatuses");
     size_t total = json_array_size(json_path(object, "spec", "initContainers"));
-    for (size_t i = 0; i < json_array_size(statuses); i++) {
-        const json_t *status = json_array_get(statuses, i);
-        const json_t *ended = json_path(status, "state", "terminated");
-        const char *waiting = json_path_string(status, "state", "waiting", "reason");
-        bool started = json_get_bool(status, "started", false);
-        if ((ended != NULL && json_get_int(ended, "exitCode", 0) == 0) ||
-            (started && json_path(status, "state", "running") != NULL)) {
-            continue;
-        }
-        if (ended != NULL) {
-            const char *reason = json_get_string(ended, "reason");
-            json_int_t signal = json_get_int(ended, "signal", 0);
-            return reason && reason[0] ? json_sprintf("Init:%s", reason)
-                   : signal
-                       ? json_sprintf("Init:Signal:%d", (int)signal)
-                       : json_sprintf("Init:ExitCode:%d", (int)json_get_int(ended, "exitCode", 0));
-        }
-        return waiting && waiting[0] && strcmp(waiting, "PodInitializing") != 0
-                   ? json_sprintf("Init:%s", waiting)
-                   : json_sprintf("Init:%zu/%zu", i, total);
+    size_t position = init_position(object);
+    if (position >= json_array_size(statuses)) {
+        return NULL;
     }
-    return NULL;
+    const json_t *status = json_array_get(statuses, position);
+    const json_t *ended = json_path(status, "state", "terminated");
+    const char *waiting = json_path_string(status, "state", "waiting", "reason");
+    if (ended != NULL) {
+        const char *reason = json_get_string(ended, "reason");
+        json_int_t signal = json_get_int(ended, "signal", 0);
+        return reason && reason[0] ? json_sprintf("Init:%s", reason)
+               : signal            ? json_sprintf("Init:Signal:%d", (int)signal)
+                        : json_sprintf("Init:ExitCode:%d", (int)json_get_int(ended, "exitCode", 0));
+    }
+    return waiting && waiting[0] && strcmp(waiting, "PodInitializing") != 0
+               ? json_sprintf("Init:%s", waiting)
+               : json_sprintf("Init:%zu/%zu", position, total);
 }
 
-/* The reason of the first container, from behind, that has one. */
-static json_t *container_status(const json_t *object, const char *otherwise)
+/* The reason of the first container that has one, else 'reason', which is consumed. */
+static json_t *container_status(const json_t *object, json_t *reason)
 {
     const json_t *statuses = json_path(object, "status", "containerStatuses");
-    json_t *reason = json_string(otherwise);
     bool running = false;
     for (size_t i = json_array_size(statuses); i-- > 0;) {
         const json_t *status = json_array_get(statuses, i);
@@ -77,7 +166,7 @@ static json_t *container_status(const json_t *object, const char *otherwise)
         }
     }
     if (running && is_text(json_string_value(reason), "Completed")) {
-        json_string_set(reason, "Running");
+        json_string_set(reason, has_condition(object, "Ready") ? "Running" : "NotReady");
     }
     return reason;
 }
@@ -105,30 +194,22 @@ json_t *column_pod_status(const struct column_input *input)
             return json_string("Terminating");
         }
     }
-    json_t *init = init_status(object);
-    return init ? init : container_status(object, shown);
+    json_t *status = init_status(object);
+    if (status == NULL) {
+        return container_status(object, json_string(shown));
+    }
+    return has_condition(object, "Initialized") ? container_status(object, status) : status;
 }
 
 json_t *column_pod_restarts(const struct column_input *input)
 {
-    const json_t *statuses = json_path(input->object, "status", "containerStatuses");
-    json_int_t restarts = 0;
-    int64_t last = 0;
-    for (size_t i = 0; i < json_array_size(statuses); i++) {
-        const json_t *status = json_array_get(statuses, i);
-        const char *ended = json_path_string(status, "lastState", "terminated", "finishedAt");
-        int64_t at;
-        restarts += json_get_int(status, "restartCount", 0);
-        if (ended != NULL && timestamp_parse(ended, &at) && at > last) {
-            last = at;
-        }
-    }
-    if (restarts == 0 || last == 0) {
-        return json_sprintf("%d", (int)restarts);
+    struct sums sums = sum_up(input->object);
+    if (sums.restarts == 0 || sums.last_restart == 0) {
+        return json_sprintf("%d", (int)sums.restarts);
     }
     char age[TIMESTAMP_SIZE];
-    duration_format_human(timestamp_now() - last, age);
-    return json_sprintf("%d (%s ago)", (int)restarts, age);
+    duration_format_human(timestamp_now() - sums.last_restart, age);
+    return json_sprintf("%d (%s ago)", (int)sums.restarts, age);
 }
 
 json_t *column_pod_ip(const struct column_input *input)

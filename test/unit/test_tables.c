@@ -178,8 +178,19 @@ static void pods_tell_what_their_containers_do(void **state)
         {META ",\"spec\":{\"initContainers\":[{\"name\":\"i\"},{\"name\":\"j\"}],\"containers\":[{"
               "\"name\":\"x\"}]},\"status\":{\"phase\":\"Pending\",\"initContainerStatuses\":[{"
               "\"name\":\"i\",\"state\":{\"terminated\":{\"exitCode\":0}}},{\"name\":\"j\","
-              "\"state\":{\"running\":{}}}]}",
-         "[\"a\",\"0/1\",\"Init:1/2\",\"0\"" TAIL},
+              "\"started\":true,\"restartCount\":2,\"state\":{\"running\":{}}}]}",
+         "[\"a\",\"0/1\",\"Init:1/2\",\"2\"" TAIL},
+        {META ",\"spec\":{\"initContainers\":[{\"name\":\"i\"},{\"name\":\"s\",\"restartPolicy\":"
+              "\"Always\"}],\"containers\":[{\"name\":\"x\"}]},\"status\":{\"phase\":\"Running\","
+              "\"initContainerStatuses\":[{\"name\":\"i\",\"restartCount\":5,\"state\":{"
+              "\"terminated\":{\"exitCode\":0}}},{\"name\":\"s\",\"ready\":true,\"started\":true,"
+              "\"restartCount\":2,\"state\":{\"running\":{}}}],\"containerStatuses\":[{\"name\":"
+              "\"x\",\"ready\":true,\"state\":{\"running\":{}}}]}",
+         "[\"a\",\"2/2\",\"Running\",\"2\"" TAIL},
+        {POD("\"phase\":\"Running\",\"containerStatuses\":[{\"state\":{\"terminated\":{"
+             "\"reason\":\"Completed\",\"exitCode\":0}}},{\"ready\":true,\"state\":{"
+             "\"running\":{}}}],\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\"}]"),
+         "[\"a\",\"1/2\",\"NotReady\",\"0\"" TAIL},
         {META ",\"spec\":{\"initContainers\":[{\"name\":\"i\"}],\"containers\":[{\"name\":\"x\"}]},"
               "\"status\":{\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":\"i\","
               "\"state\":{\"terminated\":{\"exitCode\":1,\"reason\":\"Error\"}}}]}",
