@@ -28,7 +28,10 @@
 
 static const char pass_key[] = "/pass";
 static const char no_execute[] = "NoExecute";
-enum { turn_ms = 100 };
+enum {
+    turn_ms = 100,
+    batch_size = 256, /* Trees of so many nodes are there at once; each is large. */
+};
 
 /* What is remembered of a node. */
 struct record {
@@ -50,11 +53,13 @@ struct lifecycle {
 /* A node in a round. */
 struct visit {
     struct cached_object *cached; /* Borrowed. */
-    json_t *node;
+    json_t *node;                 /* While its batch is worked on. */
     char *zone;
     struct record *record; /* Borrowed. */
     struct node_verdict verdict;
-    bool failed; /* Its status could not be written: nothing follows from it in this round. */
+    bool counts;     /* For the health of its zone. */
+    bool is_tainted; /* It has one of the NoExecute taints that are put on here. */
+    bool failed;     /* Its status could not be written: nothing follows from it in this round. */
 };
 
 /* ---- records ---- */
@@ -160,6 +165,10 @@ static void observe(struct lifecycle *state, struct visit *visit, const struct n
 {
     visit->node = cached_object_tree(visit->cached);
     visit->zone = zone_of(visit->node);
+    visit->counts = json_object_get(json_path(visit->node, "metadata", "labels"),
+                                    "node.kubernetes.io/exclude-disruption") == NULL;
+    visit->is_tainted = node_taints_has(visit->node, taint_unreachable, no_execute) ||
+                        node_taints_has(visit->node, taint_not_ready, no_execute);
     visit->record = find_record(state, visit->cached);
     visit->verdict = node_health_observe(&visit->record->health, visit->node,
                                          renew_time_of(state, visit->cached->name), clock);
@@ -182,9 +191,8 @@ static void write_statuses(struct lifecycle *state, struct visit *visits, size_t
         written[i]->failed = calls[i].result == NULL;
         if (!written[i]->failed) {
             node_health_wrote(&written[i]->record->health, written[i]->node);
-            json_decref(written[i]->node);
-            written[i]->node = steal(calls[i].result);
         }
+        json_decref(calls[i].result);
         error_clear(&calls[i].error);
     }
     free(calls);
@@ -196,10 +204,7 @@ static void count_zones(struct lifecycle *state, const struct visit *visits, siz
 {
     zones_begin(state->zones);
     for (size_t i = 0; i < count; i++) {
-        const json_t *labels = json_path(visits[i].node, "metadata", "labels");
-        bool counts = !visits[i].failed &&
-                      json_object_get(labels, "node.kubernetes.io/exclude-disruption") == NULL;
-        zones_count(state->zones, visits[i].zone, counts,
+        zones_count(state->zones, visits[i].zone, visits[i].counts && !visits[i].failed,
                     visits[i].verdict.has_condition && visits[i].verdict.current == NODE_READY,
                     now);
     }
@@ -207,20 +212,25 @@ static void count_zones(struct lifecycle *state, const struct visit *visits, siz
 
 /* ---- NoExecute taints ---- */
 
-static bool set_no_execute(struct lifecycle *state, const json_t *node, const char *add,
-                           const char *remove, const char *also_remove)
+/* A node that has changed meanwhile is left to the next round. */
+static void set_no_execute(struct lifecycle *state, const struct cached_object *cached,
+                           const char *add, const char *remove, const char *also_remove)
 {
     const struct taint_changes changes = {
         .effect = no_execute, .add = {add}, .remove = {remove, also_remove}};
     cleanup(error_clear)
-    struct error error = ERROR_INIT; /* The next round tries again. */
-    return node_taints_write(state->controller->client, node, &changes, &error);
+    struct error error = ERROR_INIT;
+    cleanup(json_release)
+    json_t *node = cached_object_tree(cached);
+    node_taints_write(state->controller->client, node, &changes, &error);
 }
 
-static bool clear_no_execute(struct lifecycle *state, const json_t *node)
+static void clear_no_execute(struct lifecycle *state, const struct visit *visit)
 {
-    zones_dequeue(state->zones, json_path_string(node, "metadata", "name"));
-    return set_no_execute(state, node, NULL, taint_unreachable, taint_not_ready);
+    zones_dequeue(state->zones, visit->cached->name);
+    if (visit->is_tainted) {
+        set_no_execute(state, visit->cached, NULL, taint_unreachable, taint_not_ready);
+    }
 }
 
 /* By what the node's status said before this round; one taint gives way to the other at once. */
@@ -230,10 +240,10 @@ static void decide_taint(struct lifecycle *state, const struct visit *visit)
     const char *key = is_unknown ? taint_unreachable : taint_not_ready;
     const char *other = is_unknown ? taint_not_ready : taint_unreachable;
     if (visit->verdict.seen == NODE_READY) {
-        clear_no_execute(state, visit->node);
-    } else if (node_taints_has(visit->node, other, no_execute)) {
-        set_no_execute(state, visit->node, key, other, NULL);
-    } else if (!node_taints_has(visit->node, key, no_execute)) {
+        clear_no_execute(state, visit);
+    } else if (visit->is_tainted) {
+        set_no_execute(state, visit->cached, key, other, NULL);
+    } else {
         zones_enqueue(state->zones, visit->zone, visit->cached->name);
     }
 }
@@ -250,9 +260,9 @@ static void give_up(struct lifecycle *state, const char *name)
     json_t *node = cached_object_tree(cached);
     enum node_readiness readiness = node_readiness(node);
     if (readiness == NODE_UNKNOWN) {
-        set_no_execute(state, node, taint_unreachable, taint_not_ready, NULL);
+        set_no_execute(state, cached, taint_unreachable, taint_not_ready, NULL);
     } else if (readiness == NODE_NOT_READY) {
-        set_no_execute(state, node, taint_not_ready, taint_unreachable, NULL);
+        set_no_execute(state, cached, taint_not_ready, taint_unreachable, NULL);
     }
 }
 
@@ -323,11 +333,36 @@ static void follow_zones(struct lifecycle *state, const struct visit *visits, si
 {
     enum zones_event event = zones_end(state->zones, now);
     for (size_t i = 0; i < count && event == ZONES_ALL_FAILED; i++) {
-        clear_no_execute(state, visits[i].node);
+        clear_no_execute(state, &visits[i]);
     }
     for (size_t i = 0; i < count && event == ZONES_RECOVERED; i++) {
         visits[i].record->health.heard = now;
     }
+}
+
+static void look_at_batch(struct lifecycle *state, struct visit *visits, size_t count,
+                          const struct node_clock *clock)
+{
+    for (size_t i = 0; i < count; i++) {
+        observe(state, &visits[i], clock);
+    }
+    write_statuses(state, visits, count);
+    for (size_t i = 0; i < count; i++) {
+        json_decref(steal(visits[i].node));
+    }
+}
+
+static void follow_all(struct lifecycle *state, struct visit *visits, size_t count, int64_t now)
+{
+    forget_gone(state);
+    count_zones(state, visits, count, now);
+    for (size_t i = 0; i < count; i++) {
+        if (!visits[i].failed && visits[i].verdict.has_condition) {
+            decide_taint(state, &visits[i]);
+            follow_pods(state, &visits[i]);
+        }
+    }
+    follow_zones(state, visits, count, now);
 }
 
 static void look_at_all(struct lifecycle *state)
@@ -341,23 +376,16 @@ static void look_at_all(struct lifecycle *state)
     struct cached_list nodes = CACHED_LIST_INIT;
     indexer_select(informer_indexer(state->nodes), NULL, NULL, &nodes);
     struct visit *visits = allocate_zero(nodes.count + 1, sizeof *visits);
-    state->round++;
     for (size_t i = 0; i < nodes.count; i++) {
         visits[i].cached = nodes.items[i];
-        observe(state, &visits[i], &clock);
     }
-    forget_gone(state);
-    write_statuses(state, visits, nodes.count);
-    count_zones(state, visits, nodes.count, clock.now);
-    for (size_t i = 0; i < nodes.count; i++) {
-        if (!visits[i].failed && visits[i].verdict.has_condition) {
-            decide_taint(state, &visits[i]);
-            follow_pods(state, &visits[i]);
-        }
+    state->round++;
+    for (size_t i = 0; i < nodes.count; i += batch_size) {
+        size_t left = nodes.count - i;
+        look_at_batch(state, visits + i, left < batch_size ? left : batch_size, &clock);
     }
-    follow_zones(state, visits, nodes.count, clock.now);
+    follow_all(state, visits, nodes.count, clock.now);
     for (size_t i = 0; i < nodes.count; i++) {
-        json_decref(visits[i].node);
         free(visits[i].zone);
     }
     free(visits);
