@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/alloc.h"
+#include "common/selector.h"
 #include "scheduler/node_cache.h"
 
 #define CPU(amount) "\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"" amount "\"}}}]"
