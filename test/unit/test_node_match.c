@@ -31,9 +31,7 @@ static bool expression(const char *key, const char *op, const char *values)
                op, values);
     cleanup(json_release)
     json_t *term = parse(text), *labels = parse(labels_text);
-    bool matches = node_match_term(term, "n1", labels);
-    json_decref(labels);
-    return matches;
+    return node_match_term(term, "n1", labels);
 }
 
 static bool term(const char *text)

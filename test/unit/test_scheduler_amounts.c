@@ -14,6 +14,10 @@
 #include "scheduler/resource_amounts.h"
 
 #define REQUESTS(list) "{\"resources\":{\"requests\":{" list "}}}"
+#define CPU(amount) REQUESTS("\"cpu\":\"" amount "\"")
+#define MEMORY(amount) REQUESTS("\"memory\":\"" amount "\"")
+#define STORAGE REQUESTS("\"cpu\":\"1\",\"memory\":\"1M\",\"ephemeral-storage\":\"2k\"")
+#define HUGE REQUESTS("\"cpu\":\"9E\",\"memory\":\"8E\",\"x/y\":\"9E\"")
 #define SIDECAR(list) "{\"restartPolicy\":\"Always\",\"resources\":{\"requests\":{" list "}}}"
 
 struct asked {
@@ -27,9 +31,13 @@ static void clear(struct asked *asked)
     resource_amounts_clear(&asked->assumed);
 }
 
-static struct asked ask(const char *spec)
+/* What a pod with these containers, init containers and further members of its spec asks for. */
+static struct asked ask(const char *containers, const char *init_containers, const char *more)
 {
     struct asked asked = {RESOURCE_AMOUNTS_INIT, RESOURCE_AMOUNTS_INIT};
+    cleanup(free_char)
+    char *spec = format("{\"containers\":[%s],\"initContainers\":[%s]%s}", containers,
+                        init_containers, more);
     cleanup(json_release)
     json_t *tree = json_parse(spec, strlen(spec), NULL);
     assert_non_null(tree);
@@ -41,9 +49,7 @@ static void containers_add_up(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked =
-        ask("{\"containers\":[" REQUESTS("\"cpu\":\"250m\",\"memory\":\"1Gi\"") "," REQUESTS(
-            "\"cpu\":\"1\",\"memory\":\"1M\",\"ephemeral-storage\":\"2k\"") "]}");
+    struct asked asked = ask(REQUESTS("\"cpu\":\"250m\",\"memory\":\"1Gi\"") "," STORAGE, "", "");
     assert_int_equal(asked.amounts.milli_cpu, 1250);
     assert_int_equal(asked.amounts.memory, (INT64_C(1) << 30) + 1000000);
     assert_int_equal(asked.amounts.ephemeral_storage, 2000);
@@ -54,8 +60,7 @@ static void parts_of_a_unit_round_up(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked =
-        ask("{\"containers\":[" REQUESTS("\"cpu\":\"100u\",\"memory\":\"1500m\"") "]}");
+    struct asked asked = ask(REQUESTS("\"cpu\":\"100u\",\"memory\":\"1500m\""), "", "");
     assert_int_equal(asked.amounts.milli_cpu, 1);
     assert_int_equal(asked.amounts.memory, 2);
 }
@@ -65,11 +70,7 @@ static void the_larger_of_init_containers_and_containers_counts(void **state)
     (void)state;
     cleanup(clear)
     struct asked asked =
-        ask("{\"containers\":[" REQUESTS(
-            "\"cpu\":\"1\",\"memory\":\"1k\"") "],"
-                                               "\"initContainers\":[" REQUESTS(
-                                                   "\"cpu\":\"3\"") "," REQUESTS("\"memory\":"
-                                                                                 "\"5k\"") "]}");
+        ask(REQUESTS("\"cpu\":\"1\",\"memory\":\"1k\""), CPU("3") "," MEMORY("5k"), "");
     assert_int_equal(asked.amounts.milli_cpu, 3000);
     assert_int_equal(asked.amounts.memory, 5000);
 }
@@ -78,14 +79,10 @@ static void sidecars_add_to_what_runs_beside_and_after_them(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked =
-        ask("{\"containers\":[" REQUESTS("\"cpu\":\"1\"") "],\"initContainers\":[" REQUESTS(
-            "\"cpu\":\"4\"") "," SIDECAR("\"cpu\":\"2\"") "," REQUESTS("\"cpu\":\"3\"") "]}");
+    struct asked asked = ask(CPU("1"), CPU("4") "," SIDECAR("\"cpu\":\"2\"") "," CPU("3"), "");
     assert_int_equal(asked.amounts.milli_cpu, 5000); /* The last one beside the sidecar. */
     cleanup(clear)
-    struct asked running = ask("{\"containers\":[" REQUESTS(
-        "\"cpu\":\"2\"") "],"
-                         "\"initContainers\":[" SIDECAR("\"cpu\":\"2\"") "]}");
+    struct asked running = ask(CPU("2"), SIDECAR("\"cpu\":\"2\""), "");
     assert_int_equal(running.amounts.milli_cpu, 4000);
 }
 
@@ -93,9 +90,7 @@ static void overhead_is_added_to_all(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked =
-        ask("{\"containers\":[" REQUESTS("\"cpu\":\"1\"") "],\"initContainers\":[" REQUESTS(
-            "\"cpu\":\"2\"") "],\"overhead\":{\"cpu\":\"250m\"}}");
+    struct asked asked = ask(CPU("1"), CPU("2"), ",\"overhead\":{\"cpu\":\"250m\"}");
     assert_int_equal(asked.amounts.milli_cpu, 2250);
 }
 
@@ -103,10 +98,9 @@ static void what_is_given_for_the_pod_stands_above_its_containers(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked = ask("{\"containers\":[" REQUESTS(
-        "\"cpu\":\"1\",\"memory\":\"7k\"") "],"
-                                           "\"resources\":{\"requests\":{\"cpu\":\"3\"}},"
-                                           "\"overhead\":{\"cpu\":\"1\"}}");
+    struct asked asked =
+        ask(REQUESTS("\"cpu\":\"1\",\"memory\":\"7k\""), "",
+            ",\"resources\":{\"requests\":{\"cpu\":\"3\"}},\"overhead\":{\"cpu\":\"1\"}");
     assert_int_equal(asked.amounts.milli_cpu, 4000);
     assert_int_equal(asked.amounts.memory, 7000);
 }
@@ -115,11 +109,12 @@ static void extended_resources_are_known_by_name(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked = ask("{\"containers\":[" REQUESTS("\"example.com/gpu\":\"2\"") "," REQUESTS(
-        "\"example.com/gpu\":\"1\",\"hugepages-2Mi\":\"4Mi\"") "]}");
-    uint32_t gpu = resource_names_find("example.com/gpu");
-    assert_string_equal(resource_names_text(gpu), "example.com/gpu");
-    assert_int_equal(resource_names_find("example.com/gpu"), gpu);
+    struct asked asked =
+        ask(REQUESTS("\"x/gpu\":\"2\"") "," REQUESTS("\"x/gpu\":\"1\",\"hugepages-2Mi\":\"4Mi\""),
+            "", "");
+    uint32_t gpu = resource_names_find("x/gpu");
+    assert_string_equal(resource_names_text(gpu), "x/gpu");
+    assert_int_equal(resource_names_find("x/gpu"), gpu);
     assert_int_equal(resource_amounts_extended(&asked.amounts, gpu), 3);
     assert_int_equal(
         resource_amounts_extended(&asked.amounts, resource_names_find("hugepages-2Mi")), 4 << 20);
@@ -130,8 +125,7 @@ static void who_asks_for_nothing_is_assumed_to_need_a_little(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked =
-        ask("{\"containers\":[{}," REQUESTS("\"cpu\":\"1\"") "," REQUESTS("\"memory\":\"0\"") "]}");
+    struct asked asked = ask("{}," CPU("1") "," MEMORY("0"), "", "");
     assert_int_equal(asked.amounts.milli_cpu, 1000);
     assert_int_equal(asked.amounts.memory, 0);
     assert_int_equal(asked.assumed.milli_cpu, 1200);
@@ -142,9 +136,7 @@ static void amounts_beyond_all_measure_do_not_overflow(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked = ask("{\"containers\":[" REQUESTS("\"memory\":\"8E\",\"x/"
-                                                          "y\":\"9E\",\"cpu\":\"9E\"") "," REQUESTS(
-        "\"memory\":\"9E\",\"x/y\":\"9E\"") "],\"overhead\":{\"memory\":\"9E\"}}");
+    struct asked asked = ask(HUGE "," HUGE, "", ",\"overhead\":{\"memory\":\"9E\"}");
     assert_true(asked.amounts.memory == RESOURCE_AMOUNT_MAX);
     assert_true(asked.amounts.milli_cpu == RESOURCE_AMOUNT_MAX);
     assert_true(resource_amounts_extended(&asked.amounts, resource_names_find("x/y")) ==
@@ -155,8 +147,7 @@ static void what_was_added_can_be_taken_off(void **state)
 {
     (void)state;
     cleanup(clear)
-    struct asked asked =
-        ask("{\"containers\":[" REQUESTS("\"cpu\":\"1\",\"memory\":\"2\",\"x/y\":\"3\"") "]}");
+    struct asked asked = ask(REQUESTS("\"cpu\":\"1\",\"memory\":\"2\",\"x/y\":\"3\""), "", "");
     struct resource_amounts sum = RESOURCE_AMOUNTS_INIT;
     resource_amounts_add(&sum, &asked.amounts, 1);
     resource_amounts_add(&sum, &asked.amounts, 1);

@@ -263,7 +263,7 @@ static size_t looked_at(size_t nodes, int64_t percentage)
     struct decider decider = {.cache = node_cache_new(),
                               .percentage_of_nodes_to_score = percentage};
     for (size_t i = 0; i < nodes; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "n%zu", i);
         put_node(decider.cache, name, "", "", ROOM);
     }
@@ -290,7 +290,7 @@ static void the_search_goes_on_where_it_ended(void **state)
     struct decider *decider = *state;
     decider->percentage_of_nodes_to_score = 50;
     for (int i = 0; i < 200; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "n%d", i);
         put_node(decider->cache, name, "", "", ROOM);
     }

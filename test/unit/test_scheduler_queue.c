@@ -100,13 +100,13 @@ static void any_order_of_many_comes_out_sorted(void **state)
 {
     struct queue *queue = *state;
     for (int i = 0; i < 500; i++) {
-        char name[16], spec[64];
+        char name[32], spec[64];
         snprintf(name, sizeof name, "p%d", i);
         snprintf(spec, sizeof spec, "\"priority\":%d,\"containers\":[]", i * 7919 % 31);
         put(queue, name, spec);
     }
     for (int i = 0; i < 500; i += 3) {
-        char key[16];
+        char key[32];
         snprintf(key, sizeof key, "ns/p%d", i);
         queue_remove(queue, key);
     }
