@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/service.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -11,7 +12,10 @@
 #include "common/leader_election.h"
 #include "common/log.h"
 
-enum { own_flags_max = 64 };
+enum {
+    own_flags_max = 64,
+    arenas_max = 2, /* Many threads that wait most of the time need no heap each. */
+};
 
 struct options {
     const char *kubeconfig, *master, *health_address;
@@ -281,6 +285,7 @@ int service_main(const struct service_program *program, int count, char **argume
         .renew_deadline = INT64_C(10000000000),
         .retry_period = INT64_C(2000000000),
     };
+    mallopt(M_ARENA_MAX, arenas_max);
     block_signals(&running.signals);
     log_setup(program->component, LOG_INFO);
     if (!parse_flags(program, &running.options, count, arguments, &error) ||
