@@ -47,6 +47,7 @@ evict() {
         api POST "/api/v1/namespaces/$NS/pods/$1/eviction${3:-}" \
             -H 'Content-Type: application/json' --data-binary @-
 }
+is_evicted() { [ "$(evict "$1" | jq .code)" = 201 ]; }
 is_gone() { ! k -n "$NS" get pod "$1" >/dev/null 2>&1; }
 
 @test "a budget counts the pods that are there and those that owners want" {
@@ -174,7 +175,7 @@ is_gone() { ! k -n "$NS" get pod "$1" >/dev/null 2>&1; }
     wait_until 10 has_counts b "0 0/1/1 InsufficientPods"
     [ "$(evict unready | jq .code)" = 429 ]
     k -n "$NS" patch pdb b --type merge -p '{"spec":{"unhealthyPodEvictionPolicy":"AlwaysAllow"}}'
-    [ "$(evict unready | jq .code)" = 201 ]
+    wait_until 10 is_evicted unready # Once the budget's status is of its new generation.
     wait_until 20 is_gone unready
 }
 

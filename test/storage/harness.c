@@ -198,6 +198,37 @@ void etcd_server_start(struct etcd_server *server, const char *const *arguments)
     assert_true(server->pid > 0);
 }
 
+static bool all_threads_have_stopped(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *tasks = opendir(path);
+    bool stopped = tasks != NULL;
+    for (struct dirent *task; stopped && (task = readdir(tasks)) != NULL;) {
+        char status[400], state = 'T';
+        snprintf(status, sizeof status, "%s/%s/stat", path, task->d_name);
+        FILE *file = task->d_name[0] != '.' ? fopen(status, "re") : NULL;
+        if (file != NULL) {
+            stopped = fscanf(file, "%*d (%*[^)]) %c", &state) == 1 && state == 'T';
+            fclose(file);
+        }
+    }
+    if (tasks != NULL) {
+        closedir(tasks);
+    }
+    return stopped;
+}
+
+void etcd_server_freeze(struct etcd_server *server)
+{
+    int64_t until = milliseconds() + wait_seconds * 1000;
+    kill(server->pid, SIGSTOP);
+    while (!all_threads_have_stopped(server->pid)) {
+        assert_true(milliseconds() < until);
+        sleep_ms(1);
+    }
+}
+
 void etcd_server_kill(struct etcd_server *server)
 {
     if (server->pid > 0) {

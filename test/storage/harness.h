@@ -68,6 +68,8 @@ void etcd_server_init(struct etcd_server *server);
 /* Starts it, on the data it has, with more arguments (NULL-terminated, may be NULL). Does not wait
  * until it serves; opening a store does. */
 void etcd_server_start(struct etcd_server *server, const char *const *arguments);
+/* SIGSTOP, and waits until the last of its threads has stopped. */
+void etcd_server_freeze(struct etcd_server *server);
 void etcd_server_kill(struct etcd_server *server); /* SIGKILL, and waits for its end. */
 void etcd_server_free(struct etcd_server *server);
 

@@ -165,7 +165,7 @@ static void a_write_to_an_etcd_that_hangs_is_unknown_and_reads_are_in_vain(void 
     store_close(open_etcd(server.endpoint, 10000));
     struct store *store = open_etcd(server.endpoint, 900);
     put(store, "/hang/a", "before", 0);
-    kill(server.pid, SIGSTOP);
+    etcd_server_freeze(&server);
     const struct store_write write = {
         .key = "/hang/a", .value = "during", .value_length = 6, .expected = STORE_ANY};
     int64_t revision;
@@ -367,7 +367,7 @@ static void an_etcd_killed_and_started_again_loses_nothing_acknowledged(void **s
 static void stop_and_continue(void *argument)
 {
     struct etcd_server *server = argument;
-    kill(server->pid, SIGSTOP);
+    etcd_server_freeze(server);
     sleep_ms(2500);
     kill(server->pid, SIGCONT);
 }

@@ -92,13 +92,13 @@ static void many_delays_come_in_order(void **state)
     cleanup(queue_release)
     struct work_queue *queue = work_queue_new("q", NULL);
     for (int i = 0; i < 50; i++) {
-        char key[8];
+        char key[16];
         int delay = (i * 37) % 50;
         snprintf(key, sizeof key, "%02d", delay);
         work_queue_add_after(queue, key, 20 + delay * 2);
     }
     for (int i = 0; i < 50; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "%02d", i);
         assert_next(queue, key);
     }
