@@ -20,11 +20,9 @@ setup() {
     k config set-context --current --namespace="$NS" >/dev/null
 }
 teardown() {
-    k delete pods --all --force --grace-period 0 >/dev/null 2>&1
-    k delete nodes --all >/dev/null
-    wait_until 10 no_nodes
+    api DELETE "/api/v1/namespaces/$NS/pods?gracePeriodSeconds=0" >/dev/null
+    api DELETE /api/v1/nodes >/dev/null
 }
-no_nodes() { [ -z "$(k get nodes -o name)" ]; }
 
 # scheduler [FLAGS…]: starts it.
 scheduler() { start_process scheduler "schedules pods" --leader-elect=false "$@"; }
