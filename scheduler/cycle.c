@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/node_match.h"
+#include "common/timestamp.h"
 
 enum { fewest_nodes_to_find = 100, least_percentage = 5, plugins_max = 32 };
 
@@ -246,11 +247,15 @@ struct node *decider_choose(struct decider *decider, struct pod_class *class, co
                             const char *uid)
 {
     struct cycle cycle = {.cache = decider->cache, .class = class, .key = key, .uid = uid};
+    decider->filter_ns = decider->score_ns = 0;
     if (class->failed_at == decider->cache->freed) {
         return NULL;
     }
+    int64_t start = timestamp_monotonic();
     make_room(decider);
     find_nodes(decider, &cycle);
+    int64_t found = timestamp_monotonic();
+    decider->filter_ns = found - start;
     if (cycle.node_count == 0) {
         explain_failure(&cycle);
         return NULL;
@@ -258,5 +263,6 @@ struct node *decider_choose(struct decider *decider, struct pod_class *class, co
     free(steal(class->failure)); /* Whoever is told nothing now was not refused for it. */
     class->failed_at = 0;
     struct node *node = cycle.node_count == 1 ? cycle.nodes[0] : best_node(decider, &cycle);
+    decider->score_ns = timestamp_monotonic() - found;
     return reserve(&cycle, node) ? node : NULL;
 }

@@ -18,6 +18,7 @@ struct decider {
     struct node **nodes;
     int64_t *scores, *totals;
     size_t capacity;
+    int64_t filter_ns, score_ns; /* How long it took last. */
 };
 
 void decider_clear(struct decider *decider);

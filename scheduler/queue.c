@@ -217,6 +217,7 @@ struct queued_pod *queue_pop(struct queue *queue)
     leave_part(queue, pod);
     map_remove(&queue->pods, pod->key);
     pod->attempts++;
+    pod->tried = now_of(queue);
     return pod;
 }
 

@@ -37,6 +37,7 @@ struct queued_pod {
     enum queue_part part;
     int attempts;
     int64_t added;    /* When it was first seen, monotonic: its place among equals. */
+    int64_t tried;    /* When it last left the queue, monotonic. */
     int64_t retry_at; /* Not before, monotonic. */
     int64_t parked;   /* Since when it is unschedulable, monotonic. */
     uint32_t plugins; /* Which plugins rejected it; a bit each, by their place in the table. */

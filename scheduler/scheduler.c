@@ -11,6 +11,7 @@
 #include "scheduler/binder.h"
 #include "scheduler/cycle.h"
 #include "scheduler/queue.h"
+#include "scheduler/scheduler_metrics.h"
 #include "scheduler/spread_selectors.h"
 
 enum {
@@ -39,7 +40,7 @@ struct scheduler {
     size_t since_collection;
     bool stopping;
 
-    struct metric *attempts, *attempt_duration, *pending;
+    struct scheduler_metrics *metrics;
 };
 
 /* ---- the lock ---- */
@@ -69,6 +70,7 @@ static void collect_sometimes(struct scheduler *scheduler)
 {
     if (++scheduler->since_collection >= collect_interval) {
         scheduler->since_collection = 0;
+        scheduler_metrics_show_queue(scheduler->metrics, &scheduler->queue);
         pod_classes_collect(release_class, scheduler->cache);
     }
 }
@@ -160,8 +162,7 @@ static void node_changed(void *argument, const struct cached_object *old,
 static void binding_succeeded(void *argument, struct queued_pod *pod)
 {
     struct scheduler *scheduler = argument;
-    metric_add(scheduler->attempts, 1,
-               metric_labels("scheduled", scheduler->options.scheduler_name));
+    scheduler_metrics_attempted(scheduler->metrics, pod, "scheduled", timestamp_monotonic());
     lock(scheduler);
     queued_pod_free(pod); /* The informer will see it bound. */
     unlock_and_wake(scheduler);
@@ -188,7 +189,7 @@ static struct cached_object *find_pending(struct scheduler *scheduler,
 static void binding_failed(void *argument, struct queued_pod *pod, const char *why)
 {
     struct scheduler *scheduler = argument;
-    metric_add(scheduler->attempts, 1, metric_labels("error", scheduler->options.scheduler_name));
+    scheduler_metrics_attempted(scheduler->metrics, pod, "error", timestamp_monotonic());
     lock(scheduler);
     cleanup(cached_object_release)
     struct cached_object *pending = find_pending(scheduler, pod);
@@ -215,8 +216,7 @@ static void nothing_fits(struct scheduler *scheduler, struct queued_pod *pod)
 {
     cleanup(cached_object_release)
     struct cached_object *pending = find_pending(scheduler, pod);
-    metric_add(scheduler->attempts, 1,
-               metric_labels("unschedulable", scheduler->options.scheduler_name));
+    scheduler_metrics_attempted(scheduler->metrics, pod, "unschedulable", timestamp_monotonic());
     if (pending != NULL) {
         binder_tell_failure(scheduler->binder, pending, "Unschedulable", pod->class->failure);
     }
@@ -226,9 +226,9 @@ static void nothing_fits(struct scheduler *scheduler, struct queued_pod *pod)
 /* The lock is held. */
 static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
 {
-    int64_t start = timestamp_monotonic();
     spread_selectors_apply(scheduler->selectors, scheduler->cache, pod->class);
     struct node *node = decider_choose(&scheduler->decider, pod->class, pod->key, pod->uid);
+    scheduler_metrics_decided(scheduler->metrics, &scheduler->decider, node != NULL);
     if (node != NULL) {
         node_cache_place(scheduler->cache, pod->key, pod->uid, pod->class, node->name, true, false);
         binder_bind(scheduler->binder, pod, node->name);
@@ -237,22 +237,11 @@ static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
     } else {
         queue_back_off(&scheduler->queue, pod); /* A plugin would not reserve. */
     }
-    metric_observe(scheduler->attempt_duration, (double)(timestamp_monotonic() - start) * 1e-9,
-                   metric_labels(node != NULL ? "scheduled" : "unschedulable",
-                                 scheduler->options.scheduler_name));
-}
-
-static void show_pending(struct scheduler *scheduler)
-{
-    static const char *const names[QUEUE_PARTS] = {"active", "backoff", "unschedulable", "gated"};
-    for (size_t i = 0; i < QUEUE_PARTS; i++) {
-        metric_set(scheduler->pending, (double)scheduler->queue.counts[i], metric_labels(names[i]));
-    }
 }
 
 static void wait_until(struct scheduler *scheduler, int64_t moment)
 {
-    show_pending(scheduler);
+    scheduler_metrics_show_queue(scheduler->metrics, &scheduler->queue);
     if (moment == INT64_MAX) {
         pthread_cond_wait(&scheduler->changed, &scheduler->lock);
     } else {
@@ -289,22 +278,6 @@ static void *schedule_all(void *argument)
 
 /* ---- life ---- */
 
-static void add_metrics(struct scheduler *scheduler, struct metrics *metrics)
-{
-    static const char *const results[] = {"result", "profile", NULL};
-    static const char *const queues[] = {"queue", NULL};
-    static const double bounds[] = {1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 1e-1, 1};
-    scheduler->attempts =
-        metrics_counter(metrics, "scheduler_schedule_attempts_total",
-                        "Number of attempts to schedule pods, by the result.", results);
-    scheduler->attempt_duration =
-        metrics_histogram(metrics, "scheduler_scheduling_attempt_duration_seconds",
-                          "Scheduling attempt latency in seconds, binding not included.", results,
-                          bounds, array_length(bounds));
-    scheduler->pending = metrics_gauge(metrics, "scheduler_pending_pods",
-                                       "Number of pending pods, by the queue type.", queues);
-}
-
 static void add_informers(struct scheduler *scheduler)
 {
     static const struct informer_options living = {
@@ -334,7 +307,7 @@ struct scheduler *scheduler_start(struct service *service, const struct schedule
     pthread_condattr_destroy(&attributes);
     scheduler->binder =
         binder_new(service->client, service->events, binding_succeeded, binding_failed, scheduler);
-    add_metrics(scheduler, service->metrics);
+    scheduler->metrics = scheduler_metrics_new(service->metrics, options->scheduler_name);
     add_informers(scheduler);
     informer_factory_start(service->informers);
     if (!informer_factory_wait(service->informers)) {
@@ -361,6 +334,7 @@ void scheduler_stop(struct scheduler *scheduler)
     decider_clear(&scheduler->decider);
     node_cache_free(scheduler->cache);
     spread_selectors_free(scheduler->selectors);
+    scheduler_metrics_free(scheduler->metrics);
     pthread_cond_destroy(&scheduler->changed);
     pthread_mutex_destroy(&scheduler->lock);
     free(scheduler);

@@ -243,3 +243,29 @@ refused() {
     k patch pod p --type json -p '[{"op":"remove","path":"/spec/schedulingGates"}]' >/dev/null
     wait_until 20 is_on p n
 }
+
+@test "a scheduler of another name places its own pods, and tells what it does in metrics" {
+    local port pid
+    port=$(free_port)
+    node n '{"cpu":"2"}'
+    "$BIN/coracle-scheduler" --kubeconfig "$DATA/pki/admin.kubeconfig" --leader-elect=false \
+        --scheduler-name second --healthz-bind-address "127.0.0.1:$port" \
+        >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
+    pid=$!
+    pod p "$(asking 1 '{"schedulerName":"second"}')"
+    wait_until 20 is_on p n
+    pod q "$(asking 2 '{"schedulerName":"second"}')"
+    pod gated '{"schedulerName":"second","schedulingGates":[{"name":"g"}]}'
+    refused q "0/1 nodes are available: 1 Insufficient cpu."
+    tells() { curl -s "http://127.0.0.1:$port/metrics" | grep -q "^$1"; }
+    wait_until 10 tells 'scheduler_schedule_attempts_total{result="scheduled",profile="second"} 1$'
+    wait_until 10 tells 'scheduler_schedule_attempts_total{result="unschedulable",profile="second"} [1-9]'
+    wait_until 10 tells 'scheduler_pending_pods{queue="unschedulable"} 1$'
+    wait_until 10 tells 'scheduler_pending_pods{queue="gated"} 1$'
+    tells 'scheduler_pod_scheduling_attempts_count 1$'
+    tells 'scheduler_scheduling_attempt_duration_seconds_count{result="scheduled",profile="second"} 1$'
+    tells 'scheduler_queue_incoming_pods_total{queue="active",event="UnschedulablePodAdd"} 2$'
+    kill "$pid"
+    wait_until 20 gone "$pid"
+    ! grep -E "ERROR: |runtime error" "$BATS_TEST_TMPDIR/log"
+}

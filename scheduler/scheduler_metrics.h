@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the scheduler tells Prometheus, under upstream's names.
+ *
+ * Threads: any; but scheduler_metrics_show_queue() with the scheduler's lock held.
+ */
+#ifndef SCHEDULER_SCHEDULER_METRICS_H
+#define SCHEDULER_SCHEDULER_METRICS_H
+
+#include "common/metrics.h"
+#include "scheduler/cycle.h"
+#include "scheduler/queue.h"
+
+struct scheduler_metrics;
+
+/* 'profile' is the scheduler's name, borrowed. */
+struct scheduler_metrics *scheduler_metrics_new(struct metrics *metrics, const char *profile);
+void scheduler_metrics_free(struct scheduler_metrics *metrics);
+
+/* The decider has found a node or not. */
+void scheduler_metrics_decided(struct scheduler_metrics *metrics, const struct decider *decider,
+                               bool found);
+/* An attempt is over, binding included: "scheduled", "unschedulable" or "error". 'now' is
+ * monotonic. */
+void scheduler_metrics_attempted(struct scheduler_metrics *metrics, const struct queued_pod *pod,
+                                 const char *result, int64_t now);
+void scheduler_metrics_show_queue(struct scheduler_metrics *metrics, const struct queue *queue);
+
+#endif
