@@ -159,13 +159,24 @@ static bool authenticate(struct exchange *exchange, struct error *error)
 
 /* ---- the answer ---- */
 
+/* Answers are nobody's to keep, unless they say otherwise themselves. */
+static void add_cache_control(const struct response *response, struct MHD_Response *answer)
+{
+    for (size_t i = 0; i < response->header_count; i++) {
+        if (strcmp(response->headers[i].name, "Cache-Control") == 0) {
+            return;
+        }
+    }
+    MHD_add_response_header(answer, "Cache-Control", "no-cache, private");
+}
+
 static void add_headers(struct exchange *exchange, struct MHD_Response *answer)
 {
     struct response *response = &exchange->response;
     char audit_id[37];
     random_uuid(audit_id);
     MHD_add_response_header(answer, "Audit-Id", audit_id);
-    MHD_add_response_header(answer, "Cache-Control", "no-cache, private");
+    add_cache_control(response, answer);
     if (response->content_type != NULL && response->status != 304) {
         MHD_add_response_header(answer, "Content-Type", response->content_type);
     }

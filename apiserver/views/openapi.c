@@ -11,11 +11,13 @@
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "apiserver/registry/decode.h"
 #include "apiserver/views/openapi_protobuf.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/timestamp.h"
 #include "common/map.h"
 #include "common/version.h"
 
@@ -594,6 +596,27 @@ static void answer_missing(struct request *request, struct response *response)
     response_set_error(response, request, &error);
 }
 
+/* To where the document as it is now can be kept. */
+static void redirect_to(struct response *response, const char *path, const char *hash)
+{
+    cleanup(free_char)
+    char *location = format("%s?hash=%s", path, hash);
+    response->status = 301;
+    response_add_header(response, "Location", location);
+}
+
+/* What is asked for by its hash never changes: clients may keep it. */
+static void add_long_life(struct response *response)
+{
+    char expires[64];
+    struct tm parts;
+    time_t in_a_year = (time_t)(timestamp_now() / 1000000000) + 365 * 24 * 3600;
+    gmtime_r(&in_a_year, &parts);
+    strftime(expires, sizeof expires, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    response_add_header(response, "Cache-Control", "public, immutable");
+    response_add_header(response, "Expires", expires);
+}
+
 static void answer_document(struct openapi *openapi, struct request *request,
                             struct response *response, const char *name)
 {
@@ -612,8 +635,12 @@ static void answer_document(struct openapi *openapi, struct request *request,
         strcmp(name, v2_protobuf) == 0 ? openapi_protobuf_type : "application/json";
     response_add_header(response, "ETag", tag);
     response_add_header(response, "Vary", "Accept");
-    if (hash != NULL && strcmp(hash, document->hash) == 0) {
-        response_add_header(response, "Expires", "Thu, 31 Dec 2099 23:59:59 GMT");
+    if (hash != NULL && *hash != '\0' && strcmp(hash, document->hash) != 0) {
+        redirect_to(response, request->path, document->hash);
+        return;
+    }
+    if (hash != NULL && *hash != '\0') {
+        add_long_life(response);
     }
     if (strcmp(request->if_none_match, tag) == 0) {
         response->status = 304;
