@@ -107,11 +107,12 @@ static void memory_free(struct memory *memory)
 
 /* ---- the recorder ---- */
 
-/* One write: 'event' is the whole object; with a name in 'patch' only the count is new. */
+/* One write. It waits as text: a tree takes many times the memory. */
 struct writing {
     struct lane *lane;
-    json_t *event;
-    bool is_repeat;
+    struct buffer event; /* The whole object. */
+    char *namespace;
+    bool is_repeat; /* Only its count is new. */
     int tries;
     struct loop_timer timer;
     struct writing *next;
@@ -142,7 +143,8 @@ static void write_first(struct lane *lane);
 
 static void writing_free(struct writing *writing)
 {
-    json_decref(writing->event);
+    buffer_free(&writing->event);
+    free(writing->namespace);
     free(writing);
 }
 
@@ -198,26 +200,35 @@ static void written(void *argument, struct client_response *response)
     lane_proceed(lane);
 }
 
-static struct client_request repeat_request(const json_t *event, const char *namespace)
+static struct client_request repeat_request(const struct writing *writing)
 {
     static const char *const members[] = {"count", "lastTimestamp", "firstTimestamp", "message"};
+    cleanup(json_release)
+    json_t *event = json_parse(writing->event.bytes, writing->event.length, NULL);
     cleanup(json_release)
     json_t *patch = json_object();
     for (size_t i = 0; i < array_length(members); i++) {
         json_object_set(patch, members[i], json_object_get(event, members[i]));
     }
-    return client_patch_request(&events, namespace, json_path_string(event, "metadata", "name"),
-                                NULL, client_strategic_merge_patch, patch);
+    return client_patch_request(&events, writing->namespace,
+                                json_path_string(event, "metadata", "name"), NULL,
+                                client_strategic_merge_patch, patch);
+}
+
+static struct client_request first_request(const struct writing *writing)
+{
+    struct client_request request = {.method = "POST",
+                                     .path = client_path(&events, writing->namespace, NULL, NULL)};
+    buffer_add(&request.body, writing->event.bytes, writing->event.length);
+    return request;
 }
 
 static void write_first(struct lane *lane)
 {
     const struct writing *writing = lane->first;
-    const char *namespace = json_path_string(writing->event, "metadata", "namespace");
     client_send(lane->recorder->client,
-                writing->is_repeat ? repeat_request(writing->event, namespace)
-                                   : client_create_request(&events, namespace, writing->event),
-                written, lane);
+                writing->is_repeat ? repeat_request(writing) : first_request(writing), written,
+                lane);
 }
 
 static void write_posted(void *argument)
@@ -226,17 +237,17 @@ static void write_posted(void *argument)
 }
 
 /* The caller holds the lock. */
-static bool lane_append(struct lane *lane, json_t *event, bool is_repeat)
+static bool lane_append(struct lane *lane, const json_t *event, bool is_repeat)
 {
     struct event_recorder *recorder = lane->recorder;
     if (lane->length >= lane_length_max || recorder->closed) {
         recorder->dropped++;
-        json_decref(event);
         return false;
     }
     struct writing *writing = allocate_struct(struct writing);
     writing->lane = lane;
-    writing->event = event;
+    writing->namespace = duplicate(json_path_string(event, "metadata", "namespace"));
+    json_encode(event, &writing->event);
     writing->is_repeat = is_repeat;
     *(lane->last != NULL ? &lane->last->next : &lane->first) = writing;
     lane->last = writing;
@@ -380,6 +391,7 @@ static void record(struct event_recorder *recorder, const struct event_target *t
     cleanup(free_char)
     char *whole_key = format("%s\n%s\n%s", similar_key, text_or_empty(target->field_path), message);
     struct lane *lane = &recorder->lanes[hash_bytes(object_key, strlen(object_key)) % lane_count];
+    cleanup(json_release)
     json_t *event = make_event(recorder, target, type, reason, message);
     bool is_first_of_lane = false;
     pthread_mutex_lock(&recorder->lock);
@@ -391,8 +403,6 @@ static void record(struct event_recorder *recorder, const struct event_target *t
     bool is_repeat = count_event(recorder, combined ? similar_key : whole_key, event);
     if (passes_spam_filter(recorder, object_key)) {
         is_first_of_lane = lane_append(lane, event, is_repeat);
-    } else {
-        json_decref(event);
     }
     pthread_mutex_unlock(&recorder->lock);
     if (is_first_of_lane) {
