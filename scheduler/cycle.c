@@ -108,6 +108,13 @@ static void explain_node(const struct cycle *cycle, const struct node *node,
                          struct reasons *reasons, uint32_t *rejecting)
 {
     for (size_t i = 0; plugins[i] != NULL; i++) {
+        if (plugins[i]->leaves_out != NULL && plugins[i]->leaves_out(cycle, node)) {
+            *rejecting |= UINT32_C(1) << i;
+            reasons_add(reasons, "node(s) didn't satisfy plugin(s) [%s]", plugins[i]->name);
+            return;
+        }
+    }
+    for (size_t i = 0; plugins[i] != NULL; i++) {
         if (plugins[i]->fits != NULL && !plugins[i]->fits(cycle, node)) {
             *rejecting |= UINT32_C(1) << i;
             plugins[i]->explain(cycle, node, reasons);

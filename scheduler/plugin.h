@@ -49,6 +49,9 @@ struct plugin {
 
     /* Why the pod is not to be tried now (static text), NULL when it may. */
     const char *(*before_queue)(const struct pod_class *class);
+    /* The pod names the nodes where it may stand, and this is none of them. What it says of a node
+     * agrees with 'fits'; people are told so before anything else. */
+    bool (*leaves_out)(const struct cycle *cycle, const struct node *node);
     bool (*fits)(const struct cycle *cycle, const struct node *node);
     /* All that kept the node from fitting. */
     void (*explain)(const struct cycle *cycle, const struct node *node, struct reasons *reasons);

@@ -140,6 +140,22 @@ static void every_kind_of_reason_in_upstreams_order(void **state)
             "1 node(s) were unschedulable.");
 }
 
+static void nodes_that_a_pod_does_not_name_are_told_apart(void **state)
+{
+#define NAMED(name)                                                                                \
+    PLAIN ",\"affinity\":{\"nodeAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":"   \
+          "{\"nodeSelectorTerms\":[{\"matchFields\":[{\"key\":\"metadata.name\","                  \
+          "\"operator\":\"In\",\"values\":[\"" name "\"]}]}]}}}"
+    struct decider *decider = *state;
+    put_node(decider->cache, "a", "", "", "\"pods\":\"0\"");
+    put_node(decider->cache, "b", "", "\"unschedulable\":true", ROOM);
+    put_node(decider->cache, "c", "", "", ROOM);
+    refused(decider, NAMED("a"),
+            "0/3 nodes are available: 1 Too many pods, 2 node(s) didn't satisfy plugin(s) "
+            "[NodeAffinity].");
+    assert_string_equal(choose(decider, NAMED("c")), "c");
+}
+
 static void the_plugins_that_rejected_are_noted(void **state)
 {
     struct decider *decider = *state;
@@ -378,6 +394,7 @@ int main(void)
         TEST(pods_are_counted),
         TEST(who_asks_for_more_than_anything_has_fits_nowhere),
         TEST(every_kind_of_reason_in_upstreams_order),
+        TEST(nodes_that_a_pod_does_not_name_are_told_apart),
         TEST(the_plugins_that_rejected_are_noted),
         TEST(who_tolerates_it_may_stand_on_a_cordoned_node),
         TEST(ports_conflict_by_number_protocol_and_address),
