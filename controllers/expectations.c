@@ -12,7 +12,7 @@ static const int64_t lifetime = 300 * INT64_C(1000000000);
 struct expectation {
     size_t creations;
     struct map deletions; /* By uid. */
-    int64_t since;        /* Monotonic. */
+    int64_t until;        /* When it is given up, monotonic. */
 };
 
 struct expectations {
@@ -50,7 +50,7 @@ static struct expectation *expect(struct expectations *expectations, const char 
         expectation = allocate_struct(struct expectation);
         map_set(&expectations->map, key, expectation);
     }
-    expectation->since = timestamp_monotonic();
+    expectation->until = timestamp_monotonic() + lifetime;
     return expectation;
 }
 
@@ -89,13 +89,24 @@ void expectations_saw_deletion(struct expectations *expectations, const char *ke
     pthread_mutex_unlock(&expectations->lock);
 }
 
+void expectations_doubt(struct expectations *expectations, const char *key, int64_t delay_ms)
+{
+    int64_t until = timestamp_monotonic() + delay_ms * 1000000;
+    pthread_mutex_lock(&expectations->lock);
+    struct expectation *expectation = map_get(&expectations->map, key);
+    if (expectation != NULL && until < expectation->until) {
+        expectation->until = until;
+    }
+    pthread_mutex_unlock(&expectations->lock);
+}
+
 bool expectations_are_satisfied(struct expectations *expectations, const char *key)
 {
     pthread_mutex_lock(&expectations->lock);
     struct expectation *expectation = map_get(&expectations->map, key);
     bool satisfied = expectation == NULL ||
                      (expectation->creations == 0 && expectation->deletions.count == 0) ||
-                     timestamp_monotonic() - expectation->since > lifetime;
+                     timestamp_monotonic() > expectation->until;
     if (satisfied && expectation != NULL) {
         map_remove(&expectations->map, key);
         expectation_free(expectation);

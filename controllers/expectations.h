@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct expectations;
 
@@ -28,6 +29,9 @@ void expectations_expect_deletion(struct expectations *expectations, const char 
 void expectations_saw_creation(struct expectations *expectations, const char *key);
 /* This deletion was seen or failed; one that nobody expects is ignored. */
 void expectations_saw_deletion(struct expectations *expectations, const char *key, const char *uid);
+/* It is not known whether some of what is expected will ever be seen, because the answer was lost:
+ * after that time it is not waited for any more. */
+void expectations_doubt(struct expectations *expectations, const char *key, int64_t delay_ms);
 bool expectations_are_satisfied(struct expectations *expectations, const char *key);
 void expectations_forget(struct expectations *expectations, const char *key);
 

@@ -9,7 +9,10 @@
 #include "controllers/owner.h"
 #include "controllers/resources.h"
 
-enum { batch_max = 512 };
+enum {
+    batch_max = 512,
+    doubt_ms = 1000, /* How long the informer may take to show what became of a request. */
+};
 
 json_t *pod_control_make(const json_t *owner, const json_t *pod_template)
 {
@@ -57,6 +60,19 @@ static bool keep_first(struct error *first, struct error *error)
     return false;
 }
 
+/* The answer does not tell whether the request took effect. What was expected of it stays expected
+ * for a moment, so that nothing is done twice, and then the key comes again. */
+static bool is_in_doubt(struct controller *controller, struct expectations *expectations,
+                        const char *key, const struct error *error)
+{
+    if (error->code < 500) {
+        return false;
+    }
+    expectations_doubt(expectations, key, doubt_ms);
+    controller_add_after(controller, key, doubt_ms + 1);
+    return true;
+}
+
 /* ---- creating ---- */
 
 static bool create_batch(struct controller *controller, const json_t *owner, const json_t *pod,
@@ -78,7 +94,9 @@ static bool create_batch(struct controller *controller, const json_t *owner, con
             json_decref(calls[i].result);
             continue;
         }
-        expectations_saw_creation(expectations, key); /* It will not come. */
+        if (!is_in_doubt(controller, expectations, key, &calls[i].error)) {
+            expectations_saw_creation(expectations, key); /* It will not come. */
+        }
         if (!pod_control_is_namespace_terminating(&calls[i].error)) {
             event_record_about(controller->events, owner, "Warning", "FailedCreate",
                                "Error creating: %s", calls[i].error.message);
@@ -129,7 +147,9 @@ bool pod_control_delete(struct controller *controller, const json_t *owner,
             json_decref(calls[i].result);
             continue;
         }
-        expectations_saw_deletion(expectations, key, pods[i]->uid);
+        if (!is_in_doubt(controller, expectations, key, &calls[i].error)) {
+            expectations_saw_deletion(expectations, key, pods[i]->uid);
+        }
         if (calls[i].error.code != 404) {
             event_record_about(controller->events, owner, "Warning", "FailedDelete",
                                "Error deleting: %s", calls[i].error.message);

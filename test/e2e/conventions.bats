@@ -301,7 +301,7 @@ watch() {
     is "$(api GET "$path" | jq '[.paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"].patch.parameters[].name] | index("fieldValidation") != null')" true
     is "$(api GET /openapi/v2 | jq -r .swagger)" 2.0
     headers api GET /openapi/v2 -H 'Accept: application/com.github.proto-openapi.spec.v2@v1.0+protobuf' |
-        grep -q '^Content-Type: application/com.github.proto-openapi.spec.v2@v1.0+protobuf'
+        grep -q '^Content-Type: application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
 }
 
 @test "metrics have upstream's names" {
