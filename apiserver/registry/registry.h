@@ -104,6 +104,9 @@ void write_begin(struct write *write, struct registry *registry, struct request 
                  enum write_operation operation);
 /* For the server's own: addresses an object. */
 void write_address(struct write *write, const char *namespace, const char *name);
+/* All that is wrong with write->object, which is pruned, defaulted and admitted; on an update, also
+ * with how it differs from write->live. */
+void write_validate(const struct write *write, struct field_errors *errors);
 void write_clear(struct write *write); /* Also fit for cleanup(). */
 void write_warn(struct write *write, const char *text, ...) __attribute__((format(printf, 2, 3)));
 

@@ -100,21 +100,26 @@ static void fill_defaults(struct write *write)
     kind_fill_defaults(write->kind, write->object);
 }
 
+void write_validate(const struct write *write, struct field_errors *errors)
+{
+    metadata_validate(write, errors);
+    if (write->subresource[0] == '\0' || write->operation == WRITE_CREATE) {
+        schema_validate(write->storage->schema, write->object, NULL, errors);
+        if (write->live != NULL) {
+            schema_validate_update(write->storage->schema, write->object, write->live, NULL,
+                                   errors);
+        }
+    }
+    if (write->kind->validate != NULL) {
+        write->kind->validate(write, errors);
+    }
+}
+
 static bool validate(struct write *write, struct error *error)
 {
     cleanup(field_errors_clear)
     struct field_errors errors = FIELD_ERRORS_INIT;
-    metadata_validate(write, &errors);
-    if (write->subresource[0] == '\0' || write->operation == WRITE_CREATE) {
-        schema_validate(write->storage->schema, write->object, NULL, &errors);
-        if (write->live != NULL) {
-            schema_validate_update(write->storage->schema, write->object, write->live, NULL,
-                                   &errors);
-        }
-    }
-    if (write->kind->validate != NULL) {
-        write->kind->validate(write, &errors);
-    }
+    write_validate(write, &errors);
     if (!field_errors_any(&errors)) {
         return admission_validate(write, error);
     }

@@ -99,14 +99,14 @@ drop() {
 
 @test "a pod goes when the time for which it tolerates the taint is over" {
     k taint node a wet=yes:NoExecute
-    pod brief a '[{"key":"wet","operator":"Exists","tolerationSeconds":1}]'
+    pod brief a '[{"key":"wet","operator":"Exists","effect":"NoExecute","tolerationSeconds":1}]'
     wait_until 10 is_deleting brief
     drop brief
     k taint node a wet-
 }
 
 @test "a pod that tolerates a taint for a while stays when the taint goes" {
-    pod patient a '[{"key":"wet","operator":"Exists","tolerationSeconds":3600}]'
+    pod patient a '[{"key":"wet","operator":"Exists","effect":"NoExecute","tolerationSeconds":3600}]'
     k taint node a wet=yes:NoExecute
     # A taint that goes again may go before anybody has seen it.
     wait_until 20 taint_until_told patient "Cancelling deletion of Pod default/patient"

@@ -7,6 +7,9 @@
 #define APISERVER_REGISTRY_KINDS_DEFAULTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
+
+#include "common/quantity.h"
 
 struct kind;
 
@@ -38,6 +41,12 @@ void default_pair(json_t *object, const char *one, const char *many, const char 
 
 /* What every pod's spec needs, in templates as well. */
 void pod_spec_fill_defaults(json_t *spec);
+/* The most that the containers have of a resource at a time, of "limits" or "requests". False when
+ * none of them says anything about it. */
+bool pod_effective_amount(const json_t *spec, const char *list, const char *resource,
+                          struct quantity *amount);
+/* "Guaranteed", "Burstable" or "BestEffort". */
+const char *pod_qos_class(const json_t *spec);
 /* What only a pod needs. */
 void pod_fill_defaults(json_t *object);
 

@@ -7,6 +7,7 @@
 #include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/kinds/pod.h"
 #include "apiserver/registry/serve.h"
+#include "apiserver/registry/validation/pods.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/quantity.h"
@@ -49,7 +50,7 @@ static void add_qos(struct qos *qos, const json_t *container)
     }
 }
 
-static const char *qos_class(const json_t *spec)
+const char *pod_qos_class(const json_t *spec)
 {
     static const char *const lists[] = {"initContainers", "containers"};
     struct qos qos = {.guaranteed = true};
@@ -87,7 +88,7 @@ static bool prepare_create(struct write *write, struct error *error)
 {
     (void)error;
     const json_t *spec = json_object_get(write->object, "spec");
-    json_t *status = json_pack("{s:s, s:s}", "phase", "Pending", "qosClass", qos_class(spec));
+    json_t *status = json_pack("{s:s, s:s}", "phase", "Pending", "qosClass", pod_qos_class(spec));
     json_object_set_new(write->object, "status", status);
     if (json_array_size(json_object_get(spec, "schedulingGates")) > 0) {
         pod_set_condition(status,
@@ -99,52 +100,14 @@ static bool prepare_create(struct write *write, struct error *error)
     return true;
 }
 
-/* ---- updates ---- */
-
-/* Whether two specs are equal but for what an update of a pod may change: images, the active
- * deadline, additional tolerations, a shorter termination after a deletion, gates that go. */
-static bool only_mutable_parts_differ(const json_t *spec, const json_t *live)
-{
-    static const char *const lists[] = {"containers", "initContainers"};
-    cleanup(json_release)
-    json_t *patched = json_deep_copy(spec);
-    for (size_t list = 0; list < array_length(lists); list++) {
-        json_t *containers = json_object_get(patched, lists[list]);
-        const json_t *old = json_object_get(live, lists[list]);
-        for (size_t i = 0; i < json_array_size(containers) && i < json_array_size(old); i++) {
-            json_t *image = json_object_get(json_array_get(old, i), "image");
-            if (image != NULL) {
-                json_object_set(json_array_get(containers, i), "image", image);
-            }
-        }
-    }
-    static const char *const free_fields[] = {"activeDeadlineSeconds", "tolerations",
-                                              "terminationGracePeriodSeconds", "schedulingGates"};
-    for (size_t i = 0; i < array_length(free_fields); i++) {
-        json_t *old = json_object_get(live, free_fields[i]);
-        if (old != NULL) {
-            json_object_set(patched, free_fields[i], old);
-        } else {
-            json_object_del(patched, free_fields[i]);
-        }
-    }
-    return json_equal(patched, live);
-}
-
 static void validate(const struct write *write, struct field_errors *errors)
 {
-    if (write->live == NULL || write->subresource[0] != '\0') {
-        return;
-    }
-    const json_t *spec = json_object_get(write->object, "spec");
-    const json_t *live = json_object_get(write->live, "spec");
-    if (!json_equal(spec, live) && !only_mutable_parts_differ(spec, live)) {
-        field_error(
-            errors, FIELD_FORBIDDEN, FIELD(NULL, "spec"), NULL,
-            "pod updates may not change fields other than `spec.containers[*].image`,"
-            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
-            "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to "
-            "be set to 1 if it was previously negative)");
+    if (write->subresource[0] == '\0') {
+        validate_pod(write->object, write->live, errors);
+    } else if (strcmp(write->subresource, "ephemeralcontainers") == 0) {
+        validate_pod_ephemeral_containers(write->object, write->live, errors);
+    } else if (strcmp(write->subresource, "resize") == 0) {
+        validate_pod_resize(write->object, write->live, errors);
     }
 }
 
@@ -160,8 +123,9 @@ static bool before_delete(struct write *write, int64_t *grace_seconds, struct er
     if (node == NULL || node[0] == '\0' || finished) {
         *grace_seconds = 0; /* Nobody has to stop anything. */
     } else if (*grace_seconds < 0) {
-        *grace_seconds =
+        int64_t wanted =
             json_get_int(json_object_get(write->live, "spec"), "terminationGracePeriodSeconds", 30);
+        *grace_seconds = wanted < 0 ? 1 : wanted; /* As short as it can be. */
     }
     return true;
 }

@@ -136,6 +136,14 @@ static struct total effective_amount(const json_t *spec, const char *list, const
     return running;
 }
 
+bool pod_effective_amount(const json_t *spec, const char *list, const char *resource,
+                          struct quantity *amount)
+{
+    struct total total = effective_amount(spec, list, resource);
+    *amount = total.amount;
+    return total.present;
+}
+
 static void set_effective(json_t *amounts, const json_t *spec, const char *list,
                           const char *resource)
 {

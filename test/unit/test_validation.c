@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the API server accepts and refuses, case by case, from the tables in test/validation;
+ * their README tells how they are written. Each case goes through the steps of a write up to the
+ * commit: prune, default, prepare, validate. Admission plugins are left out.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ctype.h>
+#include <glob.h>
+#include <string.h>
+
+/* cmocka needs the headers above. */
+#include <cmocka.h>
+
+#include "apiserver/registry/kinds.h"
+#include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/registry.h"
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/schema_rules.h"
+#include "common/yaml.h"
+
+static struct registry registry;
+
+/* ---- changes ---- */
+
+/* Takes the next step of a path: up to a dot, or what stands in brackets. */
+static char *next_step(const char **path)
+{
+    const char *start = *path;
+    size_t length = strcspn(start, start[0] == '[' ? "]" : ".[");
+    char *step = duplicate_bytes(start + (start[0] == '['), length - (start[0] == '['));
+    *path = start + length + (start[0] == '[');
+    *path += **path == '.';
+    return step;
+}
+
+static bool is_number(const char *text)
+{
+    return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+static json_t *child_of(json_t *parent, const char *step)
+{
+    return json_is_array(parent) ? json_array_get(parent, strtoul(step, NULL, 10))
+                                 : json_object_get(parent, step);
+}
+
+static bool put(json_t *parent, const char *step, json_t *value)
+{
+    if (json_is_array(parent)) {
+        size_t index = strtoul(step, NULL, 10);
+        return is_number(step) &&
+               (index == json_array_size(parent) ? json_array_append(parent, value) == 0
+                                                 : json_array_set(parent, index, value) == 0);
+    }
+    return json_is_object(parent) && json_object_set(parent, step, value) == 0;
+}
+
+/* Sets the value at the path, making what is absent on the way; NULL removes it. False when the
+ * path leads nowhere. */
+static bool change(json_t *object, const char *path, json_t *value)
+{
+    json_t *at = object;
+    for (;;) {
+        cleanup(free_char)
+        char *step = next_step(&path);
+        if (path[0] == '\0') {
+            if (value != NULL) {
+                return put(at, step, value);
+            }
+            return child_of(at, step) != NULL &&
+                   (json_is_array(at) ? json_array_remove(at, strtoul(step, NULL, 10))
+                                      : json_object_del(at, step)) == 0;
+        }
+        json_t *child = child_of(at, step);
+        if (child == NULL) {
+            cleanup(json_release)
+            json_t *made = isdigit((unsigned char)path[0]) ? json_array() : json_object();
+            if (value == NULL || !put(at, step, made)) {
+                return false;
+            }
+            child = made; /* Its parent holds it. */
+        }
+        at = child;
+    }
+}
+
+static bool apply_changes(json_t *object, const json_t *changes, const json_t *removals)
+{
+    const char *path;
+    json_t *value;
+    json_object_foreach ((json_t *)changes, path, value) {
+        cleanup(json_release)
+        json_t *copy = json_deep_copy(value);
+        if (!change(object, path, copy)) {
+            print_error("cannot set %s\n", path);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < json_array_size(removals); i++) {
+        if (!change(object, json_string_value(json_array_get(removals, i)), NULL)) {
+            print_error("cannot remove %s\n", json_string_value(json_array_get(removals, i)));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the steps of a write ---- */
+
+static void note_unknown(void *argument, const char *path)
+{
+    print_error("unknown field %s\n", path);
+    *(bool *)argument = true;
+}
+
+static bool prune(const struct resource *resource, json_t *object)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    bool unknown = false;
+    if (!schema_prune(resource->schema, object, note_unknown, &unknown, &error)) {
+        print_error("%s\n", error.message);
+        return false;
+    }
+    return !unknown;
+}
+
+/* Makes 'write' one of this object, consumes it, and takes it up to where it is validated. False
+ * when it doesn't come so far. */
+static bool begin(struct write *write, const struct resource *resource, json_t *object,
+                  const json_t *live)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    bool creates = live == NULL;
+    write_begin(write, &registry, NULL, NULL, resource, creates ? WRITE_CREATE : WRITE_UPDATE);
+    write->object = object;
+    write->live = creates ? NULL : json_deep_copy(live);
+    if (!prune(resource, object)) {
+        return false;
+    }
+    json_t *metadata = json_get_or_add_object(object, "metadata");
+    const char *name = json_get_string(metadata, "name");
+    write_address(write, resource->namespaced ? "default" : "", name ? name : "");
+    if (creates) {
+        json_object_set_new(metadata, "uid", json_string("00000000-0000-0000-0000-000000000001"));
+    }
+    schema_default(write->storage->schema, object);
+    kind_fill_defaults(write->kind, object);
+    bool (*prepare)(struct write *, struct error *) =
+        creates ? write->kind->prepare_create : write->kind->prepare_update;
+    if (prepare != NULL && !prepare(write, &error)) {
+        print_error("%s\n", error.message);
+        return false;
+    }
+    return true;
+}
+
+/* ---- causes ---- */
+
+/* What a case expects, "Invalid: must be 1", is said by a cause. */
+static bool says(const json_t *cause, const char *expected)
+{
+    const char *reason = json_get_string(cause, "reason");
+    const char *message = json_get_string(cause, "message");
+    size_t length = strcspn(expected, ":");
+    const char *detail = expected[length] == ':' ? expected + length : "";
+    if (strncmp(reason, "FieldValue", strlen("FieldValue")) != 0 ||
+        strlen(reason) != strlen("FieldValue") + length ||
+        strncmp(reason + strlen("FieldValue"), expected, length) != 0) {
+        return false;
+    }
+    size_t tail = strlen(detail), whole = strlen(message);
+    return tail <= whole && strcmp(message + whole - tail, detail) == 0;
+}
+
+static bool take_cause(json_t *causes, const char *field, const char *expected)
+{
+    for (size_t i = 0; i < json_array_size(causes); i++) {
+        const json_t *cause = json_array_get(causes, i);
+        if (strcmp(json_get_string(cause, "field"), field) == 0 && says(cause, expected)) {
+            json_array_remove(causes, i);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The causes are exactly the expected ones, in any order; what is not goes to 'report'. */
+static void compare(const json_t *expected, json_t *causes, struct buffer *report)
+{
+    for (size_t i = 0; i < json_array_size(expected); i++) {
+        const char *field;
+        json_t *text;
+        json_object_foreach (json_array_get(expected, i), field, text) {
+            if (!take_cause(causes, field, json_string_value(text))) {
+                buffer_addf(report, "    missing  %s: %s\n", field, json_string_value(text));
+            }
+        }
+    }
+    for (size_t i = 0; i < json_array_size(causes); i++) {
+        const json_t *cause = json_array_get(causes, i);
+        buffer_addf(report, "    too many %s: %s (%s)\n", json_get_string(cause, "field"),
+                    json_get_string(cause, "message"), json_get_string(cause, "reason"));
+    }
+}
+
+/* ---- cases ---- */
+
+static const struct resource *find_resource(const char *name)
+{
+    char *parts[3] = {NULL};
+    size_t count = 0;
+    cleanup(free_char)
+    char *copy = duplicate(name);
+    for (char *part = strtok(copy, "/"); part != NULL && count < 3; part = strtok(NULL, "/")) {
+        parts[count++] = part;
+    }
+    return count < 2 ? NULL
+                     : scheme_resource_find(registry.scheme, count == 3 ? parts[0] : "",
+                                            parts[count - 2], parts[count - 1]);
+}
+
+/* Validates a new object; the write is left to the caller. */
+static void try_create(struct write *write, const struct resource *resource, const json_t *base,
+                       const json_t *changes, const json_t *removals, struct field_errors *errors,
+                       struct buffer *report)
+{
+    json_t *object = json_deep_copy(base);
+    bool changed = apply_changes(object, changes, removals);
+    if (!begin(write, resource, object, NULL) || !changed) {
+        buffer_add_text(report, "    the object could not be made\n");
+        return;
+    }
+    write_validate(write, errors);
+}
+
+static void try_update(const struct resource *resource, const json_t *base, const json_t *one,
+                       struct field_errors *errors, struct buffer *report)
+{
+    cleanup(write_clear)
+    struct write created = {0};
+    cleanup(write_clear)
+    struct write updated = {0};
+    cleanup(field_errors_clear)
+    struct field_errors none = FIELD_ERRORS_INIT;
+    try_create(&created, resource, base, json_object_get(one, "before"), NULL, &none, report);
+    if (field_errors_any(&none)) {
+        buffer_add_text(report, "    what is to be updated is refused itself:\n");
+        compare(NULL, none.causes, report);
+    }
+    json_t *object = json_deep_copy(created.object);
+    bool changed =
+        apply_changes(object, json_object_get(one, "set"), json_object_get(one, "remove"));
+    if (!begin(&updated, resource, object, created.object) || !changed) {
+        buffer_add_text(report, "    the update could not be made\n");
+        return;
+    }
+    const char *subresource = json_get_string(one, "subresource");
+    updated.subresource = subresource ? subresource : "";
+    write_validate(&updated, errors);
+}
+
+static bool run_case(const json_t *table, const json_t *one, bool creates)
+{
+    const char *name = json_get_string(one, "case");
+    const char *resource_name = json_get_string(table, "resource");
+    const struct resource *resource = find_resource(resource_name ? resource_name : "");
+    const json_t *base = json_object_get(table, "base");
+    cleanup(field_errors_clear)
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    cleanup(buffer_free)
+    struct buffer report = BUFFER_INIT;
+    if (resource == NULL || base == NULL || name == NULL) {
+        print_error("a table needs a resource and a base, a case a name: %s, %s\n", resource_name,
+                    name);
+        return false;
+    }
+    if (creates) {
+        cleanup(write_clear)
+        struct write write = {0};
+        try_create(&write, resource, base, json_object_get(one, "set"),
+                   json_object_get(one, "remove"), &errors, &report);
+    } else {
+        try_update(resource, base, one, &errors, &report);
+    }
+    compare(json_object_get(one, "causes"), errors.causes, &report);
+    if (report.length > 0) {
+        print_error("  %s, %s: %s\n%s", resource_name, creates ? "create" : "update", name,
+                    buffer_text(&report));
+    }
+    return report.length == 0;
+}
+
+struct counts {
+    size_t cases, failures;
+};
+
+static bool run_table(void *argument, json_t *table, size_t line)
+{
+    static const char *const lists[] = {"create", "update"};
+    struct counts *counts = argument;
+    (void)line;
+    for (size_t list = 0; list < array_length(lists); list++) {
+        const json_t *cases = json_object_get(table, lists[list]);
+        for (size_t i = 0; i < json_array_size(cases); i++) {
+            counts->cases++;
+            counts->failures += !run_case(table, json_array_get(cases, i), list == 0);
+        }
+    }
+    json_decref(table);
+    return true;
+}
+
+static void every_case_of_the_file(void **state)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    struct counts counts = {0};
+    cleanup(close_stream)
+    FILE *file = fopen(*state, "r");
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    assert_non_null(file);
+    for (size_t got = 1; got > 0; text.length += got) {
+        got = fread(buffer_reserve(&text, 65536), 1, 65536, file);
+    }
+    if (!yaml_parse_stream(text.bytes, text.length, run_table, &counts, &error)) {
+        fail_msg("%s: %s", (char *)*state, error.message);
+    }
+    print_message("# %s: %zu cases\n", (char *)*state, counts.cases);
+    assert_true(counts.cases > 0);
+    if (counts.failures > 0) {
+        fail_msg("%s: %zu of %zu cases failed", (char *)*state, counts.failures, counts.cases);
+    }
+}
+
+int main(void)
+{
+    glob_t files = {0};
+    registry.scheme = scheme_builtin();
+    if (glob("test/validation/*.yaml", 0, NULL, &files) != 0) {
+        fprintf(stderr, "no test/validation/*.yaml below the working directory\n");
+        return 1;
+    }
+    struct CMUnitTest *tests = allocate_zero(files.gl_pathc, sizeof *tests);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        tests[i] = (struct CMUnitTest){.name = files.gl_pathv[i],
+                                       .test_func = every_case_of_the_file,
+                                       .initial_state = files.gl_pathv[i]};
+    }
+    int status = _cmocka_run_group_tests("validation", tests, files.gl_pathc, NULL, NULL);
+    free(tests);
+    globfree(&files);
+    scheme_unref(registry.scheme);
+    return status;
+}
