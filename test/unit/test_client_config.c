@@ -53,7 +53,7 @@ static int remove_folder(void **state)
 #define CONTEXTS                                                                                   \
     "apiVersion: v1\nkind: Config\ncurrent-context: main\n"                                        \
     "contexts:\n"                                                                                  \
-    "- {name: main, context: {cluster: c, user: u, namespace: ns}}\n"                               \
+    "- {name: main, context: {cluster: c, user: u, namespace: ns}}\n"                              \
     "- {name: other, context: {cluster: c, user: plain}}\n"                                        \
     "- {name: lost, context: {cluster: c, user: nobody}}\n"
 
