@@ -213,32 +213,15 @@ json_t *cached_object_labels(const struct cached_object *object)
     return labels != NULL ? labels : json_object();
 }
 
-struct label_search {
-    const char *key;
-    size_t key_length;
-    struct json_span found;
-};
-
-static bool compare_label(void *argument, struct json_span key, struct json_span value)
-{
-    struct label_search *search = argument;
-    if (key.length == search->key_length && memcmp(key.text, search->key, key.length) == 0) {
-        search->found = value;
-        return false;
-    }
-    return true;
-}
-
 const char *cached_object_label(const void *object, const char *key, size_t *length)
 {
     const struct cached_object *cached = object;
-    struct label_search search = {key, strlen(key), {0}};
-    json_scan_members(cached->labels, compare_label, &search);
-    if (search.found.text == NULL || search.found.length < 2) {
+    struct json_span value = json_scan_member(cached->labels, key);
+    if (value.text == NULL || value.length < 2) {
         return NULL;
     }
-    *length = search.found.length - 2; /* Values of labels need no escapes. */
-    return search.found.text + 1;
+    *length = value.length - 2; /* Values of labels need no escapes. */
+    return value.text + 1;
 }
 
 char *cached_object_label_value(const struct cached_object *object, const char *key)

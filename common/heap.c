@@ -37,8 +37,7 @@ void heap_insert(struct heap *heap, struct heap_node *node)
         heap->capacity = 16;
         heap->nodes = allocate_zero(heap->capacity, sizeof(struct heap_node *));
     }
-    heap->nodes =
-        grow(heap->nodes, heap->count + 1, &heap->capacity, sizeof(struct heap_node *));
+    heap->nodes = grow(heap->nodes, heap->count + 1, &heap->capacity, sizeof(struct heap_node *));
     settle(heap, node, ++heap->count);
 }
 

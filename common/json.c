@@ -473,6 +473,29 @@ void json_scan_members(struct json_span object,
     }
 }
 
+struct member_search {
+    const char *key;
+    size_t key_length;
+    struct json_span found;
+};
+
+static bool compare_member(void *argument, struct json_span key, struct json_span value)
+{
+    struct member_search *search = argument;
+    if (key.length == search->key_length && memcmp(key.text, search->key, key.length) == 0) {
+        search->found = value;
+        return false;
+    }
+    return true;
+}
+
+struct json_span json_scan_member(struct json_span object, const char *key)
+{
+    struct member_search search = {key, strlen(key), {0}};
+    json_scan_members(object, compare_member, &search);
+    return search.found;
+}
+
 void json_scan_elements(struct json_span array,
                         bool (*element)(void *argument, struct json_span value), void *argument)
 {

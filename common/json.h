@@ -82,6 +82,9 @@ void json_scan(const char *text, size_t length, const char *const *paths, size_t
 void json_scan_members(struct json_span object,
                        bool (*member)(void *argument, struct json_span key, struct json_span value),
                        void *argument);
+/* The value of that member of the object, absent if there is none; 'key' as it stands in the text.
+ */
+struct json_span json_scan_member(struct json_span object, const char *key);
 /* Calls 'element' for each element of the array at 'array'. Stops when it returns false. */
 void json_scan_elements(struct json_span array,
                         bool (*element)(void *argument, struct json_span value), void *argument);

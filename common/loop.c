@@ -37,8 +37,7 @@ struct loop {
     int epoll_file, wake_file;
     CURLM *multi;     /* This and all down to the lock is the thread's own. */
     int64_t curl_due; /* When curl wants to be called, monotonic; INT64_MAX: not by itself. */
-    struct loop_timer **timers; /* A heap, from index 1. */
-    size_t timer_count, timer_capacity;
+    struct heap timers;
     struct transfer *transfers;
 
     pthread_mutex_t lock; /* Guards what follows. */
@@ -49,52 +48,26 @@ struct loop {
 
 /* ---- timers ---- */
 
-static void timer_place(struct loop *loop, struct loop_timer *timer, size_t position)
+static struct loop_timer *timer_of(const struct heap_node *node)
 {
-    loop->timers[position] = timer;
-    timer->position = position;
+    return container_of(node, struct loop_timer, node);
 }
 
-static void timer_rise(struct loop *loop, struct loop_timer *timer, size_t position)
+static bool is_due_before(const struct heap_node *a, const struct heap_node *b)
 {
-    while (position > 1 && loop->timers[position / 2]->due > timer->due) {
-        timer_place(loop, loop->timers[position / 2], position);
-        position /= 2;
-    }
-    timer_place(loop, timer, position);
+    return timer_of(a)->due < timer_of(b)->due;
 }
 
-static void timer_sink(struct loop *loop, struct loop_timer *timer, size_t position)
+/* The next timer, NULL when none is set. */
+static struct loop_timer *first_timer(const struct loop *loop)
 {
-    for (size_t child = position * 2; child <= loop->timer_count; child = position * 2) {
-        if (child < loop->timer_count && loop->timers[child + 1]->due < loop->timers[child]->due) {
-            child++;
-        }
-        if (loop->timers[child]->due >= timer->due) {
-            break;
-        }
-        timer_place(loop, loop->timers[child], position);
-        position = child;
-    }
-    timer_place(loop, timer, position);
+    struct heap_node *first = heap_first(&loop->timers);
+    return first != NULL ? timer_of(first) : NULL;
 }
 
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
-    size_t position = timer->position;
-    if (position == 0) {
-        return;
-    }
-    timer->position = 0;
-    struct loop_timer *last = loop->timers[loop->timer_count--];
-    if (last == timer) {
-        return;
-    }
-    if (position > 1 && loop->timers[position / 2]->due > last->due) {
-        timer_rise(loop, last, position);
-    } else {
-        timer_sink(loop, last, position);
-    }
+    heap_remove(&loop->timers, &timer->node);
 }
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms, loop_task task,
@@ -104,16 +77,13 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_m
     timer->task = task;
     timer->argument = argument;
     timer->due = timestamp_monotonic() + (delay_ms > 0 ? delay_ms : 0) * 1000000;
-    loop->timers = grow(loop->timers, loop->timer_count + 1, &loop->timer_capacity,
-                        sizeof(struct loop_timer *));
-    timer_rise(loop, timer, ++loop->timer_count);
+    heap_insert(&loop->timers, &timer->node);
 }
 
 static void run_timers(struct loop *loop)
 {
     int64_t now = timestamp_monotonic();
-    while (loop->timer_count > 0 && loop->timers[1]->due <= now) {
-        struct loop_timer *timer = loop->timers[1];
+    for (struct loop_timer *timer; (timer = first_timer(loop)) != NULL && timer->due <= now;) {
         loop_timer_cancel(loop, timer);
         timer->task(timer->argument);
     }
@@ -307,8 +277,9 @@ static int wait_ms(struct loop *loop)
     pthread_mutex_lock(&loop->lock);
     bool has_work = loop->task_count > 0 || loop->stopping;
     pthread_mutex_unlock(&loop->lock);
-    if (loop->timer_count > 0 && loop->timers[1]->due < due) {
-        due = loop->timers[1]->due;
+    const struct loop_timer *timer = first_timer(loop);
+    if (timer != NULL && timer->due < due) {
+        due = timer->due;
     }
     if (has_work) {
         return 0;
@@ -369,8 +340,8 @@ static void *loop_main(void *argument)
         while (loop->transfers != NULL) {
             transfer_end(loop, loop->transfers, CURLE_ABORTED_BY_CALLBACK);
         }
-        while (loop->timer_count > 0) {
-            loop_timer_cancel(loop, loop->timers[loop->timer_count]);
+        for (struct loop_timer *timer; (timer = first_timer(loop)) != NULL;) {
+            loop_timer_cancel(loop, timer);
         }
     } while (!close_tasks(loop));
     return NULL;
@@ -397,8 +368,7 @@ struct loop *loop_new(void)
     curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
     curl_multi_setopt(loop->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 256L);
-    loop->timers = allocate_zero(16, sizeof(struct loop_timer *));
-    loop->timer_capacity = 16;
+    loop->timers = HEAP_INIT(is_due_before);
     pthread_mutex_init(&loop->lock, NULL);
     pthread_mutex_lock(&loop->lock); /* The thread waits for it, and then knows its own id. */
     pthread_create(&loop->thread, NULL, loop_main, loop);
@@ -428,7 +398,7 @@ void loop_free(struct loop *loop)
     curl_multi_cleanup(loop->multi);
     close(loop->epoll_file);
     close(loop->wake_file);
-    free(loop->timers);
+    heap_clear(&loop->timers);
     free(loop->tasks);
     pthread_mutex_destroy(&loop->lock);
     free(loop);

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/heap.h"
+
 struct loop;
 
 typedef void (*loop_task)(void *argument);
@@ -43,8 +45,8 @@ bool loop_is_current(const struct loop *loop);
 struct loop_timer {
     loop_task task;
     void *argument;
-    int64_t due;     /* Monotonic nanoseconds. */
-    size_t position; /* In the heap, from 1; 0: not set. */
+    int64_t due; /* Monotonic nanoseconds. */
+    struct heap_node node;
 };
 
 /* Calls the task once, after that time, replacing what the timer was set to before. */
@@ -53,7 +55,7 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_m
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 static inline bool loop_timer_is_set(const struct loop_timer *timer)
 {
-    return timer->position != 0;
+    return heap_holds(&timer->node);
 }
 
 typedef void (*loop_transfer_done)(void *argument, CURLcode result);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/heap.h"
 #include "common/map.h"
 #include "common/timestamp.h"
 
@@ -17,13 +18,13 @@ enum { first_delay_ms = 5, last_delay_ms = 1000000 };
 
 struct item {
     char *key;
-    bool ready;      /* In the list. */
-    bool held;       /* By a worker. */
-    bool again;      /* Added while held. */
-    int failures;    /* In a row. */
-    int64_t due;     /* Monotonic, while in the heap. */
-    size_t position; /* In the heap, from 1; 0: not there. */
-    int64_t since;   /* When it became ready, or was taken. */
+    bool ready;   /* In the list. */
+    bool held;    /* By a worker. */
+    bool again;   /* Added while held. */
+    int failures; /* In a row. */
+    int64_t due;  /* Monotonic, while it is delayed. */
+    struct heap_node node;
+    int64_t since; /* When it became ready, or was taken. */
     struct item *next;
 };
 
@@ -39,56 +40,26 @@ struct work_queue {
     struct map items;
     struct item *first, *last;
     size_t ready_count;
-    struct item **heap; /* From index 1. */
-    size_t heap_count, heap_capacity;
+    struct heap delayed;
     bool stopped;
 };
 
-/* ---- the heap of delayed items ---- */
+/* ---- delayed items ---- */
 
-static void heap_place(struct work_queue *queue, struct item *item, size_t position)
+static struct item *item_of_node(const struct heap_node *node)
 {
-    queue->heap[position] = item;
-    item->position = position;
+    return container_of(node, struct item, node);
 }
 
-static void heap_settle(struct work_queue *queue, struct item *item, size_t position)
+static bool is_due_before(const struct heap_node *a, const struct heap_node *b)
 {
-    while (position > 1 && queue->heap[position / 2]->due > item->due) {
-        heap_place(queue, queue->heap[position / 2], position);
-        position /= 2;
-    }
-    for (size_t child = position * 2; child <= queue->heap_count; child = position * 2) {
-        if (child < queue->heap_count && queue->heap[child + 1]->due < queue->heap[child]->due) {
-            child++;
-        }
-        if (queue->heap[child]->due >= item->due) {
-            break;
-        }
-        heap_place(queue, queue->heap[child], position);
-        position = child;
-    }
-    heap_place(queue, item, position);
+    return item_of_node(a)->due < item_of_node(b)->due;
 }
 
-static void heap_remove(struct work_queue *queue, struct item *item)
+static struct item *first_delayed(const struct work_queue *queue)
 {
-    size_t position = item->position;
-    if (position == 0) {
-        return;
-    }
-    struct item *last = queue->heap[queue->heap_count--];
-    item->position = 0;
-    if (last != item) {
-        heap_settle(queue, last, position);
-    }
-}
-
-static void heap_insert(struct work_queue *queue, struct item *item)
-{
-    queue->heap =
-        grow(queue->heap, queue->heap_count + 1, &queue->heap_capacity, sizeof(struct item *));
-    heap_settle(queue, item, ++queue->heap_count);
+    struct heap_node *first = heap_first(&queue->delayed);
+    return first != NULL ? item_of_node(first) : NULL;
 }
 
 /* ---- items ---- */
@@ -114,7 +85,8 @@ static void item_free(void *argument)
 /* Nothing is known of it any more. */
 static void drop_if_idle(struct work_queue *queue, struct item *item)
 {
-    if (!item->ready && !item->held && !item->again && item->failures == 0 && item->position == 0) {
+    if (!item->ready && !item->held && !item->again && item->failures == 0 &&
+        !heap_holds(&item->node)) {
         map_remove(&queue->items, item->key);
         item_free(item);
     }
@@ -152,13 +124,13 @@ static void make_ready(struct work_queue *queue, struct item *item)
 static void delay(struct work_queue *queue, struct item *item, int64_t delay_ms)
 {
     int64_t due = timestamp_monotonic() + delay_ms * 1000000;
-    if (item->position != 0 && item->due <= due) {
+    if (heap_holds(&item->node) && item->due <= due) {
         return;
     }
-    heap_remove(queue, item);
+    heap_remove(&queue->delayed, &item->node);
     item->due = due;
-    heap_insert(queue, item);
-    if (item->position == 1) {
+    heap_insert(&queue->delayed, &item->node);
+    if (first_delayed(queue) == item) {
         pthread_cond_signal(&queue->changed); /* Somebody is to sleep for a shorter time. */
     }
 }
@@ -222,20 +194,20 @@ int work_queue_failures(struct work_queue *queue, const char *key)
 static void wake_due(struct work_queue *queue)
 {
     int64_t now = timestamp_monotonic();
-    while (queue->heap_count > 0 && queue->heap[1]->due <= now) {
-        struct item *item = queue->heap[1];
-        heap_remove(queue, item);
+    for (struct item *item; (item = first_delayed(queue)) != NULL && item->due <= now;) {
+        heap_remove(&queue->delayed, &item->node);
         make_ready(queue, item);
     }
 }
 
 static void wait_for_change(struct work_queue *queue)
 {
-    if (queue->heap_count == 0) {
+    const struct item *first = first_delayed(queue);
+    if (first == NULL) {
         pthread_cond_wait(&queue->changed, &queue->lock);
         return;
     }
-    struct timespec until = {queue->heap[1]->due / 1000000000, queue->heap[1]->due % 1000000000};
+    struct timespec until = {first->due / 1000000000, first->due % 1000000000};
     pthread_cond_timedwait(&queue->changed, &queue->lock, &until);
 }
 
@@ -347,8 +319,7 @@ struct work_queue *work_queue_new(const char *name, const struct work_queue_metr
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    queue->heap = allocate_zero(16, sizeof(struct item *));
-    queue->heap_capacity = 16;
+    queue->delayed = HEAP_INIT(is_due_before);
     return queue;
 }
 
@@ -358,7 +329,7 @@ void work_queue_free(struct work_queue *queue)
         return;
     }
     map_free(&queue->items, item_free);
-    free(queue->heap);
+    heap_clear(&queue->delayed);
     pthread_cond_destroy(&queue->changed);
     pthread_mutex_destroy(&queue->lock);
     free(queue);

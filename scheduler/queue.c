@@ -12,8 +12,14 @@ enum { backoff_max_seconds = 10, parked_max_seconds = 300 };
 
 /* ---- heaps ---- */
 
-static bool is_before(const struct queued_pod *a, const struct queued_pod *b)
+static struct queued_pod *pod_of_node(const struct heap_node *node)
 {
+    return container_of(node, struct queued_pod, node);
+}
+
+static bool is_before(const struct heap_node *node, const struct heap_node *other)
+{
+    const struct queued_pod *a = pod_of_node(node), *b = pod_of_node(other);
     if (a->part == QUEUE_BACKOFF && a->retry_at != b->retry_at) {
         return a->retry_at < b->retry_at;
     }
@@ -23,45 +29,10 @@ static bool is_before(const struct queued_pod *a, const struct queued_pod *b)
     return a->added < b->added;
 }
 
-static void heap_place(struct heap *heap, struct queued_pod *pod, size_t position)
+static struct queued_pod *first_of(const struct heap *heap)
 {
-    heap->items[position] = pod;
-    pod->position = position;
-}
-
-static void heap_settle(struct heap *heap, struct queued_pod *pod, size_t position)
-{
-    while (position > 1 && is_before(pod, heap->items[position / 2])) {
-        heap_place(heap, heap->items[position / 2], position);
-        position /= 2;
-    }
-    for (size_t child = position * 2; child <= heap->count; child = position * 2) {
-        if (child < heap->count && is_before(heap->items[child + 1], heap->items[child])) {
-            child++;
-        }
-        if (!is_before(heap->items[child], pod)) {
-            break;
-        }
-        heap_place(heap, heap->items[child], position);
-        position = child;
-    }
-    heap_place(heap, pod, position);
-}
-
-static void heap_insert(struct heap *heap, struct queued_pod *pod)
-{
-    heap->items = grow(heap->items, heap->count + 1, &heap->capacity, sizeof(struct queued_pod *));
-    heap_settle(heap, pod, ++heap->count);
-}
-
-static void heap_remove(struct heap *heap, struct queued_pod *pod)
-{
-    size_t position = pod->position;
-    struct queued_pod *last = heap->items[heap->count--];
-    pod->position = 0;
-    if (last != pod) {
-        heap_settle(heap, last, position);
-    }
+    struct heap_node *first = heap_first(heap);
+    return first != NULL ? pod_of_node(first) : NULL;
 }
 
 static struct heap *heap_of(struct queue *queue, const struct queued_pod *pod)
@@ -95,7 +66,7 @@ static void leave_part(struct queue *queue, struct queued_pod *pod)
 {
     struct heap *heap = heap_of(queue, pod);
     if (heap != NULL) {
-        heap_remove(heap, pod);
+        heap_remove(heap, &pod->node);
     } else if (pod->part == QUEUE_UNSCHEDULABLE) {
         list_remove(queue, pod);
     }
@@ -110,7 +81,8 @@ static void join_part(struct queue *queue, struct queued_pod *pod, enum queue_pa
     queue->incoming[part][cause]++;
     struct heap *heap = heap_of(queue, pod);
     if (heap != NULL) {
-        heap_insert(heap, pod);
+        heap->is_before = is_before;
+        heap_insert(heap, &pod->node);
     } else if (part == QUEUE_UNSCHEDULABLE) {
         list_append(queue, pod);
     }
@@ -207,10 +179,10 @@ void queue_remove(struct queue *queue, const char *key)
 struct queued_pod *queue_pop(struct queue *queue)
 {
     struct heap *heap = queue->active.count > 0 ? &queue->active : &queue->backoff;
-    if (heap->count == 0) {
+    struct queued_pod *pod = first_of(heap);
+    if (pod == NULL) {
         return NULL;
     }
-    struct queued_pod *pod = heap->items[1];
     if (pod->part == QUEUE_BACKOFF) {
         move_to(queue, pod, QUEUE_ACTIVE, CAUSE_NO_OTHER);
     }
@@ -287,11 +259,12 @@ static void wake_helped(struct queue *queue, int64_t now)
 static void wake_those_backing_off(struct queue *queue, struct heap *heap, int64_t now,
                                    int64_t *next)
 {
-    while (heap->count > 0 && heap->items[1]->retry_at <= now) {
-        move_to(queue, heap->items[1], QUEUE_ACTIVE, CAUSE_BACKOFF_COMPLETE);
+    struct queued_pod *first;
+    while ((first = first_of(heap)) != NULL && first->retry_at <= now) {
+        move_to(queue, first, QUEUE_ACTIVE, CAUSE_BACKOFF_COMPLETE);
     }
-    if (heap->count > 0 && heap->items[1]->retry_at < *next) {
-        *next = heap->items[1]->retry_at;
+    if (first != NULL && first->retry_at < *next) {
+        *next = first->retry_at;
     }
 }
 
@@ -322,8 +295,8 @@ void queue_clear(struct queue *queue)
         queued_pod_free(value);
     }
     map_free(&queue->pods, NULL);
-    free(queue->active.items);
-    free(queue->backoff.items);
-    free(queue->error_backoff.items);
+    heap_clear(&queue->active);
+    heap_clear(&queue->backoff);
+    heap_clear(&queue->error_backoff);
     *queue = (struct queue){0};
 }

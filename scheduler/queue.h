@@ -13,6 +13,7 @@
 #ifndef SCHEDULER_QUEUE_H
 #define SCHEDULER_QUEUE_H
 
+#include "common/heap.h"
 #include "common/map.h"
 #include "scheduler/pod_class.h"
 
@@ -36,19 +37,14 @@ struct queued_pod {
     struct pod_class *class; /* A reference. */
     enum queue_part part;
     int attempts;
-    int64_t added;    /* When it was first seen, monotonic: its place among equals. */
-    int64_t tried;    /* When it last left the queue, monotonic. */
-    int64_t retry_at; /* Not before, monotonic. */
-    int64_t parked;   /* Since when it is unschedulable, monotonic. */
-    uint32_t plugins; /* Which plugins rejected it; a bit each, by their place in the table. */
-    bool is_error;    /* Its last attempt ended with an error. */
-    size_t position;  /* In the heap of its part, from 1. */
+    int64_t added;         /* When it was first seen, monotonic: its place among equals. */
+    int64_t tried;         /* When it last left the queue, monotonic. */
+    int64_t retry_at;      /* Not before, monotonic. */
+    int64_t parked;        /* Since when it is unschedulable, monotonic. */
+    uint32_t plugins;      /* Which plugins rejected it; a bit each, by their place in the table. */
+    bool is_error;         /* Its last attempt ended with an error. */
+    struct heap_node node; /* In the heap of its part. */
     struct queued_pod *older, *newer; /* Among those that are unschedulable. */
-};
-
-struct heap {
-    struct queued_pod **items; /* From index 1. */
-    size_t count, capacity;
 };
 
 struct queue {

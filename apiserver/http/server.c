@@ -171,7 +171,7 @@ void server_stop(struct server *server, unsigned grace_ms)
     atomic_store(&server->stopping, true);
     MHD_socket listening = MHD_quiesce_daemon(server->daemon);
     if (listening != MHD_INVALID_SOCKET) {
-        close(listening);
+        shutdown(listening, SHUT_RDWR); /* Its threads may still look at it: closed later. */
     }
     streams_end(server->streams);
     wait_until_idle(server, grace_ms);
@@ -179,5 +179,8 @@ void server_stop(struct server *server, unsigned grace_ms)
      * suspend while stopping, and workers finish what they have begun and take nothing more. */
     workers_stop(server->workers);
     MHD_stop_daemon(server->daemon);
+    if (listening != MHD_INVALID_SOCKET) {
+        close(listening);
+    }
     server_free(server);
 }

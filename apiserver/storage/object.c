@@ -270,37 +270,19 @@ json_t *object_tree(const struct object *object)
 
 /* ---- selectors ---- */
 
-struct label_search {
-    const char *key;
-    size_t key_length;
-    struct json_span found;
-};
-
-static bool compare_label(void *argument, struct json_span key, struct json_span value)
-{
-    struct label_search *search = argument;
-    if (key.length == search->key_length && memcmp(key.text, search->key, key.length) == 0) {
-        search->found = value;
-        return false;
-    }
-    return true;
-}
-
 const char *object_label(const void *argument, const char *key, size_t *length)
 {
     const struct object *object = argument;
     if (object->labels.length == 0) {
         return NULL;
     }
-    struct label_search search = {.key = key, .key_length = strlen(key)};
-    json_scan_members(
-        (struct json_span){object->bytes + object->labels.start, object->labels.length},
-        compare_label, &search);
-    if (search.found.text == NULL || search.found.length < 2) {
+    struct json_span value = json_scan_member(
+        (struct json_span){object->bytes + object->labels.start, object->labels.length}, key);
+    if (value.text == NULL || value.length < 2) {
         return NULL;
     }
-    *length = search.found.length - 2;
-    return search.found.text + 1;
+    *length = value.length - 2;
+    return value.text + 1;
 }
 
 const char *object_field(const void *argument, const char *path, size_t *length)

@@ -275,7 +275,8 @@ static void kubectl_finds_what_it_looks_for(void **state)
     assert_non_null(find(kinds, "kind", "Deployment"));
 }
 
-static void a_document_that_is_known_is_not_sent_again_and_a_wrong_hash_does_not_last(void **state)
+static void
+a_document_that_is_known_is_not_sent_again_and_a_wrong_hash_leads_to_the_right_one(void **state)
 {
     struct fixture *fixture = *state;
     get(fixture, "/openapi/v3/api/v1");
@@ -286,8 +287,10 @@ static void a_document_that_is_known_is_not_sent_again_and_a_wrong_hash_does_not
     assert_int_equal(fixture->response.status, 304);
     assert_int_equal(fixture->response.bytes.length, 0);
     assert_true(ask(fixture, "/openapi/v3/api/v1", "", "", "0123"));
-    assert_int_equal(fixture->response.status, 200);
-    assert_null(header(fixture, "Expires"));
+    assert_int_equal(fixture->response.status, 301);
+    cleanup(free_char)
+    char *expected = format("/openapi/v3/api/v1?hash=%.*s", (int)strlen(tag) - 2, tag + 1);
+    assert_string_equal(header(fixture, "Location"), expected);
 }
 
 static void documents_that_do_not_exist_are_not_found(void **state)
@@ -344,7 +347,7 @@ int main(void)
         each(aggregated_discovery_that_is_known_is_not_sent_again),
         each(every_document_of_the_index_is_whole),
         each(kubectl_finds_what_it_looks_for),
-        each(a_document_that_is_known_is_not_sent_again_and_a_wrong_hash_does_not_last),
+        each(a_document_that_is_known_is_not_sent_again_and_a_wrong_hash_leads_to_the_right_one),
         each(documents_that_do_not_exist_are_not_found),
         each(version_2_is_whole_too_and_has_a_protobuf_form),
     };
