@@ -102,7 +102,7 @@ static void a_path_steps_through_lists_and_maps(void **state)
     (void)state;
     const struct resource *deployments = find("apps", "v1", "deployments");
     const struct schema_field *field =
-        field_of(deployments, "spec.template.spec.containers.ports.containerPort");
+        field_of(deployments, "spec.template.spec.containers.livenessProbe.grpc.port");
     assert_int_equal(field->schema->type, SCHEMA_INT32);
     assert_int_equal(field->schema->minimum, 1);
     assert_int_equal(field->schema->maximum, 65535);
