@@ -36,6 +36,7 @@ static const struct kind *const kinds[] = {
     &kind_resource_claim_template,
     &kind_resource_slice,
     &kind_binding,
+    &kind_component_status,
     &kind_self_subject_access_review,
     &kind_subject_access_review,
     &kind_local_subject_access_review,

@@ -68,7 +68,8 @@ struct kind {
     void (*to_storage)(json_t *object, const struct resource *resource);
 
     const struct kind_subresource *subresources; /* Ends with a NULL name. */
-    /* Serves a kind that is only posted and never stored (SubjectAccessReview). May block. */
+    /* Serves a kind that is never stored: only posted (SubjectAccessReview), or observed when it is
+     * asked for (ComponentStatus). May block. */
     void (*serve_virtual)(struct registry *registry, struct request *request,
                           struct response *response);
 };

@@ -106,18 +106,29 @@ static void add_row(const struct renderer *renderer, const struct object *object
     buffer_add_char(out, '}');
 }
 
-static void add_table_head(const struct renderer *renderer, int64_t revision,
-                           const struct list_metadata *metadata, bool columns, struct buffer *out)
+/* Appends what stands in a list's metadata; what is not stored has no revision. */
+static void add_list_metadata(const struct list_metadata *metadata, struct buffer *out)
+{
+    size_t start = out->length;
+    if (metadata->revision > 0) {
+        buffer_addf(out, "\"resourceVersion\":\"%lld\"", (long long)metadata->revision);
+    }
+    if (metadata->continue_token != NULL) {
+        buffer_addf(out, "%s\"continue\":\"%s\"", out->length > start ? "," : "",
+                    metadata->continue_token);
+    }
+    if (metadata->remaining > 0) {
+        buffer_addf(out, "%s\"remainingItemCount\":%lld", out->length > start ? "," : "",
+                    (long long)metadata->remaining);
+    }
+}
+
+static void add_table_head(const struct renderer *renderer, const struct list_metadata *metadata,
+                           bool columns, struct buffer *out)
 {
     buffer_addf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",\"metadata\":{",
                 renderer->media.transform_version);
-    buffer_addf(out, "\"resourceVersion\":\"%lld\"", (long long)revision);
-    if (metadata != NULL && metadata->continue_token != NULL) {
-        buffer_addf(out, ",\"continue\":\"%s\"", metadata->continue_token);
-    }
-    if (metadata != NULL && metadata->remaining > 0) {
-        buffer_addf(out, ",\"remainingItemCount\":%lld", (long long)metadata->remaining);
-    }
+    add_list_metadata(metadata, out);
     buffer_add_literal(out, "},\"columnDefinitions\":");
     if (columns) {
         table_columns(renderer->resource, out);
@@ -133,7 +144,7 @@ static void add_single(const struct renderer *renderer, const struct object *obj
 {
     switch (renderer->media.transform) {
     case MEDIA_TABLE:
-        add_table_head(renderer, revision, NULL, columns, out);
+        add_table_head(renderer, &(struct list_metadata){.revision = revision}, columns, out);
         add_row(renderer, object, revision, out);
         buffer_add_literal(out, "]}");
         break;
@@ -192,7 +203,7 @@ static void add_list_head(const struct renderer *renderer, const struct list_met
                           struct buffer *out)
 {
     if (renderer->media.transform == MEDIA_TABLE) {
-        add_table_head(renderer, metadata->revision, metadata, true, out);
+        add_table_head(renderer, metadata, true, out);
         return;
     }
     if (renderer->media.transform == MEDIA_OBJECT) {
@@ -203,13 +214,8 @@ static void add_list_head(const struct renderer *renderer, const struct list_met
                     "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/%s\"",
                     renderer->media.transform_version);
     }
-    buffer_addf(out, ",\"metadata\":{\"resourceVersion\":\"%lld\"", (long long)metadata->revision);
-    if (metadata->continue_token != NULL) {
-        buffer_addf(out, ",\"continue\":\"%s\"", metadata->continue_token);
-    }
-    if (metadata->remaining > 0) {
-        buffer_addf(out, ",\"remainingItemCount\":%lld", (long long)metadata->remaining);
-    }
+    buffer_add_literal(out, ",\"metadata\":{");
+    add_list_metadata(metadata, out);
     buffer_add_literal(out, "},\"items\":[");
 }
 
@@ -353,7 +359,8 @@ void render_bookmark(struct renderer *renderer, int64_t revision, bool initial_e
                initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
     buffer_add_literal(out, "{\"type\":\"BOOKMARK\",\"object\":");
     if (table) {
-        add_table_head(renderer, revision, NULL, !renderer->columns_sent, out);
+        add_table_head(renderer, &(struct list_metadata){.revision = revision},
+                       !renderer->columns_sent, out);
         renderer->columns_sent = true;
         buffer_addf(out,
                     "{\"cells\":[],\"object\":{\"kind\":\"%s\",\"apiVersion\":\"%s\","

@@ -238,3 +238,27 @@ BODIES
     run k -n "$NS" get deployments -o wide
     [[ "$output" == *CONTAINERS*IMAGES*SELECTOR*app=web* ]]
 }
+
+@test "component statuses tell of the leaders' leases and of the store" {
+    run k get componentstatuses
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"Warning: v1 ComponentStatus is deprecated in v1.19+"* ]]
+    [[ "$output" == *scheduler*Unhealthy*"nobody holds the lease kube-system/kube-scheduler"* ]]
+    k apply -f - <<YAML
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: kube-scheduler, namespace: kube-system}
+spec: {holderIdentity: one, leaseDurationSeconds: 3600, renewTime: "$(date -u +%FT%T.000000Z)"}
+YAML
+    local found='[.items[] | {(.metadata.name): .conditions[0] | "\(.type) \(.status)"}] | add'
+    [ "$(api GET /api/v1/componentstatuses | jq -c ".metadata, ($found)")" = '{}
+{"controller-manager":"Healthy False","scheduler":"Healthy True","etcd-0":"Healthy True"}' ]
+    k -n kube-system patch lease kube-scheduler --type merge \
+        -p '{"spec":{"renewTime":"2020-01-01T00:00:00.000000Z"}}'
+    run k get componentstatus scheduler -o jsonpath='{.conditions[0].status} {.conditions[0].message}'
+    [[ "$output" == *"False the lease kube-system/kube-scheduler was last renewed at 2020-01-01"* ]]
+    k -n kube-system delete lease kube-scheduler
+    [ "$(k get componentstatuses etcd-0 --no-headers 2>/dev/null | xargs)" = "etcd-0 Healthy ok" ]
+    run k get componentstatus other
+    [[ "$output" == *"Component not found: other"* ]]
+}
