@@ -233,7 +233,7 @@ char *cached_object_label_value(const struct cached_object *object, const char *
 
 void cached_list_add(struct cached_list *list, const struct cached_object *object)
 {
-    list->items = grow(list->items, list->count, &list->capacity, sizeof *list->items);
+    list->items = grow(list->items, list->count, &list->capacity, sizeof(struct cached_object *));
     list->items[list->count++] = cached_object_ref(object);
 }
 

@@ -546,6 +546,7 @@ static void fail_all(struct client *client, struct pending_list *list)
 {
     while (list->first != NULL) {
         struct pending *pending = list->first;
+        // What was failed before is off the list. NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
         list_remove(list, pending);
         loop_timer_cancel(client->loop, &pending->timer);
         if (pending->easy != NULL) {
@@ -562,6 +563,7 @@ static void close_client(void *argument)
     client->closing = true;
     loop_timer_cancel(client->loop, &client->token_timer);
     while (client->watches != NULL) {
+        // Each takes itself off the list. NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
         client_watch_stop(client->watches);
     }
     fail_all(client, &client->started);

@@ -156,7 +156,7 @@ static void entry_insert(struct index *index, struct slot *slot, struct entry **
     struct entry *entry = allocate_struct(struct entry);
     *entry = (struct entry){slot, bucket, bucket->count, NULL};
     bucket->entries =
-        grow(bucket->entries, bucket->count, &bucket->capacity, sizeof *bucket->entries);
+        grow(bucket->entries, bucket->count, &bucket->capacity, sizeof(struct entry *));
     bucket->entries[bucket->count++] = entry;
     *list = entry;
 }

@@ -262,7 +262,7 @@ static bool run(struct running *running, struct error *error)
     if (open_service(running, error)) {
         pthread_create(&signal_thread, NULL, take_signal, running);
         succeeded = work(running, error);
-        pthread_kill(signal_thread, SIGTERM); /* If it did not come from outside. */
+        pthread_kill(signal_thread, SIGINT); /* If none came from outside. */
         pthread_join(signal_thread, NULL);
     }
     close_service(running);

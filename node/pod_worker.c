@@ -295,12 +295,10 @@ static void take_step(struct pod_worker *worker, int64_t now)
         worker->has_ended = stop_all(worker);
     } else if (!has_address(worker)) {
         return;
-    } else if (run_init_containers(worker, now, &failed)) {
-        worker->is_stopping = run_containers(worker, now);
+    } else {
+        bool all_over = run_init_containers(worker, now, &failed) && run_containers(worker, now);
+        worker->is_stopping = all_over || failed;
         worker->has_ended = worker->is_stopping && stop_all(worker);
-    } else if (failed) {
-        worker->is_stopping = true;
-        worker->has_ended = stop_all(worker);
     }
 }
 

@@ -236,7 +236,7 @@ static void make_room(struct decider *decider)
     size_t slots = decider->cache->node_slots;
     if (decider->capacity < slots) {
         decider->capacity = slots * 2;
-        decider->nodes = reallocate(decider->nodes, decider->capacity * sizeof *decider->nodes);
+        decider->nodes = reallocate(decider->nodes, decider->capacity * sizeof(struct node *));
         decider->scores = reallocate(decider->scores, decider->capacity * sizeof *decider->scores);
         decider->totals = reallocate(decider->totals, decider->capacity * sizeof *decider->totals);
     }

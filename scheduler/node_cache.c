@@ -217,7 +217,7 @@ static void use_port(struct node *node, const struct host_port *port, int change
     for (size_t i = 0; i < node->port_count; i++) {
         struct used_port *used = &node->ports[i];
         if (used->port == port->port && strcmp(used->protocol, port->protocol) == 0 &&
-            strcmp(used->address, port->address) == 0) {
+            strcmp(used->address, port->address) == 0) { // NOLINT(clang-analyzer-unix.Malloc)
             used->count += change;
             if (used->count <= 0) {
                 free(used->address);

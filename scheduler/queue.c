@@ -70,7 +70,7 @@ static void leave_part(struct queue *queue, struct queued_pod *pod)
     } else if (pod->part == QUEUE_UNSCHEDULABLE) {
         list_remove(queue, pod);
     }
-    queue->counts[pod->part]--;
+    queue->counts[pod->part]--; // NOLINT(clang-analyzer-core.NullDereference): there is a queue.
 }
 
 static void join_part(struct queue *queue, struct queued_pod *pod, enum queue_part part,

@@ -83,7 +83,7 @@ static void collect_services(struct spread_selectors *selectors, const struct po
     struct cached_list found = CACHED_LIST_INIT;
     indexer_find(informer_indexer(selectors->services), "namespace", class->namespace, &found);
     if (found.count > 0) {
-        qsort(found.items, found.count, sizeof *found.items, compare_names);
+        qsort(found.items, found.count, sizeof(struct cached_object *), compare_names);
     }
     for (size_t i = 0; i < found.count; i++) {
         cleanup(json_release)
