@@ -262,3 +262,19 @@ YAML
     run k get componentstatus other
     [[ "$output" == *"Component not found: other"* ]]
 }
+
+@test "a scale is printed with what is wanted and what is there" {
+    needs_kubectl 1.24
+    k -n "$NS" create deployment web --image=nginx --replicas=4
+    run k -n "$NS" get deployment web --subresource=scale
+    [ "$status" -eq 0 ]
+    [ "$(xargs <<<"${lines[0]}")" = "NAME DESIRED AVAILABLE AGE" ]
+    [[ "$(xargs <<<"${lines[1]}")" =~ ^web\ 4\ 0\ [0-9]+s$ ]]
+    local scale=/apis/apps/v1/namespaces/$NS/deployments/web/scale
+    local as='g=meta.k8s.io;v=v1'
+    [ "$(api GET "$scale" -H "Accept: application/json;as=Table;$as" | jq -r '.rows[0].object.kind')" = PartialObjectMetadata ]
+    [ "$(api GET "$scale?includeObject=Object" -H "Accept: application/json;as=Table;$as" | jq -c '.rows[0].object | [.kind, .spec.replicas]')" = '["Scale",4]' ]
+    [ "$(api GET "$scale?includeObject=None" -H "Accept: application/json;as=Table;$as" | jq -c '.rows[0].object')" = null ]
+    [ "$(api GET "$scale" -H "Accept: application/json;as=PartialObjectMetadata;$as" | jq -c '[.kind, .metadata.name, .spec]')" = '["PartialObjectMetadata","web",null]' ]
+    [ "$(k -n "$NS" get deployment web --subresource=scale -o jsonpath='{.kind} {.spec.replicas}')" = "Scale 4" ]
+}

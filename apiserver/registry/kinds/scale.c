@@ -6,6 +6,8 @@
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/metadata.h"
 #include "apiserver/registry/serve.h"
+#include "apiserver/views/columns.h"
+#include "apiserver/views/render.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/selector.h"
@@ -134,12 +136,82 @@ static bool set_replicas(struct write *write, void *argument, struct error *erro
     return true;
 }
 
+/* ---- answers ---- */
+
+static json_t *partial_of(const json_t *scale, const char *version)
+{
+    cleanup(free_char)
+    char *api_version = decode_api_version("meta.k8s.io", version);
+    return json_pack("{s:s, s:s, s:O}", "kind", "PartialObjectMetadata", "apiVersion", api_version,
+                     "metadata", json_object_get(scale, "metadata"));
+}
+
+static json_t *columns(void)
+{
+    static const struct {
+        const char *name, *type, *doc;
+    } list[] = {
+        {"Name", "string", "Name of the object."},
+        {"Desired", "integer", "Number of replicas wanted."},
+        {"Available", "integer", "Number of replicas observed."},
+        {"Age", "string", "Time since the object was created."},
+    };
+    json_t *columns = json_array();
+    for (size_t i = 0; i < array_length(list); i++) {
+        json_array_append_new(columns, json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", list[i].name,
+                                                 "type", list[i].type, "format", "", "description",
+                                                 list[i].doc, "priority", 0));
+    }
+    return columns;
+}
+
+/* A Scale belongs to no resource whose schema could tell its columns; they are upstream's. */
+static json_t *table_of(const json_t *scale, const struct renderer *renderer)
+{
+    const json_t *metadata = json_object_get(scale, "metadata");
+    json_t *object = renderer->include == INCLUDE_NONE ? json_null()
+                     : renderer->include == INCLUDE_OBJECT
+                         ? json_incref((json_t *)scale)
+                         : partial_of(scale, renderer->media.transform_version);
+    cleanup(free_char)
+    char *api_version = decode_api_version("meta.k8s.io", renderer->media.transform_version);
+    return json_pack(
+        "{s:s, s:s, s:{s:O*}, s:o, s:[{s:[O, I, I, o], s:o}]}", "kind", "Table", "apiVersion",
+        api_version, "metadata", "resourceVersion", json_object_get(metadata, "resourceVersion"),
+        "columnDefinitions", columns(), "rows", "cells", json_object_get(metadata, "name"),
+        json_get_int(json_object_get(scale, "spec"), "replicas", 0),
+        json_get_int(json_object_get(scale, "status"), "replicas", 0),
+        column_age(json_object_get(metadata, "creationTimestamp"), "<unknown>"), "object", object);
+}
+
+/* The Scale in the form that the client asked for. */
+static json_t *answer_of(const struct object *object, const struct renderer *renderer)
+{
+    cleanup(json_release)
+    json_t *scale = scale_of(object);
+    switch (renderer->media.transform) {
+    case MEDIA_TABLE:
+        return table_of(scale, renderer);
+    case MEDIA_PARTIAL:
+    case MEDIA_PARTIAL_LIST:
+        return partial_of(scale, renderer->media.transform_version);
+    default:
+        return steal(scale);
+    }
+}
+
 static void serve(struct registry *registry, struct request *request, struct response *response)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     cleanup(object_release)
     struct object *object = NULL;
+    cleanup(renderer_clear)
+    struct renderer renderer = {0};
+    if (!renderer_init(&renderer, request, request->resource, &error)) {
+        response_set_error(response, request, &error);
+        return;
+    }
     if (strcmp(request->info.verb, "get") == 0) {
         object =
             registry_get(registry, request->resource, request->info.namespace, request->info.name);
@@ -160,8 +232,8 @@ static void serve(struct registry *registry, struct request *request, struct res
         return;
     }
     cleanup(json_release)
-    json_t *scale = scale_of(object);
-    response_set_json(response, request, 200, scale);
+    json_t *answer = answer_of(object, &renderer);
+    response_set_json(response, request, 200, answer);
 }
 
 const struct kind_subresource kind_scale = {"scale", serve};
