@@ -290,7 +290,7 @@ JSON
 }
 
 @test "minReadySeconds is waited for" {
-    deployment web 2 '"minReadySeconds": 100000'
+    deployment web 2 '"minReadySeconds": 100000, "progressDeadlineSeconds": 200000'
     wait_until 20 is deployment/web .status.readyReplicas 2
     is deployment/web .status.availableReplicas ""
     condition_is web Available "False MinimumReplicasUnavailable Deployment does not have minimum availability."

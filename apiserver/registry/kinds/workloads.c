@@ -4,10 +4,9 @@
 
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
-#include "apiserver/registry/metadata.h"
+#include "apiserver/registry/validation/workloads.h"
 #include "common/alloc.h"
 #include "common/json.h"
-#include "common/selector.h"
 
 static const char template_path[] = "spec.template.spec";
 
@@ -55,40 +54,12 @@ static void replication_controller_fill_defaults(json_t *object)
     fill_labels(object);
 }
 
-/* The selector must choose the template's own labels, else the controller would make pods for ever.
- */
-static void validate_selector(const struct write *write, struct field_errors *errors)
-{
-    const json_t *selector = json_path(write->object, "spec", "selector");
-    json_t *labels = json_path(write->object, "spec", "template", "metadata", "labels");
-    const struct field_path *path =
-        FIELD(FIELD(FIELD(FIELD(NULL, "spec"), "template"), "metadata"), "labels");
-    if (!json_is_object(selector) || write->subresource[0] != '\0') {
-        return;
-    }
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
-    struct selector *parsed = selector_from_object(selector, &error);
-    bool empty = json_object_size(selector) == 0;
-    if (parsed != NULL && !empty && !selector_matches_object(parsed, labels)) {
-        cleanup(json_release)
-        json_t *none = json_object();
-        field_error(errors, FIELD_INVALID, path, labels ? labels : none,
-                    "`selector` does not match template `labels`");
-    }
-    if (empty) {
-        field_error(errors, FIELD_INVALID, FIELD(FIELD(NULL, "spec"), "selector"), selector,
-                    "empty selector is invalid for deployment");
-    }
-    selector_free(parsed);
-}
-
 const struct kind kind_deployment = {
     .group = "apps",
     .plural = "deployments",
     .pod_template = template_path,
     .defaults = deployment_defaults,
-    .validate = validate_selector,
+    .validate = validate_deployment,
     .status_keeps_labels = true,
 };
 
@@ -96,7 +67,7 @@ const struct kind kind_replica_set = {
     .group = "apps",
     .plural = "replicasets",
     .pod_template = template_path,
-    .validate = validate_selector,
+    .validate = validate_replica_set,
 };
 
 const struct kind kind_stateful_set = {
@@ -104,7 +75,7 @@ const struct kind kind_stateful_set = {
     .plural = "statefulsets",
     .pod_template = template_path,
     .defaults = stateful_set_defaults,
-    .validate = validate_selector,
+    .validate = validate_stateful_set,
 };
 
 const struct kind kind_daemon_set = {
@@ -112,7 +83,7 @@ const struct kind kind_daemon_set = {
     .plural = "daemonsets",
     .pod_template = template_path,
     .defaults = daemon_set_defaults,
-    .validate = validate_selector,
+    .validate = validate_daemon_set,
 };
 
 const struct kind kind_replication_controller = {
@@ -120,6 +91,7 @@ const struct kind kind_replication_controller = {
     .plural = "replicationcontrollers",
     .pod_template = template_path,
     .fill_defaults = replication_controller_fill_defaults,
+    .validate = validate_replication_controller,
     .orphans_by_default = true,
 };
 
@@ -127,6 +99,7 @@ const struct kind kind_pod_template = {
     .group = "",
     .plural = "podtemplates",
     .pod_template = "template.spec",
+    .validate = validate_pod_template_object,
 };
 
 /* ---- jobs ---- */
@@ -158,12 +131,13 @@ static bool job_prepare_create(struct write *write, struct error *error)
     json_t *template = json_get_or_add_object(json_get_or_add_object(spec, "template"), "metadata");
     json_t *labels = json_get_or_add_object(template, "labels");
     json_t *uid = json_object_get(metadata, "uid"), *name = json_object_get(metadata, "name");
-    json_object_set(labels, "batch.kubernetes.io/controller-uid", uid);
-    json_object_set(labels, "controller-uid", uid);
-    json_object_set(labels, "batch.kubernetes.io/job-name", name);
-    json_object_set(labels, "job-name", name);
-    json_object_set_new(json_get_or_add_object(spec, "selector"), "matchLabels",
-                        json_pack("{s:O}", "batch.kubernetes.io/controller-uid", uid));
+    /* What the user has set stays, and is refused by validation if it is something else. */
+    default_set(labels, "batch.kubernetes.io/controller-uid", json_incref(uid));
+    default_set(labels, "controller-uid", json_incref(uid));
+    default_set(labels, "batch.kubernetes.io/job-name", json_incref(name));
+    default_set(labels, "job-name", json_incref(name));
+    default_set(json_get_or_add_object(json_get_or_add_object(spec, "selector"), "matchLabels"),
+                "batch.kubernetes.io/controller-uid", json_incref(uid));
     return true;
 }
 
@@ -174,6 +148,7 @@ const struct kind kind_job = {
     .defaults = job_defaults,
     .fill_defaults = fill_labels,
     .prepare_create = job_prepare_create,
+    .validate = validate_job,
     .orphans_by_default = true,
 };
 
@@ -181,4 +156,5 @@ const struct kind kind_cron_job = {
     .group = "batch",
     .plural = "cronjobs",
     .pod_template = "spec.jobTemplate.spec.template.spec",
+    .validate = validate_cron_job,
 };

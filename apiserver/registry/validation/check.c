@@ -54,6 +54,17 @@ bool check_starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+void check_collect(struct map *set, const json_t *list, const char *member)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *element = json_array_get(list, i);
+        const char *text = member ? check_text(element, member) : json_string_value(element);
+        if (text != NULL) {
+            map_set(set, text, element);
+        }
+    }
+}
+
 /* ---- adding errors ---- */
 
 void check_message(const json_t *value, const char *message, const struct field_path *path,

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "common/error.h"
+#include "common/map.h"
 
 /* ---- reading ---- */
 
@@ -27,6 +28,10 @@ bool check_equal(const json_t *a, const json_t *b);
 /* One of the texts; the list ends with NULL. */
 bool check_one_of(const char *text, const char *const *list);
 bool check_starts_with(const char *text, const char *prefix);
+/* Adds to the set each text that the elements of the list have as that member; NULL: that they are
+ * themselves. Lists are long when somebody wants them to be: look elements up in a set, never in
+ * the list. */
+void check_collect(struct map *set, const json_t *list, const char *member);
 
 /* ---- adding errors ---- */
 

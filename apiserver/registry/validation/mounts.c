@@ -7,16 +7,10 @@
 #include "common/alloc.h"
 #include "common/json.h"
 
-/* Some element has this text as its member. */
-static bool list_has(const json_t *list, const char *member, const char *text)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (check_is(json_array_get(list, i), member, text)) {
-            return true;
-        }
-    }
-    return false;
-}
+/* What the mounts and the devices of a container take, each by its name and path. */
+struct taken {
+    struct map mounted, mount_paths, devices, device_paths;
+};
 
 static const json_t *find_volume(const struct pod_view *view, const char *name)
 {
@@ -76,20 +70,20 @@ static void validate_propagation(const json_t *mount, const json_t *container,
 /* 'list' stands in the paths of what is wrong with sub-paths and propagation, as upstream has it.
  */
 static void validate_mount(const struct pod_view *view, const json_t *mount,
-                           const json_t *container, const struct field_path *path,
-                           const struct field_path *list, struct field_errors *errors)
+                           const json_t *container, const struct taken *taken,
+                           const struct field_path *path, const struct field_path *list,
+                           struct field_errors *errors)
 {
-    const json_t *devices = json_object_get(container, "volumeDevices");
     const json_t *name = json_object_get(mount, "name");
     const json_t *mount_path = json_object_get(mount, "mountPath");
     if (find_volume(view, check_text(mount, "name")) == NULL) {
         field_error(errors, FIELD_NOT_FOUND, FIELD(path, "name"), name, NULL);
     }
-    if (list_has(devices, "name", check_text(mount, "name"))) {
+    if (map_get(&taken->devices, check_text(mount, "name")) != NULL) {
         field_error(errors, FIELD_INVALID, FIELD(path, "name"), name,
                     "must not already exist in volumeDevices");
     }
-    if (list_has(devices, "devicePath", check_text(mount, "mountPath"))) {
+    if (map_get(&taken->device_paths, check_text(mount, "mountPath")) != NULL) {
         field_error(errors, FIELD_INVALID, FIELD(path, "mountPath"), mount_path,
                     "must not already exist as a path in volumeDevices");
     }
@@ -100,10 +94,9 @@ static void validate_mount(const struct pod_view *view, const json_t *mount,
 /* ---- devices ---- */
 
 static void validate_device(const struct pod_view *view, const json_t *device,
-                            const json_t *container, const struct field_path *path,
+                            const struct taken *taken, const struct field_path *path,
                             struct field_errors *errors)
 {
-    const json_t *mounts = json_object_get(container, "volumeMounts");
     const json_t *name = json_object_get(device, "name");
     const json_t *device_path = json_object_get(device, "devicePath");
     const json_t *volume = find_volume(view, check_text(device, "name"));
@@ -118,11 +111,11 @@ static void validate_device(const struct pod_view *view, const json_t *device,
         field_error(errors, FIELD_INVALID, FIELD(path, "devicePath"), device_path,
                     "can not contain backsteps ('..')");
     }
-    if (list_has(mounts, "name", check_text(device, "name"))) {
+    if (map_get(&taken->mounted, check_text(device, "name")) != NULL) {
         field_error(errors, FIELD_INVALID, FIELD(path, "name"), name,
                     "must not already exist in volumeMounts");
     }
-    if (list_has(mounts, "mountPath", check_text(device, "devicePath"))) {
+    if (map_get(&taken->mount_paths, check_text(device, "devicePath")) != NULL) {
         field_error(errors, FIELD_INVALID, FIELD(path, "devicePath"), device_path,
                     "must not already exist as a path in volumeMounts");
     }
@@ -150,15 +143,24 @@ void validate_mounts(const struct pod_view *view, const json_t *container,
     const json_t *devices = json_object_get(container, "volumeDevices");
     const struct field_path *mounts_path = FIELD(path, "volumeMounts");
     const struct field_path *devices_path = FIELD(path, "volumeDevices");
+    struct taken taken = {.mounted = MAP_INIT};
+    check_collect(&taken.mounted, mounts, "name");
+    check_collect(&taken.mount_paths, mounts, "mountPath");
+    check_collect(&taken.devices, devices, "name");
+    check_collect(&taken.device_paths, devices, "devicePath");
     for (size_t i = 0; i < json_array_size(mounts); i++) {
-        validate_mount(view, json_array_get(mounts, i), container, FIELD_INDEX(mounts_path, i),
-                       mounts_path, errors);
+        validate_mount(view, json_array_get(mounts, i), container, &taken,
+                       FIELD_INDEX(mounts_path, i), mounts_path, errors);
     }
     validate_distinct(mounts, "mountPath", mounts_path, errors);
     for (size_t i = 0; i < json_array_size(devices); i++) {
-        validate_device(view, json_array_get(devices, i), container, FIELD_INDEX(devices_path, i),
+        validate_device(view, json_array_get(devices, i), &taken, FIELD_INDEX(devices_path, i),
                         errors);
     }
     validate_distinct(devices, "name", devices_path, errors);
     validate_distinct(devices, "devicePath", devices_path, errors);
+    map_free(&taken.mounted, NULL);
+    map_free(&taken.mount_paths, NULL);
+    map_free(&taken.devices, NULL);
+    map_free(&taken.device_paths, NULL);
 }

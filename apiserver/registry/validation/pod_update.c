@@ -94,16 +94,13 @@ static bool validate_deadline(const json_t *spec, const json_t *live, struct fie
     return true;
 }
 
-/* But for how long it holds. */
-static bool same_toleration(const json_t *a, const json_t *b)
+/* All of it but for how long it holds, as one text. The caller's. */
+static char *toleration_text(const json_t *toleration)
 {
-    static const char *const members[] = {"key", "operator", "value", "effect"};
-    for (size_t i = 0; i < array_length(members); i++) {
-        if (strcmp(check_text(a, members[i]), check_text(b, members[i])) != 0) {
-            return false;
-        }
-    }
-    return true;
+    cleanup(json_release)
+    json_t *rest = json_copy((json_t *)toleration);
+    json_object_del(rest, "tolerationSeconds");
+    return json_dumps(rest, JSON_SORT_KEYS | JSON_COMPACT);
 }
 
 static void validate_tolerations(const json_t *spec, const json_t *live,
@@ -111,27 +108,22 @@ static void validate_tolerations(const json_t *spec, const json_t *live,
 {
     const json_t *now = json_object_get(spec, "tolerations");
     const json_t *before = json_object_get(live, "tolerations");
+    struct map present = MAP_INIT;
+    for (size_t i = 0; i < json_array_size(now); i++) {
+        cleanup(free_char)
+        char *text = toleration_text(json_array_get(now, i));
+        map_set(&present, text, &present);
+    }
     for (size_t i = 0; i < json_array_size(before); i++) {
-        bool found = false;
-        for (size_t at = 0; at < json_array_size(now) && !found; at++) {
-            found = same_toleration(json_array_get(now, at), json_array_get(before, i));
-        }
-        if (!found) {
+        cleanup(free_char)
+        char *text = toleration_text(json_array_get(before, i));
+        if (map_get(&present, text) == NULL) {
             field_error(errors, FIELD_FORBIDDEN, FIELD(&spec_path, "tolerations"), NULL,
                         "existing toleration can not be modified except its tolerationSeconds");
-            return;
+            break;
         }
     }
-}
-
-static bool list_has_name(const json_t *list, const char *name)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (check_is(json_array_get(list, i), "name", name)) {
-            return true;
-        }
-    }
-    return false;
+    map_free(&present, NULL);
 }
 
 static void validate_gates(const json_t *spec, const json_t *live, struct field_errors *errors)
@@ -139,13 +131,16 @@ static void validate_gates(const json_t *spec, const json_t *live, struct field_
     const json_t *now = json_object_get(spec, "schedulingGates");
     const json_t *before = json_object_get(live, "schedulingGates");
     const struct field_path *path = FIELD(&spec_path, "schedulingGates");
+    struct map old = MAP_INIT;
+    check_collect(&old, before, "name");
     for (size_t i = 0; i < json_array_size(now); i++) {
         const char *name = check_text(json_array_get(now, i), "name");
-        if (!list_has_name(before, name)) {
+        if (map_get(&old, name) == NULL) {
             field_error(errors, FIELD_FORBIDDEN, FIELD(FIELD_INDEX(path, i), "name"), NULL,
                         "only deletion is allowed, but found new scheduling gate '%s'", name);
         }
     }
+    map_free(&old, NULL);
 }
 
 /* ---- gated pods may be given narrower places ---- */
@@ -319,16 +314,6 @@ static void forbid_all(const char *why, struct field_errors *errors)
     field_error(errors, FIELD_FORBIDDEN, FIELD(NULL, ""), NULL, "%s", why);
 }
 
-static const json_t *find_by_name(const json_t *list, const char *name)
-{
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (check_is(json_array_get(list, i), "name", name)) {
-            return json_array_get(list, i);
-        }
-    }
-    return NULL;
-}
-
 void validate_ephemeral_update(const json_t *pod, const json_t *live, struct field_errors *errors)
 {
     const json_t *now = json_path(pod, "spec", "ephemeralContainers");
@@ -338,9 +323,11 @@ void validate_ephemeral_update(const json_t *pod, const json_t *live, struct fie
         forbid_all("static pods do not support ephemeral containers", errors);
         return;
     }
+    struct map present = MAP_INIT;
+    check_collect(&present, now, "name");
     for (size_t i = 0; i < json_array_size(before); i++) {
         const json_t *old = json_array_get(before, i);
-        const json_t *new = find_by_name(now, check_text(old, "name"));
+        const json_t *new = map_get(&present, check_text(old, "name"));
         if (new == NULL) {
             field_error(errors, FIELD_FORBIDDEN, path, NULL,
                         "existing ephemeral containers \"%s\" may not be removed\n",
@@ -353,6 +340,7 @@ void validate_ephemeral_update(const json_t *pod, const json_t *live, struct fie
                         check_text(old, "name"), differences);
         }
     }
+    map_free(&present, NULL);
 }
 
 /* ---- resize ---- */

@@ -30,17 +30,6 @@ static void validate_label_keys(const json_t *keys, const json_t *selector,
     }
 }
 
-static bool selector_names(const json_t *selector, const char *key)
-{
-    const json_t *expressions = json_object_get(selector, "matchExpressions");
-    for (size_t i = 0; i < json_array_size(expressions); i++) {
-        if (check_is(json_array_get(expressions, i), "key", key)) {
-            return true;
-        }
-    }
-    return json_object_get(json_object_get(selector, "matchLabels"), key) != NULL;
-}
-
 static void validate_term_keys(const json_t *term, const struct field_path *path,
                                struct field_errors *errors)
 {
@@ -50,13 +39,16 @@ static void validate_term_keys(const json_t *term, const struct field_path *path
     const struct field_path *match_path = FIELD(path, "matchLabelKeys");
     validate_label_keys(match, selector, match_path, errors);
     validate_label_keys(mismatch, selector, FIELD(path, "mismatchLabelKeys"), errors);
+    struct map others = MAP_INIT;
+    check_collect(&others, mismatch, NULL);
     for (size_t i = 0; i < json_array_size(match); i++) {
         const json_t *key = json_array_get(match, i);
-        if (json_array_has_string(mismatch, json_string_value(key))) {
+        if (map_get(&others, json_string_value(key)) != NULL) {
             field_error(errors, FIELD_INVALID, FIELD_INDEX(match_path, i), key,
                         "exists in both matchLabelKeys and mismatchLabelKeys");
         }
     }
+    map_free(&others, NULL);
 }
 
 /* ---- affinities ---- */
@@ -180,14 +172,18 @@ static void validate_counted_labels(const json_t *constraint, const struct field
     const json_t *selector = json_object_get(constraint, "labelSelector");
     const json_t *keys = json_object_get(constraint, "matchLabelKeys");
     const struct field_path *keys_path = FIELD(path, "matchLabelKeys");
+    struct map selected = MAP_INIT;
+    check_collect(&selected, json_object_get(selector, "matchExpressions"), "key");
     validate_label_keys(keys, selector, keys_path, errors);
     for (size_t i = 0; i < json_array_size(keys); i++) {
         const json_t *key = json_array_get(keys, i);
-        if (selector_names(selector, json_string_value(key))) {
+        if (map_get(&selected, json_string_value(key)) != NULL ||
+            check_has(json_object_get(selector, "matchLabels"), json_string_value(key))) {
             field_error(errors, FIELD_INVALID, FIELD_INDEX(keys_path, i), key,
                         "exists in both matchLabelKeys and labelSelector");
         }
     }
+    map_free(&selected, NULL);
     validate_label_selector(selector, FIELD(path, "labelSelector"), errors);
 }
 

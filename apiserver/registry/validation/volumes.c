@@ -382,22 +382,29 @@ void validate_volume_source(const struct pod_view *view, const json_t *volume,
     validate_named(view, volume, path, errors);
 }
 
+/* The names of the claims that will be made for the pod; none while it has no name. */
+static void collect_made_claims(const struct pod_view *view, struct map *made)
+{
+    const json_t *volumes = json_object_get(view->spec, "volumes");
+    const char *pod = check_text(view->metadata, "name");
+    for (size_t i = 0; i < json_array_size(volumes) && pod[0] != '\0'; i++) {
+        json_t *volume = json_array_get(volumes, i);
+        if (check_has(volume, "ephemeral")) {
+            cleanup(free_char)
+            char *claim = format("%s-%s", pod, check_text(volume, "name"));
+            map_set(made, claim, volume);
+        }
+    }
+}
+
 /* A claim that is made for the pod is not there to be named. */
-static void validate_claim(const struct pod_view *view, const json_t *volume,
+static void validate_claim(const json_t *volume, const struct map *made,
                            const struct field_path *path, struct field_errors *errors)
 {
     const json_t *claim = json_path(volume, "persistentVolumeClaim", "claimName");
-    const json_t *volumes = json_object_get(view->spec, "volumes");
-    const char *pod = check_text(view->metadata, "name");
-    for (size_t i = 0; i < json_array_size(volumes) && claim != NULL && pod[0] != '\0'; i++) {
-        const json_t *other = json_array_get(volumes, i);
-        cleanup(free_char)
-        char *made = format("%s-%s", pod, check_text(other, "name"));
-        if (check_has(other, "ephemeral") && strcmp(made, json_string_value(claim)) == 0) {
-            field_error(errors, FIELD_INVALID,
-                        FIELD(FIELD(path, "persistentVolumeClaim"), "claimName"), claim,
-                        "must not reference a PVC that gets created for an ephemeral volume");
-        }
+    if (claim != NULL && map_get(made, json_string_value(claim)) != NULL) {
+        field_error(errors, FIELD_INVALID, FIELD(FIELD(path, "persistentVolumeClaim"), "claimName"),
+                    claim, "must not reference a PVC that gets created for an ephemeral volume");
     }
 }
 
@@ -406,6 +413,8 @@ void validate_volumes(struct pod_view *view, const struct field_path *path,
 {
     const json_t *volumes = json_object_get(view->spec, "volumes");
     const struct field_path *list = FIELD(path, "volumes");
+    struct map made = MAP_INIT;
+    collect_made_claims(view, &made);
     for (size_t i = 0; i < json_array_size(volumes); i++) {
         json_t *volume = json_array_get(volumes, i);
         const struct field_path *here = FIELD_INDEX(list, i);
@@ -413,6 +422,7 @@ void validate_volumes(struct pod_view *view, const struct field_path *path,
         if (!check_any_below(errors, here)) {
             map_set(&view->volumes, check_text(volume, "name"), volume);
         }
-        validate_claim(view, volume, here, errors);
+        validate_claim(volume, &made, here, errors);
     }
+    map_free(&made, NULL);
 }
