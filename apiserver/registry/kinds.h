@@ -35,7 +35,8 @@ struct kind {
     /* Before validation of an update of the object or a subresource: write->live is the old one.
      * The generic rules (status or spec put back, generation) have been applied. */
     bool (*prepare_update)(struct write *write, struct error *error);
-    /* More validation, beyond the schema; on create and update. */
+    /* More validation, beyond the schema, from registry/validation/; on create and update, of
+     * subresources as well. */
     void (*validate)(const struct write *write, struct field_errors *errors);
 
     /* Around the commit of a create or update: takes and gives back what is allocated beside the

@@ -210,17 +210,21 @@ static const char seccomp_container[] = "container.seccomp.security.alpha.kubern
 static const char app_armor[] = "container.apparmor.security.beta.kubernetes.io/";
 static const char deletion_cost[] = "controller.kubernetes.io/pod-deletion-cost";
 
-static bool has_container(const json_t *spec, const char *name)
+/* The names of all containers, gathered when somebody first asks. */
+struct container_names {
+    const json_t *spec;
+    bool gathered;
+    struct map names;
+};
+
+static bool has_container(struct container_names *containers, const char *name)
 {
-    for (size_t list = 0; pod_container_lists[list] != NULL; list++) {
-        const json_t *containers = json_object_get(spec, pod_container_lists[list]);
-        for (size_t i = 0; i < json_array_size(containers); i++) {
-            if (check_is(json_array_get(containers, i), "name", name)) {
-                return true;
-            }
-        }
+    for (size_t list = 0; !containers->gathered && pod_container_lists[list] != NULL; list++) {
+        check_collect(&containers->names,
+                      json_object_get(containers->spec, pod_container_lists[list]), "name");
     }
-    return false;
+    containers->gathered = true;
+    return map_get(&containers->names, name) != NULL;
 }
 
 static void validate_seccomp_annotation(const char *text, const struct field_path *path,
@@ -236,13 +240,14 @@ static void validate_seccomp_annotation(const char *text, const struct field_pat
     }
 }
 
-static void validate_app_armor_annotation(const char *key, const char *text, const json_t *spec,
+static void validate_app_armor_annotation(const char *key, const char *text,
+                                          struct container_names *containers,
                                           const struct field_path *path,
                                           struct field_errors *errors)
 {
     static const char *const known[] = {"", "runtime/default", "unconfined", NULL};
     const char *container = key + strlen(app_armor);
-    if (!has_container(spec, container)) {
+    if (!has_container(containers, container)) {
         check_invalid_text(container, "container not found", path, errors);
     }
     if (!check_one_of(text, known) && !check_starts_with(text, "localhost/")) {
@@ -266,6 +271,7 @@ static bool is_deletion_cost(const char *text)
 void validate_pod_annotations(const json_t *annotations, const json_t *spec,
                               const struct field_path *path, struct field_errors *errors)
 {
+    struct container_names containers = {.spec = spec};
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)annotations, key, value) {
@@ -273,11 +279,12 @@ void validate_pod_annotations(const json_t *annotations, const json_t *spec,
         if (strcmp(key, seccomp_pod) == 0 || check_starts_with(key, seccomp_container)) {
             validate_seccomp_annotation(text, FIELD(path, key), errors);
         } else if (check_starts_with(key, app_armor)) {
-            validate_app_armor_annotation(key, text, spec, FIELD_KEY(path, key), errors);
+            validate_app_armor_annotation(key, text, &containers, FIELD_KEY(path, key), errors);
         } else if (strcmp(key, deletion_cost) == 0 && !is_deletion_cost(text)) {
             check_invalid_text(text, "must be a 32bit integer", FIELD_KEY(path, key), errors);
         }
     }
+    map_free(&containers.names, NULL);
 }
 
 /* An annotation and the field of the same meaning say the same. */
