@@ -192,6 +192,26 @@ version_of() { api GET "$1" | jq -r .metadata.resourceVersion; }
     is "$(api GET "$BASE/events?fieldSelector=involvedObject.name%3Dp,reason%3DR" | jq '.items | length')" 1
 }
 
+@test "an event loses nothing between its two views" {
+    local event core events=/apis/events.k8s.io/v1/namespaces/$NS/events
+    event='{"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","namespace":"'"$NS"'","name":"p"},"reason":"R","message":"M","type":"Normal","count":3,"firstTimestamp":"2024-01-01T00:00:00Z","lastTimestamp":"2024-01-02T00:00:00Z","source":{"component":"c","host":"h"},"eventTime":"2024-01-03T00:00:00.000000Z","series":{"count":2,"lastObservedTime":"2024-01-04T00:00:00.000000Z"},"related":{"kind":"Node","name":"n"},"action":"A","reportingComponent":"x.io/y","reportingInstance":"z"}'
+    send POST "$BASE/events" "$event" >/dev/null
+    core=$(api GET "$BASE/events/e" | jq -cS 'del(.metadata.resourceVersion)')
+    is "$(jq -cS 'del(.metadata, .kind, .apiVersion)' <<<"$core")" "$(jq -cS 'del(.metadata)' <<<"$event")"
+    is "$(api GET "$events/e" | jq -c '[.deprecatedFirstTimestamp, .deprecatedLastTimestamp, .deprecatedSource.host, .series.count, .reportingController, .reportingInstance]')" '["2024-01-01T00:00:00Z","2024-01-02T00:00:00Z","h",2,"x.io/y","z"]'
+    patch merge "$events/e" '{"metadata":{"labels":{"a":"b"}}}' >/dev/null
+    is "$(api GET "$BASE/events/e" | jq -cS 'del(.metadata.resourceVersion, .metadata.labels)')" "$core"
+}
+
+@test "an event that nobody reports says so in one view alone" {
+    local events=/apis/events.k8s.io/v1/namespaces/$NS/events
+    send POST "$BASE/events" '{"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","namespace":"'"$NS"'","name":"p"},"reason":"R"}' >/dev/null
+    is "$(api GET "$BASE/events/e" | jq -c '[.reportingComponent, .reportingInstance, .source]')" '["","",{}]'
+    is "$(api GET "$events/e" | jq -c '[keys[], .deprecatedSource, .deprecatedFirstTimestamp]')" '["apiVersion","deprecatedFirstTimestamp","deprecatedLastTimestamp","deprecatedSource","eventTime","kind","metadata","reason","regarding",{},null]'
+    patch merge "$events/e" '{"metadata":{"labels":{"a":"b"}}}' >/dev/null
+    is "$(api GET "$BASE/events/e" | jq -c '[.reportingComponent, .reportingInstance, .source]')" '["","",{}]'
+}
+
 @test "a namespace is finalized by its subresource" {
     send POST /api/v1/namespaces '{"metadata":{"name":"'"$NS"'-f"}}' >/dev/null
     is "$(api DELETE "/api/v1/namespaces/$NS-f" | jq -r .status.phase)" Terminating

@@ -93,6 +93,13 @@ static void event_from_storage(json_t *object, const struct resource *resource)
     for (size_t i = 0; renamed && i < array_length(event_names); i++) {
         rename_member(object, event_names[i].core, event_names[i].events);
     }
+    /* Core events always tell who reports them; these have no word for nobody. */
+    static const char *const reporters[] = {"reportingController", "reportingInstance"};
+    for (size_t i = 0; renamed && i < array_length(reporters); i++) {
+        if (json_string_length(json_object_get(object, reporters[i])) == 0) {
+            json_object_del(object, reporters[i]);
+        }
+    }
 }
 
 static void event_to_storage(json_t *object, const struct resource *resource)
