@@ -3,6 +3,7 @@
 # make            builds everything into build/
 # make run        builds, sets up DATA=, starts the control plane and stays in the foreground
 # make test       installs what tests need and runs all of them
+# make fuzz       has fuzzers look for input that crashes the parsers, each for SECONDS=60
 # make bench      measures, on each store
 # make format     puts the sources in their form, make check-format and make tidy check them
 #
@@ -44,6 +45,7 @@ schema_files := $(sort $(wildcard api-schemas/*.yaml))
 unit_sources := $(wildcard test/unit/*.c)
 storage_test_sources := $(wildcard test/storage/*.c)
 bench_sources := $(wildcard test/bench/*.c)
+fuzz_sources := $(wildcard test/fuzz/*.c)
 
 object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 tables := $(BUILD)/api-schemas/tables.c
@@ -52,7 +54,7 @@ unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
 	$(BUILD)/coracle-scheduler $(BUILD)/coracle-node
 
-.PHONY: all deps run test unit example threaded-unit list-threaded storage-test bench bench-programs tidy format check-format clean
+.PHONY: all deps run test unit example threaded-unit list-threaded storage-test fuzz fuzz-programs bench bench-programs tidy format check-format clean
 all: $(programs)
 
 $(BUILD)/%.o: %.c
@@ -124,6 +126,12 @@ $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# One program a file in test/fuzz; "make fuzz" builds them in a tree of its own, with clang, whose
+# runtime has the main function.
+$(BUILD)/test/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
 # The controller that common/README.md shows.
 $(BUILD)/example.c: common/README.md
 	@mkdir -p $(@D)
@@ -143,6 +151,7 @@ threaded-unit: $(patsubst %.c,$(BUILD)/%,$(threaded_unit_sources))
 list-threaded:
 	@echo $(threaded_unit_sources)
 storage-test: $(BUILD)/test/storage-test
+fuzz-programs: $(patsubst %.c,$(BUILD)/%,$(fuzz_sources))
 bench-programs: $(patsubst %.c,$(BUILD)/%,$(bench_sources))
 
 run: all
@@ -150,6 +159,9 @@ run: all
 
 test:
 	@test/run
+
+fuzz:
+	@test/fuzz/run $(or $(SECONDS),60)
 
 bench: all bench-programs
 	@test/bench/run

@@ -521,10 +521,11 @@ enum path_match { PATH_NO, PATH_HERE, PATH_BELOW };
 
 static enum path_match match_step(const char *path, struct json_span key)
 {
-    if (strncmp(path, key.text, key.length) != 0) {
+    size_t step = strcspn(path, ".");
+    if (key.length != step || memcmp(path, key.text, step) != 0) {
         return PATH_NO;
     }
-    return path[key.length] == '\0' ? PATH_HERE : path[key.length] == '.' ? PATH_BELOW : PATH_NO;
+    return path[step] == '\0' ? PATH_HERE : PATH_BELOW;
 }
 
 /* Reads one object. 'wanted' are the paths that may lie in it, 'steps[i]' how far path i has been
@@ -607,15 +608,42 @@ static void scan_duplicates(struct scanner *scanner, const struct field_path *pa
 
 /* The keys of one object; small objects are compared pairwise, which is quicker than hashing. */
 struct seen_keys {
-    struct json_span *list;
+    struct seen_key {
+        struct json_span span; /* In the text, or of 'decoded'. */
+        char *decoded;         /* NULL for a key without escapes. */
+    } * list;
     size_t count, capacity;
 };
+
+/* Two spellings of a key are one key. */
+static struct seen_key decode_key(struct json_span key)
+{
+    if (memchr(key.text, '\\', key.length) == NULL) {
+        return (struct seen_key){.span = key};
+    }
+    cleanup(json_release)
+    json_t *name = json_loadb(key.text - 1, key.length + 2, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    if (name == NULL) {
+        return (struct seen_key){.span = key};
+    }
+    size_t length = json_string_length(name);
+    char *decoded = duplicate_bytes(json_string_value(name), length);
+    return (struct seen_key){.span = {decoded, length}, .decoded = decoded};
+}
+
+static void seen_keys_free(struct seen_keys *seen)
+{
+    for (size_t i = 0; i < seen->count; i++) {
+        free(seen->list[i].decoded);
+    }
+    free(seen->list);
+}
 
 static bool seen_before(const struct seen_keys *seen, struct json_span key)
 {
     for (size_t i = 0; i < seen->count; i++) {
-        if (seen->list[i].length == key.length &&
-            memcmp(seen->list[i].text, key.text, key.length) == 0) {
+        const struct json_span *other = &seen->list[i].span;
+        if (other->length == key.length && memcmp(other->text, key.text, key.length) == 0) {
             return true;
         }
     }
@@ -629,25 +657,29 @@ enum {
 static void scan_object_duplicates(struct scanner *scanner, const struct field_path *path,
                                    const struct duplicates *duplicates)
 {
+    cleanup(seen_keys_free)
     struct seen_keys seen = {0};
-    struct json_span key;
+    struct json_span text;
     scanner->at++;
-    while (next_key(scanner, &key)) {
+    while (next_key(scanner, &text)) {
+        struct seen_key key = decode_key(text);
         cleanup(free_char)
-        char *name = duplicate_bytes(key.text, key.length);
+        char *name = duplicate_bytes(key.span.text, key.span.length);
         const struct field_path *here = FIELD(path, name);
-        if (seen_before(&seen, key)) {
+        if (seen_before(&seen, key.span)) {
             cleanup(free_char)
-            char *text = field_path_text(here);
-            duplicates->found(duplicates->argument, text);
+            char *where = field_path_text(here);
+            duplicates->found(duplicates->argument, where);
+            free(key.decoded);
         } else if (seen.count < duplicates_keys_max) {
             seen.list = grow(seen.list, seen.count, &seen.capacity, sizeof *seen.list);
             seen.list[seen.count++] = key;
+        } else {
+            free(key.decoded);
         }
         scan_duplicates(scanner, here, duplicates);
     }
     enter(scanner, '}');
-    free(seen.list);
 }
 
 static void scan_duplicates(struct scanner *scanner, const struct field_path *path,

@@ -310,7 +310,7 @@ const char *object_field(const void *argument, const char *path, size_t *length)
 
 /* ---- writing out ---- */
 
-static const char metadata_member[] = "\"metadata\":{";
+enum { METADATA_MEMBER_LENGTH = sizeof "\"metadata\":{" - 1 };
 
 /* Appends text[start, end) with the resourceVersion entered at 'split'. */
 static void add_with_revision(const char *text, size_t start, size_t split, size_t end,
@@ -334,7 +334,7 @@ void object_write(const struct object *object, int64_t revision, struct buffer *
 void object_write_item(const struct object *object, int64_t revision, struct buffer *out)
 {
     buffer_add_char(out, '{');
-    add_with_revision(object->bytes, object->split - (sizeof metadata_member - 1), object->split,
+    add_with_revision(object->bytes, object->split - METADATA_MEMBER_LENGTH, object->split,
                       object->length, revision, out);
 }
 
@@ -351,8 +351,8 @@ void object_write_text(const char *text, size_t length, int64_t revision, bool i
     if (item) {
         buffer_add_char(out, '{');
     }
-    add_with_revision(text, item ? split - (sizeof metadata_member - 1) : 0, split, length,
-                      revision, out);
+    add_with_revision(text, item ? split - METADATA_MEMBER_LENGTH : 0, split, length, revision,
+                      out);
 }
 
 /* ---- renditions ---- */

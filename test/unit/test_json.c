@@ -149,6 +149,17 @@ static void duplicates_are_told_with_their_paths(void **state)
     assert_string_equal(buffer_text(&paths), "a.b a.b[0].c a");
 }
 
+static void two_spellings_of_a_key_are_duplicates(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"ab\":1,\"\\u0061b\":{\"\\n\":1,\"\\u000a\":2,\"\\u0000\":3},"
+                               "\"\\\\u0061b\":1}";
+    cleanup(buffer_free)
+    struct buffer paths = BUFFER_INIT;
+    json_duplicates(text, strlen(text), collect, &paths);
+    assert_string_equal(buffer_text(&paths), "ab ab.\n");
+}
+
 static void objects_without_duplicates_are_told_nothing_about(void **state)
 {
     (void)state;
@@ -235,6 +246,18 @@ static void scanning_stays_inside_the_text(void **state)
     assert_true(true);
 }
 
+static void keys_with_dots_or_nuls_are_no_path(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a.b\":1,\"a\0\0\0\0\":2,\"a\":{\"b.c\":3,\"c\":4}}";
+    static const char *const paths[] = {"a.b", "a.c", "a.b.c"};
+    struct json_span spans[array_length(paths)];
+    json_scan(text, sizeof text - 1, paths, array_length(paths), spans);
+    assert_null(spans[0].text);
+    assert_memory_equal(spans[1].text, "4", 1);
+    assert_null(spans[2].text);
+}
+
 static bool take_members(void *argument, struct json_span key, struct json_span value)
 {
     struct buffer *out = argument;
@@ -283,11 +306,13 @@ int main(void)
         cmocka_unit_test(of_duplicate_members_the_last_counts),
         cmocka_unit_test(an_integer_out_of_range_becomes_real_and_leaves_others_alone),
         cmocka_unit_test(duplicates_are_told_with_their_paths),
+        cmocka_unit_test(two_spellings_of_a_key_are_duplicates),
         cmocka_unit_test(objects_without_duplicates_are_told_nothing_about),
         cmocka_unit_test(members_are_reached_by_their_names),
         cmocka_unit_test(a_missing_object_is_added),
         cmocka_unit_test(values_are_found_in_text),
         cmocka_unit_test(scanning_stays_inside_the_text),
+        cmocka_unit_test(keys_with_dots_or_nuls_are_no_path),
         cmocka_unit_test(members_are_scanned_in_order_until_told_to_stop),
         cmocka_unit_test(span_values_lose_their_quotes_and_escapes),
     };
