@@ -68,6 +68,33 @@ make() { service "$@" | k -n "$NS" create -f -; }
     k -n "$NS" delete service three
 }
 
+@test "a local load balancer has a node port for health checks, and gives it back" {
+    local balancer='{"type":"LoadBalancer","externalTrafficPolicy":"Local"}' port
+    health_of() { k -n "$NS" get service "$1" -o jsonpath='{.spec.healthCheckNodePort}'; }
+    make any "$balancer"
+    port=$(health_of any)
+    [ "$port" -ge 30000 ] && [ "$port" -le 32767 ] && [ "$port" != "$(port_of any)" ]
+    # An update that leaves it out keeps it, another one is refused.
+    service any "$balancer" | k -n "$NS" replace -f -
+    [ "$(health_of any)" = "$port" ]
+    run k -n "$NS" patch service any --type merge -p '{"spec":{"healthCheckNodePort":32401}}'
+    [[ "$output" == *"cannot change healthCheckNodePort on loadBalancer service with externalTraffic=Local during update"* ]]
+    run make two "$(jq -c ".healthCheckNodePort = $port" <<<"$balancer")"
+    [[ "$output" == *"failed to allocate requested HealthCheck NodePort $port: provided port is already allocated"* ]]
+    run make two '{"type":"LoadBalancer","healthCheckNodePort":32401}'
+    [[ "$output" == *'spec.healthCheckNodePort: Invalid value: 32401: may only be set when `type` is '"'LoadBalancer' and "* ]]
+    run make two '{"type":"LoadBalancer","externalTrafficPolicy":"Local","healthCheckNodePort":99}'
+    [[ "$output" == *"NodePort 99: provided port is not in the valid range"* ]]
+    # It goes with the policy, and with the service.
+    k -n "$NS" patch service any --type merge -p '{"spec":{"externalTrafficPolicy":"Cluster"}}'
+    [ -z "$(health_of any)" ]
+    make two "$(jq -c ".healthCheckNodePort = $port" <<<"$balancer")"
+    [ "$(health_of two)" = "$port" ]
+    k -n "$NS" delete service two
+    make three '{"type":"NodePort","ports":[{"port":80,"nodePort":'"$port"'}]}'
+    k -n "$NS" delete service any three
+}
+
 @test "what is in use or out of range is refused, and what the refused one took is given back" {
     make one
     local ip

@@ -109,17 +109,31 @@ static bool is_reachable_from_outside(const json_t *spec)
     return is_type(spec, "NodePort") || is_type(spec, "LoadBalancer");
 }
 
+/* Each node then answers, at a port of its own, whether it has endpoints. */
+static bool needs_health_port(const json_t *spec)
+{
+    const char *policy = json_get_string(spec, "externalTrafficPolicy");
+    return is_type(spec, "LoadBalancer") && policy != NULL && strcmp(policy, "Local") == 0;
+}
+
+static json_int_t health_port(const json_t *spec)
+{
+    return json_get_int(spec, "healthCheckNodePort", 0);
+}
+
 /* What only the former type had a use for goes with it, unless the client changed it as well: then
  * validation tells. As upstream, so that changing the type alone is enough. */
 static void drop_unused(json_t *spec, const json_t *live)
 {
-    static const char *const outside[] = {"externalTrafficPolicy", "healthCheckNodePort", NULL};
+    static const char *const outside[] = {"externalTrafficPolicy", NULL};
+    static const char *const local[] = {"healthCheckNodePort", NULL};
     static const char *const balancer[] = {"allocateLoadBalancerNodePorts", "loadBalancerClass",
                                            NULL};
-    const char *const *unused[2] = {NULL, NULL};
+    const char *const *unused[3] = {NULL, NULL, NULL};
     bool had = is_reachable_from_outside(live), has = is_reachable_from_outside(spec);
     unused[0] = had && !has ? outside : NULL;
     unused[1] = is_type(live, "LoadBalancer") && !is_type(spec, "LoadBalancer") ? balancer : NULL;
+    unused[2] = needs_health_port(live) && !needs_health_port(spec) ? local : NULL;
     for (size_t i = 0; i < array_length(unused); i++) {
         for (size_t at = 0; unused[i] != NULL && unused[i][at] != NULL; at++) {
             const json_t *value = json_object_get(spec, unused[i][at]);
@@ -159,6 +173,10 @@ static bool prepare_update(struct write *write, struct error *error)
         json_object_set(spec, "clusterIP", address);
     }
     join_addresses(spec);
+    if (needs_health_port(live) && needs_health_port(spec) && health_port(spec) == 0 &&
+        health_port(live) > 0) {
+        json_object_set(spec, "healthCheckNodePort", json_object_get(live, "healthCheckNodePort"));
+    }
     bool node_ports = is_reachable_from_outside(spec);
     json_t *ports = json_object_get(spec, "ports");
     const json_t *old = json_object_get(live, "ports");
@@ -176,6 +194,25 @@ static bool prepare_update(struct write *write, struct error *error)
     return true;
 }
 
+static void validate_health_port(const struct write *write, struct field_errors *errors)
+{
+    const json_t *spec = json_object_get(write->object, "spec");
+    const json_t *live = write->live ? json_object_get(write->live, "spec") : NULL;
+    const struct field_path *path = FIELD(FIELD(NULL, "spec"), "healthCheckNodePort");
+    const json_t *port = json_object_get(spec, "healthCheckNodePort");
+    bool needs = needs_health_port(spec);
+    if (!needs && health_port(spec) != 0) {
+        field_error(errors, FIELD_INVALID, path, port,
+                    "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is "
+                    "'Local'");
+    } else if (needs && live != NULL && needs_health_port(live) && health_port(live) > 0 &&
+               health_port(live) != health_port(spec)) {
+        field_error(errors, FIELD_INVALID, path, port,
+                    "cannot change healthCheckNodePort on loadBalancer service with "
+                    "externalTraffic=Local during update");
+    }
+}
+
 static void validate(const struct write *write, struct field_errors *errors)
 {
     const json_t *spec = json_object_get(write->object, "spec");
@@ -185,6 +222,7 @@ static void validate(const struct write *write, struct field_errors *errors)
     if (write->subresource[0] != '\0') {
         return;
     }
+    validate_health_port(write, errors);
     if (is_type(spec, "ExternalName")) {
         if (json_string_length(json_object_get(spec, "externalName")) == 0) {
             field_error(errors, FIELD_REQUIRED, FIELD(path, "externalName"), NULL, NULL);
@@ -211,8 +249,8 @@ static void validate(const struct write *write, struct field_errors *errors)
 
 /* What a commit took, and gives back if it fails. */
 struct allocation {
-    char address[INET_ADDRSTRLEN]; /* "": none. */
-    unsigned ports[ports_of_service_max];
+    char address[INET_ADDRSTRLEN];            /* "": none. */
+    unsigned ports[ports_of_service_max + 1]; /* With the one for health checks. */
     size_t port_count;
 };
 
@@ -298,10 +336,17 @@ static bool port_error(struct write *write, size_t at, unsigned port, const char
     return error_invalid(error, "", "Service", write->name, &errors);
 }
 
+static char *out_of_range(const struct write *write)
+{
+    unsigned first, last;
+    service_allocator_ports(write->registry->services, &first, &last);
+    return format("provided port is not in the valid range. The range of valid ports is %u-%u",
+                  first, last);
+}
+
 static bool refuse_port(struct write *write, size_t at, unsigned port, enum service_taken why,
                         struct error *error)
 {
-    unsigned first, last;
     if (why == SERVICE_IN_USE) {
         return port_error(write, at, port, "provided port is already allocated", error);
     }
@@ -310,11 +355,8 @@ static bool refuse_port(struct write *write, size_t at, unsigned port, enum serv
                                      "range is full");
     }
     if (why == SERVICE_OUT_OF_RANGE) {
-        service_allocator_ports(write->registry->services, &first, &last);
         cleanup(free_char)
-        char *text =
-            format("provided port is not in the valid range. The range of valid ports is %u-%u",
-                   first, last);
+        char *text = out_of_range(write);
         return port_error(write, at, port, text, error);
     }
     return false;
@@ -365,6 +407,50 @@ static bool take_port(struct write *write, struct allocation *allocation, json_t
     return true;
 }
 
+static bool refuse_health_port(json_int_t port, const char *why, struct error *error)
+{
+    return error_internal(error,
+                          "Internal error occurred: failed to allocate requested HealthCheck "
+                          "NodePort %lld: %s",
+                          (long long)port, why);
+}
+
+static bool take_health_port(struct write *write, struct allocation *allocation, json_t *spec,
+                             struct error *error)
+{
+    struct service_owner owner = owner_of(write);
+    json_int_t wanted = health_port(spec);
+    unsigned chosen;
+    if (!needs_health_port(spec) || (wanted > 0 && write->live != NULL &&
+                                     health_port(json_object_get(write->live, "spec")) == wanted)) {
+        return true;
+    }
+    bool twice = wanted > 0 && lists_port(json_object_get(spec, "ports"), wanted);
+    switch (twice ? SERVICE_IN_USE
+                  : service_take_port(write->registry->services, &owner, (unsigned)wanted, &chosen,
+                                      error)) {
+    case SERVICE_TAKEN:
+        allocation->ports[allocation->port_count++] = chosen;
+        break;
+    case SERVICE_HAD:
+        break;
+    case SERVICE_FULL:
+        return error_internal(error, "Internal error occurred: failed to allocate a HealthCheck "
+                                     "NodePort 0: range is full");
+    case SERVICE_FAILED:
+        return false;
+    case SERVICE_IN_USE:
+        return refuse_health_port(wanted, "provided port is already allocated", error);
+    case SERVICE_OUT_OF_RANGE: {
+        cleanup(free_char)
+        char *why = out_of_range(write);
+        return refuse_health_port(wanted, why, error);
+    }
+    }
+    json_object_set_new(spec, "healthCheckNodePort", json_integer(chosen));
+    return true;
+}
+
 static bool wants_node_ports(const json_t *spec)
 {
     return is_type(spec, "NodePort") ||
@@ -395,6 +481,7 @@ static bool begin(struct write *write, struct error *error)
          i++) {
         done = take_port(write, allocation, ports, i, error);
     }
+    done = done && take_health_port(write, allocation, spec, error);
     if (!done) {
         if (!write->dry_run) {
             give_back(write, allocation);
@@ -424,6 +511,10 @@ static void release_unused(struct registry *registry, const struct service_owner
         if (port > 0 && !lists_port(json_path(object, "spec", "ports"), port)) {
             service_release_port(registry->services, owner, (unsigned)port);
         }
+    }
+    json_int_t health = health_port(json_object_get(live, "spec"));
+    if (health > 0 && health != health_port(json_object_get(object, "spec"))) {
+        service_release_port(registry->services, owner, (unsigned)health);
     }
 }
 

@@ -145,7 +145,8 @@ static bool has_port(const json_t *service, unsigned port)
             return true;
         }
     }
-    return false;
+    return json_get_int(json_object_get(service, "spec"), "healthCheckNodePort", 0) ==
+           (json_int_t)port;
 }
 
 static json_t *read_service(struct service_allocator *allocator, const struct service_owner *owner,
@@ -416,6 +417,19 @@ void service_release_port(struct service_allocator *allocator, const struct serv
 
 /* ---- repair ---- */
 
+/* 'taken' are the ports that have a record; 0 is no port. */
+static void retake_port(struct service_allocator *allocator, const struct service_owner *owner,
+                        json_int_t port, const struct map *taken, struct error *error)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", (unsigned)port);
+    if (port > 0 && map_get(taken, text) == NULL &&
+        create_port(allocator, owner, (unsigned)port, error) == SERVICE_IN_USE) {
+        log_warning("service %s/%s has node port %u, which another one has as well",
+                    owner->namespace, owner->name, (unsigned)port);
+    }
+}
+
 /* Takes again what a stored service has, should that have been lost. */
 static void retake(struct service_allocator *allocator, const struct object *object,
                    struct map *ports)
@@ -443,15 +457,12 @@ static void retake(struct service_allocator *allocator, const struct object *obj
         }
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
-        unsigned port = (unsigned)json_get_int(json_array_get(list, i), "nodePort", 0);
-        char text[16];
-        snprintf(text, sizeof text, "%u", port);
-        if (port > 0 && map_get(ports, text) == NULL &&
-            create_port(allocator, &owner, port, &error) == SERVICE_IN_USE) {
-            log_warning("service %s has node port %u, which another one has as well", object->key,
-                        port);
-        }
+        retake_port(allocator, &owner, json_get_int(json_array_get(list, i), "nodePort", 0), ports,
+                    &error);
     }
+    retake_port(allocator, &owner,
+                json_get_int(json_object_get(service, "spec"), "healthCheckNodePort", 0), ports,
+                &error);
     if (error_is_set(&error)) {
         log_warning("repairing what service %s has failed: %s", object->key, error.message);
     }
