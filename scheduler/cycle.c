@@ -161,6 +161,15 @@ static size_t nodes_to_find(const struct decider *decider)
     return enough < fewest_nodes_to_find ? fewest_nodes_to_find : enough;
 }
 
+static void prepare(const struct cycle *cycle)
+{
+    for (size_t i = 0; plugins[i] != NULL; i++) {
+        if (plugins[i]->prepare != NULL) {
+            plugins[i]->prepare(cycle);
+        }
+    }
+}
+
 static bool node_fits(const struct cycle *cycle, const struct node *node)
 {
     if (!plugin_static_result(cycle, node)->fits) {
@@ -260,6 +269,7 @@ struct node *decider_choose(struct decider *decider, struct pod_class *class, co
     }
     int64_t start = timestamp_monotonic();
     make_room(decider);
+    prepare(&cycle);
     find_nodes(decider, &cycle);
     int64_t found = timestamp_monotonic();
     decider->filter_ns = found - start;

@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/quantity.h"
 #include "common/selector.h"
+#include "scheduler/spread_constraints.h"
 
 static const char zone_label[] = "topology.kubernetes.io/zone";
 
@@ -276,6 +277,16 @@ static void unplace(struct node_cache *cache, const char *key, struct placed_pod
     cache->freed++;
 }
 
+static bool is_awaited(const struct placed_pod *placed)
+{
+    for (size_t i = 0; i < placed->class->group_count && !placed->is_deleting; i++) {
+        if (placed->class->groups[i]->awaited > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool node_cache_place(struct node_cache *cache, const char *key, const char *uid,
                       struct pod_class *class, const char *node_name, bool is_assumed,
                       bool is_deleting)
@@ -297,6 +308,10 @@ bool node_cache_place(struct node_cache *cache, const char *key, const char *uid
                                   is_deleting};
     map_set(&cache->pods, key, placed);
     take_up(placed, 1);
+    if (is_awaited(placed)) {
+        cache->joined++;
+        cache->freed++;
+    }
     return is_move;
 }
 
@@ -423,4 +438,5 @@ void node_cache_know_class(struct node_cache *cache, struct pod_class *class)
 void node_cache_forget_class(struct node_cache *cache, struct pod_class *class)
 {
     node_cache_group_unref(cache, steal(class->group));
+    spread_constraints_free(cache, steal(class->spread));
 }

@@ -50,7 +50,8 @@ struct spread_group {
     char *namespace;
     struct selector **selectors; /* All must match. */
     size_t selector_count;
-    size_t references; /* Classes whose own group it is. */
+    size_t references; /* Of classes that are spread by it. */
+    size_t awaited;    /* Constraints that may refuse nodes until more of its pods stand. */
     uint32_t *counts;  /* Pods on each node, by the node's index. */
     size_t count_capacity;
 };
@@ -64,7 +65,8 @@ struct node_cache {
     struct map groups; /* struct spread_group by key. */
     char **zones;
     size_t zone_count, zone_capacity;
-    uint64_t freed; /* Raised when something might fit that did not. */
+    uint64_t freed;  /* Raised when something might fit that did not. */
+    uint64_t joined; /* Raised, with 'freed', when a pod of an awaited group got a node. */
     uint32_t next_generation;
 };
 

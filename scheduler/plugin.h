@@ -3,9 +3,9 @@
  * The scheduling framework: what a plugin can do, and when it is asked.
  *
  * For each pod the cycle asks every plugin in turn: before_queue (may the pod be tried at all),
- * then 'fits' for each node, 'score' over the nodes that fit, 'reserve' on the node that
- * was chosen; binding then goes on beside the next cycle. A plugin is one file in plugins/ and one
- * line in plugins.c; every member but the name may be NULL.
+ * then 'prepare' once, 'fits' for each node, 'score' over the nodes that fit, 'reserve' on the node
+ * that was chosen; binding then goes on beside the next cycle. A plugin is one file in plugins/ and
+ * one line in plugins.c; every member but the name may be NULL.
  *
  * A static filter looks only at the pod's class and the Node object: its answer is kept with the
  * class until the node changes, so it may be slow. The others are asked again each time and must be
@@ -25,6 +25,8 @@ enum cluster_event {
     EVENT_NODE = 1,       /* A node came or changed. */
     EVENT_POD_LEFT = 2,   /* Room became free. */
     EVENT_POD_UPDATE = 4, /* The pod itself changed; that always counts. */
+    EVENT_POD_CAME = 8,   /* A pod got a node, of a group for which others wait. */
+    EVENT_NODE_LEFT = 16,
 };
 
 /* The pod in question, and the nodes that fit it. */
@@ -52,6 +54,8 @@ struct plugin {
     /* The pod names the nodes where it may stand, and this is none of them. What it says of a node
      * agrees with 'fits'; people are told so before anything else. */
     bool (*leaves_out)(const struct cycle *cycle, const struct node *node);
+    /* Before any node is asked: what 'fits' needs to know of the cluster as it is now. */
+    void (*prepare)(const struct cycle *cycle);
     bool (*fits)(const struct cycle *cycle, const struct node *node);
     /* All that kept the node from fitting. */
     void (*explain)(const struct cycle *cycle, const struct node *node, struct reasons *reasons);

@@ -17,6 +17,7 @@
 #include "common/cached_object.h"
 #include "scheduler/resource_amounts.h"
 
+struct spread_constraints;
 struct spread_group;
 
 struct host_port {
@@ -48,10 +49,11 @@ struct pod_class {
     /* Guarded by the scheduler's lock: */
     struct static_result *static_results; /* By the index of the node; dropped when none waits. */
     size_t static_result_count;
-    size_t waiting;               /* Pods of the class in the queue. */
-    struct spread_group *group;   /* Of the pods among which these are to be spread, or NULL. */
-    uint32_t group_generation;    /* For which 'group' holds; 0: not looked up. */
-    struct spread_group **groups; /* In which pods of this class count. */
+    size_t waiting;             /* Pods of the class in the queue. */
+    struct spread_group *group; /* Of the pods among which these are to be spread, or NULL. */
+    uint32_t group_generation;  /* For which 'group' holds; 0: not looked up. */
+    struct spread_constraints *spread; /* Its own; see spread_constraints_of(). */
+    struct spread_group **groups;      /* In which pods of this class count. */
     size_t group_count, group_capacity;
     bool is_known;           /* 'groups' is filled. */
     uint64_t failed_at;      /* When none fitted, see node_cache_freed(); 0: they may fit. */

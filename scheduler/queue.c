@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/timestamp.h"
 #include "scheduler/plugin.h"
+#include "scheduler/spread_constraints.h"
 
 static const int64_t second = INT64_C(1000000000);
 enum { backoff_max_seconds = 10, parked_max_seconds = 300 };
@@ -117,26 +118,29 @@ static enum queue_part part_now(const struct queued_pod *pod, int64_t now)
 
 /* ---- pods ---- */
 
+/* What was found out for the class's pods is dropped with the last that waits. */
+static void waits_no_more(struct pod_class *class)
+{
+    if (--class->waiting == 0) {
+        free(steal(class->static_results));
+        class->static_result_count = 0;
+        spread_constraints_rest(class->spread);
+    }
+    pod_class_unref(class);
+}
+
 static void set_class(struct queued_pod *pod, struct pod_class *class)
 {
     pod_class_ref(class)->waiting++;
     if (pod->class != NULL) {
-        if (--pod->class->waiting == 0) {
-            free(steal(pod->class->static_results));
-            pod->class->static_result_count = 0;
-        }
-        pod_class_unref(pod->class);
+        waits_no_more(pod->class);
     }
     pod->class = class;
 }
 
 void queued_pod_free(struct queued_pod *pod)
 {
-    if (--pod->class->waiting == 0) {
-        free(steal(pod->class->static_results));
-        pod->class->static_result_count = 0;
-    }
-    pod_class_unref(pod->class);
+    waits_no_more(pod->class);
     free(pod->key);
     free(pod->uid);
     free(pod);
@@ -242,11 +246,19 @@ static uint32_t plugins_helped_by(unsigned events)
     return helped;
 }
 
+static enum queue_cause cause_of(unsigned events)
+{
+    return events & EVENT_NODE        ? CAUSE_NODE
+           : events & EVENT_POD_LEFT  ? CAUSE_POD_LEFT
+           : events & EVENT_NODE_LEFT ? CAUSE_NODE_LEFT
+                                      : CAUSE_POD_CAME;
+}
+
 /* A pod that no plugin rejected (there was no node to ask) is helped by whatever happens. */
 static void wake_helped(struct queue *queue, int64_t now)
 {
     uint32_t helped = plugins_helped_by(queue->pending_events);
-    enum queue_cause cause = queue->pending_events & EVENT_NODE ? CAUSE_NODE : CAUSE_POD_LEFT;
+    enum queue_cause cause = cause_of(queue->pending_events);
     struct queued_pod *newer;
     for (struct queued_pod *pod = queue->oldest; pod != NULL; pod = newer) {
         newer = pod->newer;

@@ -28,7 +28,9 @@ enum queue_cause {
     CAUSE_NO_OTHER, /* It was backing off when no other was active. */
     CAUSE_TIMEOUT,
     CAUSE_POD_LEFT,
+    CAUSE_POD_CAME,
     CAUSE_NODE,
+    CAUSE_NODE_LEFT,
     QUEUE_CAUSES
 };
 

@@ -84,6 +84,18 @@ static void pod_left(struct scheduler *scheduler, const struct cached_object *po
     collect_sometimes(scheduler);
 }
 
+static void place(struct scheduler *scheduler, const char *key, const char *uid,
+                  struct pod_class *class, const char *node_name, bool is_assumed, bool is_deleting)
+{
+    uint64_t joined = scheduler->cache->joined;
+    if (node_cache_place(scheduler->cache, key, uid, class, node_name, is_assumed, is_deleting)) {
+        queue_note_event(&scheduler->queue, EVENT_POD_LEFT); /* It may ask for less now. */
+    }
+    if (scheduler->cache->joined != joined) {
+        queue_note_event(&scheduler->queue, EVENT_POD_CAME);
+    }
+}
+
 static void pod_is_pending(struct scheduler *scheduler, const struct cached_object *object)
 {
     const struct pod *pod = pod_of(object);
@@ -110,10 +122,8 @@ static void pod_changed(void *argument, const struct cached_object *old,
         pod_is_pending(scheduler, new);
     } else {
         queue_remove(&scheduler->queue, new->key);
-        if (node_cache_place(scheduler->cache, new->key, new->uid, pod_of(new)->class,
-                             pod_of(new)->node_name, false, new->is_deleting)) {
-            queue_note_event(&scheduler->queue, EVENT_POD_LEFT); /* It may ask for less now. */
-        }
+        place(scheduler, new->key, new->uid, pod_of(new)->class, pod_of(new)->node_name, false,
+              new->is_deleting);
     }
     unlock_and_wake(scheduler);
 }
@@ -151,6 +161,7 @@ static void node_changed(void *argument, const struct cached_object *old,
     lock(scheduler);
     if (new == NULL) {
         node_cache_remove_node(scheduler->cache, old->name);
+        queue_note_event(&scheduler->queue, EVENT_NODE_LEFT);
     } else if (node_cache_put_node(scheduler->cache, new->digest)) {
         queue_note_event(&scheduler->queue, EVENT_NODE);
     }
@@ -230,7 +241,7 @@ static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
     struct node *node = decider_choose(&scheduler->decider, pod->class, pod->key, pod->uid);
     scheduler_metrics_decided(scheduler->metrics, &scheduler->decider, node != NULL);
     if (node != NULL) {
-        node_cache_place(scheduler->cache, pod->key, pod->uid, pod->class, node->name, true, false);
+        place(scheduler, pod->key, pod->uid, pod->class, node->name, true, false);
         binder_bind(scheduler->binder, pod, node->name);
     } else if (pod->class->failure != NULL) {
         nothing_fits(scheduler, pod);

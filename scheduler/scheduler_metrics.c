@@ -17,7 +17,9 @@ static const char *const cause_names[QUEUE_CAUSES] = {
     [CAUSE_NO_OTHER] = "PopFromBackoffQ",
     [CAUSE_TIMEOUT] = "UnschedulableTimeout",
     [CAUSE_POD_LEFT] = "AssignedPodDelete",
+    [CAUSE_POD_CAME] = "AssignedPodAdd",
     [CAUSE_NODE] = "NodeUpdate",
+    [CAUSE_NODE_LEFT] = "NodeDelete",
 };
 
 struct scheduler_metrics {

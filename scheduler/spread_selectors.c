@@ -119,8 +119,9 @@ void spread_selectors_apply(struct spread_selectors *selectors, struct node_cach
                             struct pod_class *class)
 {
     uint32_t generation = atomic_load(&selectors->generation);
-    if (class->group_generation == generation) {
-        return;
+    if (class->group_generation == generation ||
+        json_array_size(json_object_get(class->spec, "topologySpreadConstraints")) > 0) {
+        return; /* A pod's own constraints stand in for the default ones. */
     }
     struct collected collected = {0};
     buffer_add_text(&collected.key, class->namespace);

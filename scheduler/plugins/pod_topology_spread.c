@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * PodTopologySpread, by the constraints that a pod has by default: the pods of the same services
- * and of the same owner are to be spread over nodes (maxSkew 3) and zones (maxSkew 5), as far as
- * other scores allow.
+ * PodTopologySpread: a pod's own topologySpreadConstraints refuse nodes where the pods that they
+ * count would lie too unevenly (DoNotSchedule), or prefer others to them (ScheduleAnyway). A pod
+ * without any is spread by default: the pods of the same services and of the same owner over nodes
+ * (maxSkew 3) and zones (maxSkew 5), as far as other scores allow.
  */
 #include <math.h>
 
@@ -10,13 +11,128 @@
 #include "common/json.h"
 #include "common/node_match.h"
 #include "scheduler/plugin.h"
+#include "scheduler/spread_constraints.h"
 
 enum { node_skew = 3, zone_skew = 5 };
 
-static uint32_t pods_on(const struct spread_group *group, const struct node *node)
+/* ---- the pod's own constraints ---- */
+
+static void prepare(const struct cycle *cycle)
 {
-    return node->index < group->count_capacity ? group->counts[node->index] : 0;
+    struct spread_constraints *constraints = spread_constraints_of(cycle->cache, cycle->class);
+    for (size_t i = 0; constraints != NULL && i < constraints->count; i++) {
+        if (constraints->list[i].is_required) {
+            spread_constraint_count(cycle->cache, cycle->class, &constraints->list[i]);
+        }
+    }
 }
+
+/* NULL: it may stand there. */
+static const char *why_not(const struct spread_constraint *constraint, const struct node *node)
+{
+    int32_t domain = constraint->places[node->index].domain;
+    if (domain < 0) {
+        return "node(s) didn't match pod topology spread constraints (missing required label)";
+    }
+    int64_t pods = constraint->pods[domain] > 0 ? constraint->pods[domain] : 0;
+    return pods + constraint->matches_self - constraint->least > constraint->max_skew
+               ? "node(s) didn't match pod topology spread constraints"
+               : NULL;
+}
+
+static const char *refusal(const struct cycle *cycle, const struct node *node)
+{
+    const struct spread_constraints *constraints = cycle->class->spread;
+    const char *why = NULL;
+    for (size_t i = 0; constraints != NULL && i < constraints->count && why == NULL; i++) {
+        if (constraints->list[i].is_required) {
+            why = why_not(&constraints->list[i], node);
+        }
+    }
+    return why;
+}
+
+static bool fits(const struct cycle *cycle, const struct node *node)
+{
+    return refusal(cycle, node) == NULL;
+}
+
+static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)
+{
+    reasons_add(reasons, "%s", refusal(cycle, node));
+}
+
+/* How many domains the nodes that fit are in. */
+static size_t domains_of_candidates(const struct cycle *cycle,
+                                    const struct spread_constraint *constraint)
+{
+    size_t count = 0;
+    bool *seen = allocate_zero(constraint->domains.count + 1, sizeof *seen);
+    for (size_t i = 0; i < cycle->node_count; i++) {
+        const struct spread_place *place = &constraint->places[cycle->nodes[i]->index];
+        if (place->has_all_keys && (constraint->is_of_nodes || !seen[place->domain])) {
+            seen[place->domain] = true;
+            count++;
+        }
+    }
+    free(seen);
+    return count;
+}
+
+/* A node that lacks a key is none to prefer: its sum becomes -1. */
+static void add_constraint(const struct cycle *cycle, struct spread_constraint *constraint,
+                           double *sums)
+{
+    spread_constraint_count(cycle->cache, cycle->class, constraint);
+    double weight = log((double)domains_of_candidates(cycle, constraint) + 2);
+    for (size_t i = 0; i < cycle->node_count; i++) {
+        const struct node *node = cycle->nodes[i];
+        const struct spread_place *place = &constraint->places[node->index];
+        if (!place->has_all_keys) {
+            sums[i] = -1;
+            continue;
+        }
+        int64_t pods = constraint->is_of_nodes ? spread_group_pods(constraint->group, node)
+                                               : constraint->pods[place->domain];
+        sums[i] += (double)(pods > 0 ? pods : 0) * weight + (double)(constraint->max_skew - 1);
+    }
+}
+
+/* Fewer pods score higher: from the sums to their distance from both ends. */
+static void turn_around(int64_t *scores, size_t count)
+{
+    int64_t least = INT64_MAX, most = 0;
+    for (size_t i = 0; i < count; i++) {
+        least = scores[i] >= 0 && scores[i] < least ? scores[i] : least;
+        most = scores[i] > most ? scores[i] : most;
+    }
+    for (size_t i = 0; i < count; i++) {
+        scores[i] = scores[i] < 0 ? 0
+                    : most == 0   ? SCORE_MAX
+                                  : SCORE_MAX * (most + least - scores[i]) / most;
+    }
+}
+
+static bool score_own(const struct cycle *cycle, int64_t *scores)
+{
+    struct spread_constraints *constraints = cycle->class->spread;
+    double *sums = allocate_zero(cycle->node_count, sizeof *sums);
+    bool any = false;
+    for (size_t i = 0; i < constraints->count; i++) {
+        if (!constraints->list[i].is_required) {
+            add_constraint(cycle, &constraints->list[i], sums);
+            any = true;
+        }
+    }
+    for (size_t i = 0; i < cycle->node_count; i++) {
+        scores[i] = llround(sums[i]);
+    }
+    free(sums);
+    turn_around(scores, cycle->node_count);
+    return any;
+}
+
+/* ---- the default ones ---- */
 
 static bool is_eligible(const struct cycle *cycle, const struct node *node)
 {
@@ -36,7 +152,7 @@ static void count_zones(const struct cycle *cycle, int64_t *zones)
         const struct node *node = cycle->cache->nodes[i];
         if (node != NULL && node->exists && node->zone >= 0 &&
             (is_free || is_eligible(cycle, node))) {
-            zones[node->zone] += pods_on(cycle->class->group, node);
+            zones[node->zone] += spread_group_pods(cycle->class->group, node);
         }
     }
 }
@@ -57,22 +173,12 @@ static size_t zones_of_candidates(const struct cycle *cycle)
     return count;
 }
 
-/* Fewer pods score higher: from the sums to their distance from both ends. */
-static void turn_around(int64_t *scores, size_t count)
-{
-    int64_t least = INT64_MAX, most = 0;
-    for (size_t i = 0; i < count; i++) {
-        least = scores[i] < least ? scores[i] : least;
-        most = scores[i] > most ? scores[i] : most;
-    }
-    for (size_t i = 0; i < count; i++) {
-        scores[i] = most == 0 ? SCORE_MAX : SCORE_MAX * (most + least - scores[i]) / most;
-    }
-}
-
 static bool score(const struct cycle *cycle, int64_t *scores)
 {
     const struct spread_group *group = cycle->class->group;
+    if (cycle->class->spread != NULL) {
+        return score_own(cycle, scores);
+    }
     if (group == NULL) {
         return false;
     }
@@ -85,7 +191,7 @@ static bool score(const struct cycle *cycle, int64_t *scores)
     }
     for (size_t i = 0; i < cycle->node_count; i++) {
         const struct node *node = cycle->nodes[i];
-        double sum = pods_on(group, node) * node_weight + (node_skew - 1);
+        double sum = spread_group_pods(group, node) * node_weight + (node_skew - 1);
         if (node->zone >= 0) {
             sum += (double)zones[node->zone] * zone_weight + (zone_skew - 1);
         }
@@ -99,5 +205,9 @@ static bool score(const struct cycle *cycle, int64_t *scores)
 const struct plugin plugin_pod_topology_spread = {
     .name = "PodTopologySpread",
     .weight = 2,
+    .events = EVENT_NODE | EVENT_NODE_LEFT | EVENT_POD_LEFT | EVENT_POD_CAME,
+    .prepare = prepare,
+    .fits = fits,
+    .explain = explain,
     .score = score,
 };

@@ -189,6 +189,56 @@ refused() {
     wait_until 20 is_on c n
 }
 
+# spread ACTION [MORE]: the spec of a pod that is to be spread over zones, among those of app=web.
+spread() {
+    jq -nc --arg action "$1" --argjson more "${2:-{\}}" '{topologySpreadConstraints: [{maxSkew: 1,
+        topologyKey: "topology.kubernetes.io/zone", whenUnsatisfiable: $action,
+        labelSelector: {matchLabels: {app: "web"}}} + $more]}'
+}
+# web NAME SPEC: a pod with the label app=web.
+web() { pod_json "$@" | jq -c '.metadata.labels = {app: "web"}' | k create -f - >/dev/null; }
+in_zone() { node "$1" "${3:-{\}}" "{\"topology.kubernetes.io/zone\":\"$2\"}"; }
+
+@test "required spreading fills zones evenly, and waits when it cannot" {
+    in_zone a1 a
+    in_zone b1 b '{"pods":"2"}'
+    in_zone b2 b
+    k cordon b2 >/dev/null
+    node bare
+    for i in 1 2 3 4; do
+        web "p$i" "$(spread DoNotSchedule)"
+        wait_until 20 has_node "p$i"
+    done
+    [ "$(k get pods -o json | jq -c '[.items[].spec.nodeName] | sort')" = '["a1","a1","b1","b1"]' ]
+    web p5 "$(spread DoNotSchedule)"
+    wait_until 20 is_on p5 a1
+    web p6 "$(spread DoNotSchedule)"
+    refused p6 "0/4 nodes are available: 1 Too many pods, 1 node(s) didn't match pod topology spread constraints, 1 node(s) didn't match pod topology spread constraints (missing required label), 1 node(s) were unschedulable."
+    # One more of the group in zone b, where p6 itself has no place, evens it out.
+    web other '{"schedulerName":"other"}'
+    api POST "/api/v1/namespaces/$NS/pods/other/binding" -H 'Content-Type: application/json' -d \
+        '{"apiVersion":"v1","kind":"Binding","metadata":{"name":"other"},"target":{"kind":"Node","name":"b2"}}' >/dev/null
+    wait_until 20 is_on p6 a1
+    # A zone is missing of those that are wanted, until its first node comes.
+    web p7 "$(spread DoNotSchedule '{"minDomains":3}')"
+    refused p7 "0/4 nodes are available: 1 Too many pods, 1 node(s) didn't match pod topology spread constraints, 1 node(s) didn't match pod topology spread constraints (missing required label), 1 node(s) were unschedulable."
+    in_zone c1 c
+    wait_until 20 is_on p7 c1
+}
+
+@test "preferred spreading evens out zones, but never refuses" {
+    in_zone a1 a
+    web first "$(spread ScheduleAnyway)"
+    web second "$(spread ScheduleAnyway)"
+    wait_until 20 is_on first a1
+    wait_until 20 is_on second a1
+    in_zone b1 b
+    pod heavy "$(asking 2 '{"nodeName":"b1"}')"
+    wait_until 20 is_on heavy b1
+    web third "$(spread ScheduleAnyway)"
+    wait_until 20 is_on third b1
+}
+
 @test "host ports are given once a node and address" {
     node n
     port() { echo "{\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"ports\":[{\"containerPort\":80,\"hostPort\":$1${2:-}}]}]}"; }
