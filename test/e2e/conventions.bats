@@ -153,6 +153,26 @@ version_of() { api GET "$1" | jq -r .metadata.resourceVersion; }
     is "$(send POST "$BASE/pods" "$(a_pod c ',"resources":{"limits":{"cpu":"1","memory":"1Gi"}}')" | jq -r .status.qosClass)" Guaranteed
 }
 
+@test "addresses that are told once and as a list stay in step" {
+    local path=$BASE/pods/p addresses='.status | [.hostIP, [.hostIPs[].ip], .podIP, [.podIPs[].ip]]'
+    send POST "$BASE/pods" "$(a_pod p)" >/dev/null
+    is "$(patch merge "$path/status" '{"status":{"hostIP":"1.1.1.1","podIP":"2.2.2.2"}}' | jq -c "$addresses")" '["1.1.1.1",["1.1.1.1"],"2.2.2.2",["2.2.2.2"]]'
+    is "$(patch merge "$path/status" '{"status":{"hostIP":"1.1.1.3","podIP":"2.2.2.3"}}' | jq -c "$addresses")" '["1.1.1.3",["1.1.1.3"],"2.2.2.3",["2.2.2.3"]]'
+    is "$(patch merge "$path/status" '{"status":{"hostIP":null,"podIP":null,"hostIPs":[{"ip":"1.1.1.4"},{"ip":"::4"}],"podIPs":[{"ip":"2.2.2.4"},{"ip":"::5"}]}}' | jq -c "$addresses")" '["1.1.1.4",["1.1.1.4","::4"],"2.2.2.4",["2.2.2.4","::5"]]'
+    is "$(send POST /api/v1/nodes '{"metadata":{"name":"'"$NS"'-a"},"spec":{"podCIDR":"10.1.0.0/24"}}' | jq -c .spec.podCIDRs)" '["10.1.0.0/24"]'
+    is "$(send POST /api/v1/nodes '{"metadata":{"name":"'"$NS"'-b"},"spec":{"podCIDRs":["10.2.0.0/24","fd00::/64"]}}' | jq -r .spec.podCIDR)" 10.2.0.0/24
+    api DELETE "/api/v1/nodes/$NS-a" >/dev/null
+    api DELETE "/api/v1/nodes/$NS-b" >/dev/null
+}
+
+@test "a service account has an older name as well" {
+    local account='.spec | [.serviceAccount, .serviceAccountName]'
+    send POST "/api/v1/namespaces/$NS/serviceaccounts" '{"metadata":{"name":"s"}}' >/dev/null
+    is "$(send POST "$BASE/pods" "$(a_pod p | jq -c '.spec.serviceAccount = "s"')" | jq -c "$account")" '["s","s"]'
+    is "$(send POST "$BASE/pods" "$(a_pod q | jq -c '.spec.serviceAccountName = "s"')" | jq -c "$account")" '["s","s"]'
+    is "$(send POST "$BASE/podtemplates" "$(a_pod t | jq -c '{metadata: .metadata, template: {metadata: {labels: {a: "b"}}, spec: (.spec | .serviceAccount = "s" | .serviceAccountName = "n")}}')" | jq -c ".template | $account")" '["n","n"]'
+}
+
 @test "a pod is bound by either subresource, once, and then changes little" {
     binding='{"kind":"Binding","apiVersion":"v1","metadata":{"name":"NAME"},"target":{"kind":"Node","name":"n1"}}'
     send POST "$BASE/pods" "$(a_pod a)" >/dev/null

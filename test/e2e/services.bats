@@ -73,7 +73,9 @@ make() { service "$@" | k -n "$NS" create -f -; }
     health_of() { k -n "$NS" get service "$1" -o jsonpath='{.spec.healthCheckNodePort}'; }
     make any "$balancer"
     port=$(health_of any)
-    [ "$port" -ge 30000 ] && [ "$port" -le 32767 ] && [ "$port" != "$(port_of any)" ]
+    [ "$port" -ge 30000 ]
+    [ "$port" -le 32767 ]
+    [ "$port" != "$(port_of any)" ]
     # An update that leaves it out keeps it, another one is refused.
     service any "$balancer" | k -n "$NS" replace -f -
     [ "$(health_of any)" = "$port" ]

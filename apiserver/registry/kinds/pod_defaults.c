@@ -251,4 +251,5 @@ void pod_fill_defaults(json_t *object)
         each(spec, "initContainers", fill_host_ports);
     }
     default_pair(status, "podIP", "podIPs", "ip");
+    default_pair(status, "hostIP", "hostIPs", "ip");
 }
