@@ -354,7 +354,7 @@ static void a_node_without_the_key_is_the_last_to_be_preferred(void **state)
     assert_string_equal(choose(decider, SPREAD(PREFER("kubernetes.io/hostname", "1", WEB))),
                         "bare");
     /* One key of two is not enough: the nodes with both go first, full as they are. */
-    static const char both[] = SPREAD(PREFER(ZONE, "1", WEB) "," PREFER("rack", "1", WEB));
+    static const char both[] = SPREAD(PREFER("rack", "1", WEB) "," PREFER(ZONE, "5", WEB));
     put_node(decider->cache, "c1", "\"labels\":{\"" ZONE "\":\"c\",\"rack\":\"1\"}", "", ROOM);
     webs(decider, "c1", 9);
     assert_string_equal(choose(decider, both), "c1");
