@@ -40,6 +40,14 @@ gone() {
     ! kill -0 "$1" 2>/dev/null
 }
 
+# not COMMAND…: that the command says no. A bare "! command" within a test can't fail it, as "set -e"
+# looks away. A status beyond 1 is trouble, such as a file that grep doesn't find, and no answer.
+not() {
+    local status=0
+    "$@" || status=$?
+    [ $status -eq 1 ]
+}
+
 # wait_until SECONDS COMMAND…: until the command succeeds.
 wait_until() {
     local deadline=$((SECONDS + $1))

@@ -67,7 +67,7 @@ YAML
     before=$(holder)
     replicaset 2
     wait_until 10 has_pods 2
-    ! leads second
+    not leads second
     kill -TERM "$first"
     wait_until 10 gone "$first"
     wait_until 5 leads second # At once: the first gave the lease back.

@@ -182,7 +182,3 @@ JSON
     k -n "$NS" patch rs web --type merge -p '{"metadata":{"finalizers":null}}'
     wait_until 20 not k -n "$NS" get rs web
 }
-
-not() {
-    ! "$@" 2>/dev/null
-}

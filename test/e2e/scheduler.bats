@@ -271,7 +271,7 @@ in_zone() { node "$1" "${3:-{\}}" "{\"topology.kubernetes.io/zone\":\"$2\"}"; }
     pod theirs "$(asking 2 '{"schedulerName":"other"}')"
     pod ours "$(asking 100m)"
     wait_until 20 is_on ours n
-    ! has_node theirs
+    not has_node theirs
     [ -z "$(condition theirs status)" ]
     k delete pod ours --force --grace-period 0 >/dev/null 2>&1
     api POST "/api/v1/namespaces/$NS/pods/theirs/binding" -H 'Content-Type: application/json' -d \
@@ -289,7 +289,7 @@ in_zone() { node "$1" "${3:-{\}}" "{\"topology.kubernetes.io/zone\":\"$2\"}"; }
     k patch pod p --type json -p '[{"op":"remove","path":"/spec/schedulingGates/0"}]' >/dev/null
     pod later
     wait_until 20 is_on later n
-    ! has_node p
+    not has_node p
     k patch pod p --type json -p '[{"op":"remove","path":"/spec/schedulingGates"}]' >/dev/null
     wait_until 20 is_on p n
 }
@@ -317,5 +317,5 @@ in_zone() { node "$1" "${3:-{\}}" "{\"topology.kubernetes.io/zone\":\"$2\"}"; }
     tells 'scheduler_queue_incoming_pods_total{queue="active",event="UnschedulablePodAdd"} 2$'
     kill "$pid"
     wait_until 20 gone "$pid"
-    ! grep -E "ERROR: |runtime error" "$BATS_TEST_TMPDIR/log"
+    not grep -E "ERROR: |runtime error" "$BATS_TEST_TMPDIR/log"
 }

@@ -87,7 +87,7 @@ other_leads() { [ -n "$(leader)" ] && [ "$(leader)" != "$1" ]; }
     scheduler two "${flags[@]}"
     pods 20
     wait_until 30 at_least_bound 20
-    ! grep -q "schedules pods" "$BATS_FILE_TMPDIR/two.log"
+    not grep -q "schedules pods" "$BATS_FILE_TMPDIR/two.log"
     kill -KILL "$one"
     pods 20 q
     wait_until 30 other_leads "$first"
@@ -126,5 +126,5 @@ other_leads() { [ -n "$(leader)" ] && [ "$(leader)" != "$1" ]; }
     [ "$(fullest)" = 20 ]
     kill -TERM "$PID"
     wait_until 20 gone "$PID"
-    ! grep -E "ERROR: |runtime error" "$BATS_FILE_TMPDIR/one.log"
+    not grep -E "ERROR: |runtime error" "$BATS_FILE_TMPDIR/one.log"
 }
