@@ -246,11 +246,27 @@ bool error_from_status(struct error *error, int code, const json_t *body)
     return false;
 }
 
+/* What a client sent may stand in a message, and be cut in the middle of a character: whatever is
+ * not UTF-8 is no reason to answer nothing. */
+static json_t *text_or_ascii(const char *text)
+{
+    json_t *json = json_string(text);
+    if (json != NULL) {
+        return json;
+    }
+    cleanup(free_char)
+    char *ascii = duplicate(text);
+    for (char *c = ascii; *c != '\0'; c++) {
+        *c = *c & '\x80' ? '?' : *c;
+    }
+    return json_string(ascii);
+}
+
 json_t *error_to_status(const struct error *error)
 {
-    json_t *status =
-        json_pack("{s:s, s:s, s:{}, s:s, s:s}", "kind", "Status", "apiVersion", "v1", "metadata",
-                  "status", "Failure", "message", error->message ? error->message : "");
+    json_t *status = json_pack("{s:s, s:s, s:{}, s:s, s:o}", "kind", "Status", "apiVersion", "v1",
+                               "metadata", "status", "Failure", "message",
+                               text_or_ascii(error->message ? error->message : ""));
     if (error->continue_token != NULL) {
         json_object_set_new(json_object_get(status, "metadata"), "continue",
                             json_string(error->continue_token));
@@ -265,7 +281,7 @@ json_t *error_to_status(const struct error *error)
         {"name", error->name}, {"group", error->group}, {"kind", error->kind}, {"uid", error->uid}};
     for (size_t i = 0; i < array_length(texts); i++) {
         if (texts[i].value != NULL) {
-            json_object_set_new(details, texts[i].key, json_string(texts[i].value));
+            json_object_set_new(details, texts[i].key, text_or_ascii(texts[i].value));
         }
     }
     if (json_array_size(error->causes) > 0) {

@@ -91,6 +91,16 @@ static bool read_field(struct reader *reader, struct field *field)
     }
 }
 
+static json_t *text_of(struct reader bytes, struct error *error)
+{
+    json_t *text =
+        json_stringn(bytes.at ? (const char *)bytes.at : "", (size_t)(bytes.end - bytes.at));
+    if (text == NULL) {
+        error_bad_request(error, "a string in the protobuf body is not UTF-8");
+    }
+    return text;
+}
+
 bool protobuf_open(const void *bytes, size_t length, struct protobuf_envelope *envelope,
                    struct error *error)
 {
@@ -123,6 +133,11 @@ bool protobuf_open(const void *bytes, size_t length, struct protobuf_envelope *e
             }
             const char *text = (const char *)part.bytes.at;
             size_t text_length = (size_t)(part.bytes.end - part.bytes.at);
+            cleanup(json_release)
+            json_t *checked = text_of(part.bytes, error);
+            if (checked == NULL) {
+                return false;
+            }
             if (part.number == 1) {
                 envelope->api_version = text;
                 envelope->api_version_length = text_length;
@@ -175,16 +190,6 @@ static const enum wire number_or_text[] = {WIRE_VARINT, WIRE_VARINT, WIRE_BYTES}
 static const enum wire only_bytes[] = {WIRE_BYTES};
 static const enum wire only_number[] = {WIRE_VARINT};
 static const enum wire key_and_value[] = {WIRE_BYTES, WIRE_ANY};
-
-static json_t *text_of(struct reader bytes, struct error *error)
-{
-    json_t *text =
-        json_stringn(bytes.at ? (const char *)bytes.at : "", (size_t)(bytes.end - bytes.at));
-    if (text == NULL) {
-        error_bad_request(error, "a string in the protobuf body is not UTF-8");
-    }
-    return text;
-}
 
 static json_t *decode_time(struct reader bytes, bool micro, struct error *error)
 {

@@ -144,6 +144,15 @@ static json_t *parse(const struct request *request, const struct schema *schema,
     }
 }
 
+/* What is no string is left for pruning to complain of. */
+static void fill_in(json_t *tree, const char *name, const char *value)
+{
+    const json_t *given = json_object_get(tree, name);
+    if (given == NULL || json_is_null(given) || json_is_string(given)) {
+        json_object_set_new(tree, name, json_string(value));
+    }
+}
+
 static bool check_kind(json_t *tree, const char *group, const char *version, const char *kind,
                        struct error *error)
 {
@@ -162,8 +171,8 @@ static bool check_kind(json_t *tree, const char *group, const char *version, con
                                  "to (%s): unknown conversion",
                                  body_kind, version, kind, body_kind, kind);
     }
-    json_object_set_new(tree, "kind", json_string(kind));
-    json_object_set_new(tree, "apiVersion", json_string(expected));
+    fill_in(tree, "kind", kind);
+    fill_in(tree, "apiVersion", expected);
     return true;
 }
 

@@ -15,22 +15,29 @@ static bool is_watch(const struct request *request)
     return strcmp(request->info.verb, "watch") == 0;
 }
 
-/* Zero and below mean no limit. */
-static bool parse_limit(const struct request *request, int64_t *limit, struct error *error)
+/* A whole number; 0 when it is not given. */
+static bool parse_number(const struct request *request, const char *name, int64_t *number,
+                         struct error *error)
 {
-    const char *text = request_parameter(request, "limit");
+    const char *text = request_parameter(request, name);
     char *end = NULL;
     errno = 0;
-    *limit = text && text[0] ? strtoll(text, &end, 10) : 0;
+    *number = text && text[0] ? strtoll(text, &end, 10) : 0;
     if (end != NULL && (*end != '\0' || end == text || strchr(" \t\n\v\f\r", text[0]) != NULL)) {
         return error_bad_request(error, "strconv.ParseInt: parsing \"%s\": invalid syntax", text);
     }
-    if (errno == ERANGE) {
-        return error_bad_request(error, "strconv.ParseInt: parsing \"%s\": value out of range",
-                                 text);
-    }
+    return errno != ERANGE ||
+           error_bad_request(error, "strconv.ParseInt: parsing \"%s\": value out of range", text);
+}
+
+/* Zero and below mean no limit. The time-out is a watch's matter, but checked of every list. */
+static bool parse_limits(const struct request *request, int64_t *limit, struct error *error)
+{
+    int64_t timeout;
+    bool valid = parse_number(request, "limit", limit, error) &&
+                 parse_number(request, "timeoutSeconds", &timeout, error);
     *limit = *limit > 0 ? *limit : 0;
-    return true;
+    return valid;
 }
 
 bool list_query_parse_revision(const struct request *request, int64_t *revision,
@@ -172,7 +179,7 @@ bool list_query_parse(const struct request *request, struct list_query *query, s
     query->fields = query->labels ? selector_parse_fields(fields ? fields : "", error) : NULL;
     const struct resource *storage = scheme_storage_resource(request->scheme, request->resource);
     bool done = query->fields != NULL && check_fields(storage, query->fields, error) &&
-                parse_limit(request, &query->limit, error) &&
+                parse_limits(request, &query->limit, error) &&
                 list_query_parse_revision(request, &query->revision, error) &&
                 parse_match(request, query, error);
     /* As upstream's watch cache: whoever takes any revision gets everything at once. */

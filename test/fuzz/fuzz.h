@@ -37,6 +37,9 @@ static inline void fuzz_expect_refusal(const struct error *error)
 {
     fuzz_expect(error->code >= 400 && error->code < 500);
     fuzz_expect(error->message != NULL && error->message[0] != '\0');
+    cleanup(json_release)
+    json_t *status = error_to_status(error);
+    fuzz_expect(json_is_string(json_object_get(status, "message")));
 }
 
 /* The same value, however it came about: of numbers the text counts, for a whole real reads back as

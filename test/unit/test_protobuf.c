@@ -477,7 +477,8 @@ static void what_is_no_envelope_is_refused(void **state)
                  {"k8s\0\x0a\x05", 6},
                  {"k8s\0\x0a\x01\x0a", 7},
                  {"k8s\0\x08\x01", 6},
-                 {"k8s\0\x10\x01", 6}};
+                 {"k8s\0\x10\x01", 6},
+                 {"k8s\0\x0a\x03\x12\x01\xff", 9}}; /* A kind that is not UTF-8. */
     struct protobuf_envelope envelope;
     cleanup(error_clear)
     struct error error = ERROR_INIT;

@@ -50,17 +50,59 @@ static void validate_immutable_data(const struct write *write, struct field_erro
     }
 }
 
+enum { DATA_BYTES_MAX = 1024 * 1024 };
+
+/* The bytes of all values, of base64 those that it stands for. */
+static size_t data_size(const json_t *map, bool base64)
+{
+    size_t size = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)map, key, value) {
+        const char *text = json_string_value(value);
+        size_t length = json_string_length(value);
+        size_t padding = 0;
+        while (base64 && padding < length && text[length - padding - 1] == '=') {
+            padding++;
+        }
+        size += base64 ? (length - padding) * 3 / 4 : length;
+    }
+    return size;
+}
+
+static void check_data_size(size_t size, const char *field, struct field_errors *errors)
+{
+    if (size > DATA_BYTES_MAX) {
+        field_error(errors, FIELD_TOO_LONG, FIELD(NULL, field), NULL,
+                    "may not be more than %d bytes", DATA_BYTES_MAX);
+    }
+}
+
+static void validate_secret(const struct write *write, struct field_errors *errors)
+{
+    check_data_size(data_size(json_object_get(write->object, "data"), true), "data", errors);
+    validate_immutable_data(write, errors);
+}
+
+static void validate_config_map(const struct write *write, struct field_errors *errors)
+{
+    size_t size = data_size(json_object_get(write->object, "data"), false) +
+                  data_size(json_object_get(write->object, "binaryData"), true);
+    check_data_size(size, "[]", errors); /* Of the whole object, as upstream has it. */
+    validate_immutable_data(write, errors);
+}
+
 const struct kind kind_secret = {
     .group = "",
     .plural = "secrets",
     .fill_defaults = secret_fill_defaults,
-    .validate = validate_immutable_data,
+    .validate = validate_secret,
 };
 
 const struct kind kind_config_map = {
     .group = "",
     .plural = "configmaps",
-    .validate = validate_immutable_data,
+    .validate = validate_config_map,
 };
 
 /* ---- events: one stored object, two views ---- */
