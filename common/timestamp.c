@@ -164,7 +164,8 @@ bool timestamp_canonical(const char *text, bool micro, char canonical[static TIM
     if (!parse_time(text, &seconds, &rest) || seconds < year_one || seconds >= year_10000) {
         return false;
     }
-    if (seconds == year_one && rest == 0) {
+    /* Decimals that are not printed don't count: what is printed must read back the same. */
+    if (seconds == year_one && rest < (micro ? 1000 : NANOSECONDS_A_SECOND)) {
         canonical[0] = '\0';
         return true;
     }
