@@ -11,7 +11,8 @@
  * class until the node changes, so it may be slow. The others are asked again each time and must be
  * quick: a cycle asks hundreds of nodes.
  *
- * Threads: all members but 'bind' run under the scheduler's lock and must not block.
+ * Threads: all members run under the scheduler's lock and must not block. Binding is not a
+ * plugin's: see binder.h.
  */
 #ifndef SCHEDULER_PLUGIN_H
 #define SCHEDULER_PLUGIN_H
@@ -22,10 +23,9 @@ enum { SCORE_MAX = 100 }; /* Of one plugin, before its weight. */
 
 /* Kinds of events after which a pod that a plugin rejected may fit. */
 enum cluster_event {
-    EVENT_NODE = 1,       /* A node came or changed. */
-    EVENT_POD_LEFT = 2,   /* Room became free. */
-    EVENT_POD_UPDATE = 4, /* The pod itself changed; that always counts. */
-    EVENT_POD_CAME = 8,   /* A pod got a node, of a group for which others wait. */
+    EVENT_NODE = 1,     /* A node came or changed. */
+    EVENT_POD_LEFT = 2, /* Room became free. */
+    EVENT_POD_CAME = 8, /* A pod got a node, of a group for which others wait. */
     EVENT_NODE_LEFT = 16,
 };
 
