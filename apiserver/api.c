@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/auth/impersonation.h"
 #include "apiserver/faults.h"
 #include "apiserver/health.h"
 #include "apiserver/registry/kinds.h"
@@ -197,17 +198,20 @@ static void serve_resource(struct api *api, struct request *request, struct resp
 
 /* ---- the handler ---- */
 
-static bool authenticate(void *argument, const struct credentials *credentials, struct user *user,
-                         struct error *error)
-{
-    struct api *api = argument;
-    return authn_authenticate(api->authn, credentials, user, error);
-}
-
 static bool authorize(void *argument, const struct request *request, struct error *error)
 {
     (void)argument;
     return authz_allows(request, error);
+}
+
+static enum authentication authenticate(void *argument, const struct credentials *credentials,
+                                        bool block, struct user *user, struct error *error)
+{
+    struct api *api = argument;
+    enum authentication result = authn_authenticate(api->authn, credentials, block, user, error);
+    return result != AUTHENTICATION_DONE || impersonate(credentials, user, authorize, api, error)
+               ? result
+               : AUTHENTICATION_REFUSED;
 }
 
 static bool may_block(void *argument, const struct request *request)

@@ -21,7 +21,8 @@
 enum { stop_grace_ms = 5000, workers_max = 1024 };
 
 struct options {
-    const char *bind_address, *advertise_address, *certificate, *key, *client_ca, *token_file;
+    const char *bind_address, *advertise_address, *certificate, *key, *client_ca;
+    struct authn_options authn;
     int64_t port;
     const char *store_file, *etcd_servers, *etcd_ca, *etcd_certificate, *etcd_key;
     const char *service_range, *node_port_range;
@@ -82,6 +83,7 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         .node_port_range = "30000-32767",
         .event_ttl_ns = INT64_C(3600) * 1000000000,
         .compaction_interval_ns = INT64_C(300) * 1000000000,
+        .authn = {.anonymous = true},
         .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
     };
     cleanup(free_char)
@@ -101,8 +103,23 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         {"", FLAG_TEXT, NULL, "Access"},
         {"client-ca-file", FLAG_TEXT, &options->client_ca,
          "Accept client certificates signed by these authorities: CN is the user, O the groups."},
-        {"token-auth-file", FLAG_TEXT, &options->token_file,
+        {"anonymous-auth", FLAG_BOOLEAN, &options->authn.anonymous,
+         "Take requests without credentials as those of system:anonymous."},
+        {"token-auth-file", FLAG_TEXT, &options->authn.token_file,
          "Accept bearer tokens of this file: lines of token,user,uid,\"group,group\"."},
+        {"requestheader-client-ca-file", FLAG_TEXT, &options->authn.proxy_ca_file,
+         "Believe front proxies with certificates signed by these authorities when they say in "
+         "headers who asks."},
+        {"requestheader-allowed-names", FLAG_TEXT, &options->authn.proxy_allowed_names,
+         "CNs of their certificates, separated by commas; any if not given."},
+        {"requestheader-username-headers", FLAG_TEXT, &options->authn.proxy_username_headers,
+         "Headers to look for the user's name in, such as X-Remote-User."},
+        {"requestheader-uid-headers", FLAG_TEXT, &options->authn.proxy_uid_headers,
+         "Headers to look for the user's uid in, such as X-Remote-Uid."},
+        {"requestheader-group-headers", FLAG_TEXT, &options->authn.proxy_group_headers,
+         "Headers to look for the user's groups in, such as X-Remote-Group."},
+        {"requestheader-extra-headers-prefix", FLAG_TEXT, &options->authn.proxy_extra_prefixes,
+         "Beginnings of headers with more about the user, such as X-Remote-Extra-."},
         {"", FLAG_TEXT, NULL, "Admission"},
         {"enable-admission-plugins", FLAG_TEXT, &options->admission.enable, enable_help},
         {"disable-admission-plugins", FLAG_TEXT, &options->admission.disable,
@@ -275,6 +292,8 @@ static struct server *serve(struct api *api, const struct options *options, stru
         .certificate_file = options->certificate,
         .key_file = options->key,
         .client_ca_file = options->client_ca,
+        .proxy_ca_file = options->authn.proxy_ca_file,
+        .authentication_workers = authn_workers(api->authn),
         .workers = (unsigned)options->workers,
     };
     struct handler handler = api_handler(api);
@@ -319,7 +338,7 @@ static void raise_descriptor_limit(void)
 static bool run(const struct options *options, struct error *error)
 {
     struct registry registry = {0};
-    struct authn *authn = authn_open(options->token_file, error);
+    struct authn *authn = authn_open(&options->authn, error);
     struct compactor compactor;
     struct api api = {0};
     struct server *server = NULL;

@@ -1,144 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The chain of authenticators, and what holds for whoever they know. */
 #include "apiserver/auth/authn.h"
 
-#include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/sha.h>
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "apiserver/auth/authenticator.h"
 #include "common/alloc.h"
+#include "common/json.h"
+#include "common/log.h"
 
-/* Tokens are kept as hashes, so that a comparison takes the same time whatever was guessed. */
-struct token {
-    unsigned char hash[SHA256_DIGEST_LENGTH];
-    char *name, *uid, **groups;
-    size_t group_count;
-};
+enum { by_request_max = 2, by_token_max = 6 };
 
 struct authn {
-    struct token *tokens;
-    size_t count, capacity;
+    struct authenticator by_request[by_request_max], by_token[by_token_max];
+    size_t by_request_count, by_token_count;
+    bool anonymous;
+    unsigned workers;
+    json_t *audiences; /* --api-audiences; NULL: none. */
 };
 
-/* ---- the token file ---- */
+static const char group_authenticated[] = "system:authenticated";
+static const char group_unauthenticated[] = "system:unauthenticated";
+static const char user_anonymous[] = "system:anonymous";
 
-enum { fields_max = 4 };
+/* ---- users ---- */
 
-/* Splits a CSV line in place: quotes around a field, doubled ones inside. Returns the number of
- * fields, 0 for a line that can't be read. */
-static size_t split_fields(char *line, char **fields)
+void user_set(struct user *user, const char *name, const char *uid)
 {
-    size_t count = 0;
-    char *at = line;
-    while (count < fields_max) {
-        char *to = at;
-        fields[count++] = at;
-        bool quoted = *at == '"';
-        at += quoted;
-        while (*at != '\0' && (quoted || *at != ',')) {
-            if (quoted && at[0] == '"' && at[1] != '"') {
-                quoted = false;
-                at++;
-                continue;
-            }
-            at += quoted && at[0] == '"';
-            *to++ = *at++;
-        }
-        bool more = *at == ',';
-        *to = '\0';
-        if (quoted || !more) {
-            return quoted ? 0 : count;
-        }
-        at++;
-    }
-    return count;
+    *user = (struct user){.name = duplicate(name), .uid = duplicate(uid)};
 }
 
-static void add_groups(struct token *token, char *list)
-{
-    size_t capacity = 0;
-    for (char *group = strtok(list, ","); group != NULL; group = strtok(NULL, ",")) {
-        while (*group == ' ') {
-            group++;
-        }
-        token->groups = grow(token->groups, token->group_count, &capacity, sizeof(char *));
-        token->groups[token->group_count++] = duplicate(group);
-    }
-}
-
-static bool add_line(struct authn *authn, char *line)
-{
-    char *fields[fields_max];
-    size_t count = split_fields(line, fields);
-    if (count < 3 || fields[0][0] == '\0' || fields[1][0] == '\0') {
-        return false;
-    }
-    authn->tokens = grow(authn->tokens, authn->count, &authn->capacity, sizeof *authn->tokens);
-    struct token *token = &authn->tokens[authn->count++];
-    *token = (struct token){.name = duplicate(fields[1]), .uid = duplicate(fields[2])};
-    SHA256((const unsigned char *)fields[0], strlen(fields[0]), token->hash);
-    if (count > 3) {
-        add_groups(token, fields[3]);
-    }
-    return true;
-}
-
-static bool read_tokens(struct authn *authn, const char *path, struct error *error)
-{
-    cleanup(close_stream)
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return error_internal(error, "the token file %s can't be read: %s", path, strerror(errno));
-    }
-    cleanup(free_char)
-    char *line = NULL;
-    size_t size = 0;
-    for (int number = 1; getline(&line, &size, file) >= 0; number++) {
-        line[strcspn(line, "\r\n")] = '\0';
-        if (line[0] != '\0' && !add_line(authn, line)) {
-            return error_internal(error,
-                                  "%s:%d: expected token,user,uid with a list of groups in quotes "
-                                  "behind",
-                                  path, number);
-        }
-    }
-    OPENSSL_cleanse(line, size);
-    return !ferror(file) ||
-           error_internal(error, "the token file %s can't be read: %s", path, strerror(errno));
-}
-
-struct authn *authn_open(const char *token_file, struct error *error)
-{
-    struct authn *authn = allocate_struct(struct authn);
-    if (token_file != NULL && !read_tokens(authn, token_file, error)) {
-        authn_free(authn);
-        return NULL;
-    }
-    return authn;
-}
-
-void authn_free(struct authn *authn)
-{
-    for (size_t i = 0; authn != NULL && i < authn->count; i++) {
-        struct token *token = &authn->tokens[i];
-        for (size_t group = 0; group < token->group_count; group++) {
-            free(token->groups[group]);
-        }
-        free(token->groups);
-        free(token->name);
-        free(token->uid);
-    }
-    if (authn != NULL) {
-        free(authn->tokens);
-        free(authn);
-    }
-}
-
-/* ---- authentication ---- */
-
-static void add_group(struct user *user, const char *group)
+void user_add_group(struct user *user, const char *group)
 {
     if (user_in_group(user, group)) {
         return;
@@ -147,74 +39,198 @@ static void add_group(struct user *user, const char *group)
     user->groups[user->group_count++] = duplicate(group);
 }
 
-static void set_user(struct user *user, const char *name, const char *uid)
+void user_add_extra(struct user *user, const char *key, const char *value)
 {
-    *user = (struct user){.name = duplicate(name), .uid = duplicate(uid)};
+    if (user->extra == NULL) {
+        user->extra = json_object();
+    }
+    json_t *values = json_object_get(user->extra, key);
+    if (values == NULL) {
+        values = json_array();
+        json_object_set_new(user->extra, key, values);
+    }
+    json_array_append_new(values, json_string(value));
 }
 
-static const struct token *find_token(const struct authn *authn, const char *text, size_t length)
+void identity_clear(struct identity *identity)
 {
-    unsigned char hash[SHA256_DIGEST_LENGTH];
-    const struct token *found = NULL;
-    SHA256((const unsigned char *)text, length, hash);
-    for (size_t i = 0; i < authn->count; i++) {
-        if (CRYPTO_memcmp(authn->tokens[i].hash, hash, sizeof hash) == 0) {
-            found = &authn->tokens[i];
+    user_clear(&identity->user);
+    json_decref(identity->audiences);
+    *identity = (struct identity){0};
+}
+
+/* ---- set-up ---- */
+
+static bool set_up(struct authn *authn, const struct authn_options *options, struct error *error)
+{
+    authn->anonymous = options->anonymous;
+    if (options->proxy_ca_file != NULL) {
+        authn->by_request[authn->by_request_count++] = front_proxy_authenticator(options);
+    }
+    authn->by_request[authn->by_request_count++] = certificate_authenticator();
+    return options->token_file == NULL ||
+           token_file_authenticator(options->token_file, &authn->by_token[authn->by_token_count++],
+                                    error);
+}
+
+struct authn *authn_open(const struct authn_options *options, struct error *error)
+{
+    struct authn *authn = allocate_struct(struct authn);
+    if (!set_up(authn, options, error)) {
+        authn_free(authn);
+        return NULL;
+    }
+    return authn;
+}
+
+static void free_all(struct authenticator *authenticators, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (authenticators[i].free != NULL) {
+            authenticators[i].free(authenticators[i].state);
         }
     }
-    return found;
 }
 
-static bool unauthorized(struct error *error)
+void authn_free(struct authn *authn)
 {
-    return error_set(error, 401, "Unauthorized", "Unauthorized");
+    if (authn == NULL) {
+        return;
+    }
+    free_all(authn->by_request, authn->by_request_count);
+    free_all(authn->by_token, authn->by_token_count);
+    json_decref(authn->audiences);
+    free(authn);
 }
 
-/* The token of "Bearer <token>", up to a space as upstream reads it; NULL when there is none. */
+unsigned authn_workers(const struct authn *authn)
+{
+    return authn->workers;
+}
+
+/* ---- asking ---- */
+
+/* Notes what somebody took offence at, each thing once. */
+static void complain(struct buffer *complaints, const char *text)
+{
+    const char *present = buffer_text(complaints);
+    if (strstr(present, text) == NULL) {
+        buffer_addf(complaints, "%s%s", present[0] ? ", " : "", text);
+    }
+}
+
+/* Asks one after the other. VERDICT_REFUSED when nobody knows and somebody took offence. */
+static enum verdict ask_all(const struct authenticator *authenticators, size_t count,
+                            const struct question *question, struct identity *identity,
+                            struct buffer *complaints)
+{
+    bool offended = false;
+    for (size_t i = 0; i < count; i++) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        enum verdict verdict =
+            authenticators[i].ask(authenticators[i].state, question, identity, &error);
+        if (verdict == VERDICT_KNOWN || verdict == VERDICT_BLOCKS) {
+            return verdict;
+        }
+        if (verdict == VERDICT_REFUSED) {
+            offended = true;
+            complain(complaints, error.message);
+        }
+    }
+    return offended ? VERDICT_REFUSED : VERDICT_NOT_MINE;
+}
+
+/* The token of "Bearer <token>", as upstream reads it; NULL when there is none. */
 static const char *bearer_token(const char *authorization, size_t *length)
 {
-    static const char scheme[] = "Bearer ";
-    if (authorization == NULL || strncasecmp(authorization, scheme, sizeof scheme - 1) != 0) {
+    static const char scheme[] = "bearer ";
+    if (authorization == NULL) {
+        return NULL;
+    }
+    authorization += strspn(authorization, " \t");
+    if (strncasecmp(authorization, scheme, sizeof scheme - 1) != 0) {
         return NULL;
     }
     const char *token = authorization + sizeof scheme - 1;
-    token += strspn(token, " ");
-    *length = strcspn(token, " ");
+    *length = strcspn(token, " \t");
     return *length > 0 ? token : NULL;
 }
 
-bool authn_authenticate(void *argument, const struct credentials *credentials, struct user *user,
-                        struct error *error)
+static enum verdict ask_about_token(struct authn *authn, struct question *question,
+                                    struct identity *identity, struct buffer *complaints)
 {
-    const struct authn *authn = argument;
-    size_t length = 0;
-    const char *token = bearer_token(credentials->authorization, &length);
-    if (credentials->client_common_name != NULL) {
-        set_user(user, credentials->client_common_name, "");
-        const char *const *organization = credentials->client_organizations;
-        for (; organization != NULL && *organization != NULL; organization++) {
-            add_group(user, *organization);
-        }
-        add_group(user, "system:authenticated");
-        return true;
+    cleanup(buffer_free)
+    struct buffer reasons = BUFFER_INIT;
+    enum verdict verdict =
+        ask_all(authn->by_token, authn->by_token_count, question, identity, &reasons);
+    if (verdict == VERDICT_KNOWN || verdict == VERDICT_BLOCKS) {
+        return verdict;
     }
-    if (token != NULL) {
-        const struct token *known = find_token(authn, token, length);
-        if (known == NULL) {
-            return unauthorized(error);
-        }
-        set_user(user, known->name, known->uid);
-        for (size_t i = 0; i < known->group_count; i++) {
-            add_group(user, known->groups[i]);
-        }
-        add_group(user, "system:authenticated");
-        return true;
+    complain(complaints, "invalid bearer token");
+    if (reasons.length > 0) {
+        complain(complaints, buffer_text(&reasons));
     }
-    if (credentials->client_certificate_refused ||
-        (credentials->authorization != NULL && credentials->authorization[0] != '\0')) {
-        return unauthorized(error);
+    return VERDICT_REFUSED;
+}
+
+static enum verdict ask_chain(struct authn *authn, struct question *question,
+                              struct identity *identity, struct buffer *complaints)
+{
+    enum verdict verdict =
+        ask_all(authn->by_request, authn->by_request_count, question, identity, complaints);
+    if (verdict == VERDICT_KNOWN || verdict == VERDICT_BLOCKS) {
+        return verdict;
     }
-    set_user(user, "system:anonymous", "");
-    add_group(user, "system:unauthenticated");
-    return true;
+    question->token = bearer_token(credentials_header(question->credentials, "Authorization"),
+                                   &question->token_length);
+    if (question->token == NULL) {
+        return verdict;
+    }
+    enum verdict of_token = ask_about_token(authn, question, identity, complaints);
+    return of_token == VERDICT_NOT_MINE ? verdict : of_token;
+}
+
+/* Who is not anonymous is authenticated, unless the authenticator has said the one or the other. */
+static void add_common_group(struct user *user)
+{
+    if (strcmp(user->name, user_anonymous) != 0 && !user_in_group(user, group_authenticated) &&
+        !user_in_group(user, group_unauthenticated)) {
+        user_add_group(user, group_authenticated);
+    }
+}
+
+static enum authentication refuse(const struct buffer *complaints, struct error *error)
+{
+    /* What is wrong is for those who run the server, not for those who guess. */
+    log_debug("a request could not be authenticated: %s", buffer_text(complaints));
+    error_set(error, 401, "Unauthorized", "Unauthorized");
+    return AUTHENTICATION_REFUSED;
+}
+
+enum authentication authn_authenticate(struct authn *authn, const struct credentials *credentials,
+                                       bool may_block, struct user *user, struct error *error)
+{
+    cleanup(buffer_free)
+    struct buffer complaints = BUFFER_INIT;
+    cleanup(identity_clear)
+    struct identity identity = {0};
+    struct question question = {
+        .credentials = credentials, .audiences = authn->audiences, .may_block = may_block};
+    enum verdict verdict = ask_chain(authn, &question, &identity, &complaints);
+    if (verdict == VERDICT_BLOCKS) {
+        return AUTHENTICATION_BLOCKS;
+    }
+    if (verdict == VERDICT_REFUSED || (verdict == VERDICT_NOT_MINE && !authn->anonymous)) {
+        return refuse(&complaints, error);
+    }
+    if (verdict == VERDICT_KNOWN) {
+        add_common_group(&identity.user);
+    } else {
+        user_set(&identity.user, user_anonymous, "");
+        user_add_group(&identity.user, group_unauthenticated);
+    }
+    *user = identity.user;
+    identity.user = (struct user){0};
+    return AUTHENTICATION_DONE;
 }

@@ -9,7 +9,9 @@
  *
  * libmicrohttpd calls exchange_handle() several times. What may block is handed to a worker in the
  * last call that brings the body, with the connection suspended; the worker fills the response and
- * resumes, and the next call queues the answer. So one thread at a time touches the exchange.
+ * resumes, and the next call queues the answer. Credentials that take long to check are handed to a
+ * worker in the same way in the first call, which libmicrohttpd then repeats. So one thread at a
+ * time touches the exchange.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -49,6 +51,7 @@ static void exchange_free(struct exchange *exchange)
     request_clear(&exchange->request);
     buffer_free(&exchange->body);
     pthread_mutex_destroy(&exchange->lock);
+    free(exchange->headers);
     free(exchange->remote_address);
     free(exchange->uri);
     free(exchange);
@@ -98,18 +101,29 @@ static bool fill_request(struct exchange *exchange, const char *method, struct e
            error_bad_request(error, "the query of the request is not valid");
 }
 
-/* What the headers say about how the body is framed. */
+/* What the headers say about how the body is framed, and by whom. */
 struct framing {
-    unsigned lengths, encodings;
+    struct exchange *exchange;
+    unsigned lengths, encodings, authorizations;
     bool malformed; /* An encoding other than chunked, or a name that others may read otherwise. */
 };
+
+static void keep_header(struct exchange *exchange, const char *name, const char *value)
+{
+    exchange->headers = grow(exchange->headers, exchange->header_count, &exchange->header_capacity,
+                             sizeof *exchange->headers);
+    exchange->headers[exchange->header_count++] =
+        (struct request_header){.name = name, .value = value ? value : ""};
+}
 
 static enum MHD_Result check_header(void *argument, enum MHD_ValueKind kind, const char *name,
                                     const char *value)
 {
     (void)kind;
     struct framing *framing = argument;
+    keep_header(framing->exchange, name, value);
     framing->lengths += strcasecmp(name, "Content-Length") == 0;
+    framing->authorizations += strcasecmp(name, "Authorization") == 0;
     if (strcasecmp(name, "Transfer-Encoding") == 0) {
         framing->encodings++;
         framing->malformed |= value == NULL || strcasecmp(value, "chunked") != 0;
@@ -118,43 +132,62 @@ static enum MHD_Result check_header(void *argument, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
-/* Two parties that disagree on where a body ends disagree on what the next request is;
- * libmicrohttpd accepts such requests by itself. */
+/* Two parties that disagree on where a body ends disagree on what the next request is, and two that
+ * disagree on which credentials count disagree on whose it is; libmicrohttpd accepts such requests
+ * by itself. */
 static bool is_well_framed(struct exchange *exchange, struct error *error)
 {
-    struct framing framing = {0};
+    struct framing framing = {.exchange = exchange};
     MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, check_header, &framing);
     if (framing.lengths + framing.encodings > 1) {
         return error_bad_request(error, "the request says twice how long its body is");
+    }
+    if (framing.authorizations > 1) {
+        return error_bad_request(error, "the request has more than one Authorization header");
     }
     return !framing.malformed ||
            error_bad_request(error, "the headers of the request are malformed");
 }
 
-/* Who the connection's client certificate says it is; looked at once. */
-static const struct peer *examined_peer(struct exchange *exchange)
+/* Who the connection's client certificate says it is; looked at once, while the authorities stay
+ * what they are. */
+static const struct client_certificate *examined_certificate(struct exchange *exchange)
 {
     struct peer *peer = exchange->peer;
-    if (!peer->examined) {
-        const union MHD_ConnectionInfo *tls =
+    struct tls *tls = exchange->server->tls;
+    unsigned state = tls_authorities_state(tls, exchange->request.received_ns);
+    if (!peer->examined || peer->examined_against != state) {
+        const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        tls_examine(exchange->server->tls, tls->tls_session, peer);
+        client_certificate_free(peer->certificate);
+        peer->certificate = tls_examine(tls, info->tls_session);
+        peer->examined_against = state;
+        peer->examined = true;
     }
-    return peer;
+    return peer->certificate;
 }
 
-static bool authenticate(struct exchange *exchange, struct error *error)
+const char *credentials_header(const struct credentials *credentials, const char *name)
+{
+    for (size_t i = 0; i < credentials->header_count; i++) {
+        if (strcasecmp(credentials->headers[i].name, name) == 0) {
+            return credentials->headers[i].value;
+        }
+    }
+    return NULL;
+}
+
+static enum authentication authenticate(struct exchange *exchange, bool may_block,
+                                        struct error *error)
 {
     const struct handler *handler = &exchange->server->handler;
-    const struct peer *peer = examined_peer(exchange);
     struct credentials credentials = {
-        .authorization =
-            MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Authorization"),
-        .client_common_name = peer->refused ? NULL : peer->common_name,
-        .client_organizations = (const char *const *)peer->organizations,
-        .client_certificate_refused = peer->refused,
+        .headers = exchange->headers,
+        .header_count = exchange->header_count,
+        .certificate = may_block ? exchange->peer->certificate : examined_certificate(exchange),
     };
-    return handler->authenticate(handler->argument, &credentials, &exchange->request.user, error);
+    return handler->authenticate(handler->argument, &credentials, may_block,
+                                 &exchange->request.user, error);
 }
 
 /* ---- the answer ---- */
@@ -235,18 +268,67 @@ static bool too_large(struct exchange *exchange, struct error *error)
                      exchange->server->options.body_limit_bytes);
 }
 
-/* Whether the request is worth reading its body. */
-static bool may_proceed(struct exchange *exchange, const char *method, struct error *error)
+static bool take_apart(struct exchange *exchange, const char *method, struct error *error)
 {
-    const struct handler *handler = &exchange->server->handler;
     struct request *request = &exchange->request;
     return fill_request(exchange, method, error) &&
            request_info_parse(method, request->path, request->parameters, request->parameter_count,
-                              &request->info, error) &&
-           authenticate(exchange, error) &&
-           (handler->authorize == NULL || handler->authorize(handler->argument, request, error)) &&
+                              &request->info, error);
+}
+
+/* Whether the request is worth reading its body, now that it is known who asks. */
+static bool may_proceed(struct exchange *exchange, struct error *error)
+{
+    const struct handler *handler = &exchange->server->handler;
+    struct request *request = &exchange->request;
+    return (handler->authorize == NULL || handler->authorize(handler->argument, request, error)) &&
            (announced_length(exchange) <= exchange->server->options.body_limit_bytes ||
             too_large(exchange, error));
+}
+
+static void refuse(struct exchange *exchange, const struct error *error)
+{
+    response_set_error(&exchange->response, &exchange->request, error);
+}
+
+void exchange_authenticate(struct exchange *exchange)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    if (authenticate(exchange, true, &error) == AUTHENTICATION_DONE &&
+        may_proceed(exchange, &error)) {
+        exchange->state = EXCHANGE_ADMITTED;
+    } else {
+        refuse(exchange, &error);
+        exchange->state = EXCHANGE_TURNED_AWAY;
+    }
+}
+
+static enum MHD_Result refuse_while_stopping(struct exchange *exchange)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    error_unavailable(&error, "the server is shutting down");
+    response_set_error(&exchange->response, &exchange->request, &error);
+    return queue_answer(exchange);
+}
+
+static enum MHD_Result authenticate_elsewhere(struct exchange *exchange)
+{
+    return workers_add(exchange->server->authenticators, exchange)
+               ? MHD_YES
+               : refuse_while_stopping(exchange);
+}
+
+/* Waits for what is left of a refused body, or does not. */
+static enum MHD_Result turn_away(struct exchange *exchange)
+{
+    exchange->state = EXCHANGE_REFUSED;
+    if (header(exchange, "Expect")[0] != '\0' || announced_length(exchange) > drain_limit_bytes) {
+        close_after_answer(exchange);
+        return queue_answer(exchange);
+    }
+    return MHD_YES;
 }
 
 /* The headers are there. */
@@ -261,16 +343,17 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
         close_after_answer(exchange);
         return queue_answer(exchange);
     }
-    if (may_proceed(exchange, method, &error)) {
-        return MHD_YES;
+    if (take_apart(exchange, method, &error)) {
+        enum authentication result = authenticate(exchange, false, &error);
+        if (result == AUTHENTICATION_BLOCKS) {
+            return authenticate_elsewhere(exchange);
+        }
+        if (result == AUTHENTICATION_DONE && may_proceed(exchange, &error)) {
+            return MHD_YES;
+        }
     }
-    response_set_error(&exchange->response, &exchange->request, &error);
-    exchange->state = EXCHANGE_REFUSED;
-    if (header(exchange, "Expect")[0] != '\0' || announced_length(exchange) > drain_limit_bytes) {
-        close_after_answer(exchange);
-        return queue_answer(exchange);
-    }
-    return MHD_YES;
+    refuse(exchange, &error);
+    return turn_away(exchange);
 }
 
 static enum MHD_Result take_upload(struct exchange *exchange, const char *upload, size_t *size)
@@ -294,15 +377,6 @@ static enum MHD_Result take_upload(struct exchange *exchange, const char *upload
     return MHD_YES;
 }
 
-static enum MHD_Result refuse_while_stopping(struct exchange *exchange)
-{
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
-    error_unavailable(&error, "the server is shutting down");
-    response_set_error(&exchange->response, &exchange->request, &error);
-    return queue_answer(exchange);
-}
-
 /* Counts the exchange among those that a stop waits for. */
 static void set_active(struct exchange *exchange, bool active)
 {
@@ -315,6 +389,13 @@ static void set_active(struct exchange *exchange, bool active)
         pthread_cond_signal(&server->idle);
     }
     pthread_mutex_unlock(&server->lock);
+}
+
+void exchange_serve(struct exchange *exchange)
+{
+    const struct handler *handler = &exchange->server->handler;
+    handler->serve(handler->argument, &exchange->request, &exchange->response);
+    exchange->state = EXCHANGE_SERVED;
 }
 
 /* All of the request is there. */
@@ -332,7 +413,7 @@ static enum MHD_Result serve(struct exchange *exchange)
     if (server->handler.may_block(server->handler.argument, request)) {
         return workers_add(server->workers, exchange) ? MHD_YES : refuse_while_stopping(exchange);
     }
-    server->handler.serve(server->handler.argument, request, &exchange->response);
+    exchange_serve(exchange);
     return queue_answer(exchange);
 }
 
@@ -348,6 +429,11 @@ enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connectio
     switch (exchange->state) {
     case EXCHANGE_NEW:
         return begin(exchange, method);
+    case EXCHANGE_ADMITTED:
+        exchange->state = EXCHANGE_READING;
+        return MHD_YES;
+    case EXCHANGE_TURNED_AWAY:
+        return turn_away(exchange);
     case EXCHANGE_READING:
         return *upload_size > 0 ? take_upload(exchange, upload, upload_size) : serve(exchange);
     case EXCHANGE_REFUSED:

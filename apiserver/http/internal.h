@@ -22,6 +22,7 @@ struct server {
     struct MHD_Daemon *daemon;
     struct tls *tls;
     struct workers *workers;
+    struct workers *authenticators; /* NULL: nobody's credentials take long. */
     struct streams *streams;
     struct connections *connections;
     atomic_bool stopping;
@@ -31,11 +32,12 @@ struct server {
     size_t active;        /* Requests that are being served or answered. */
 };
 
-/* One TCP connection: who its client certificate says it is, found out with the first request. */
+/* One TCP connection: who its client certificate says it is, found out with the first request, and
+ * again when the authorities have changed. */
 struct peer {
-    bool examined, refused;
-    char *common_name;
-    char **organizations; /* NULL-terminated. */
+    bool examined;
+    unsigned examined_against;              /* Which state of the authorities. */
+    struct client_certificate *certificate; /* NULL: none was shown. */
     int socket;
     _Atomic int64_t deadline_ns; /* When the client is late, see connections.c; 0: never. */
     struct peer *next, *previous;
@@ -57,11 +59,13 @@ void peer_expect_within(struct peer *peer, unsigned timeout_ms);
 
 enum exchange_state {
     EXCHANGE_NEW,      /* Headers are not looked at yet. */
-    EXCHANGE_READING,  /* The body is coming in. */
-    EXCHANGE_REFUSED,  /* The response is filled; what is left of the body is thrown away. */
-    EXCHANGE_SERVING,  /* On a worker, the connection is suspended. */
-    EXCHANGE_SERVED,   /* The response is filled. */
-    EXCHANGE_ANSWERED, /* It is queued. */
+    EXCHANGE_ADMITTED, /* A worker has found out who asks: libmicrohttpd comes with the headers … */
+    EXCHANGE_TURNED_AWAY, /* … once more. */
+    EXCHANGE_READING,     /* The body is coming in. */
+    EXCHANGE_REFUSED,     /* The response is filled; what is left of the body is thrown away. */
+    EXCHANGE_WORKING,     /* On a worker, the connection is suspended. */
+    EXCHANGE_SERVED,      /* The response is filled. */
+    EXCHANGE_ANSWERED,    /* It is queued. */
 };
 
 struct exchange {
@@ -73,6 +77,8 @@ struct exchange {
     char *remote_address;
     struct request request;
     struct response response;
+    struct request_header *headers; /* What they point to is libmicrohttpd's. */
+    size_t header_count, header_capacity;
     struct buffer body;
     bool active;                    /* Counted in the server. */
     uint64_t uploaded;              /* Bytes of the body so far, kept or not. */
@@ -97,15 +103,20 @@ enum MHD_Result exchange_handle(void *server, struct MHD_Connection *connection,
 void exchange_completed(void *server, struct MHD_Connection *connection, void **context,
                         enum MHD_RequestTerminationCode code);
 
+/* What workers do: fills the response, or finds out who asks; leaves the next state behind. */
+void exchange_serve(struct exchange *exchange);
+void exchange_authenticate(struct exchange *exchange);
+
 /* ---- workers.c ---- */
 
 /* Fewer than 'count' if the system has no more; NULL if there is none. */
-struct workers *workers_start(struct server *server, unsigned count, struct error *error);
-/* Suspends the exchange's connection and has a worker serve it and resume. False, and nothing is
+struct workers *workers_start(void (*work)(struct exchange *exchange), unsigned count,
+                              struct error *error);
+/* Suspends the exchange's connection and has a worker do its work and resume. False, and nothing is
  * done, once the workers are stopped. */
 bool workers_add(struct workers *workers, struct exchange *exchange);
-void workers_stop(struct workers *workers); /* Serves what was added before. */
-void workers_free(struct workers *workers); /* After workers_stop(). */
+void workers_stop(struct workers *workers); /* Does what was added before. NULL is fine. */
+void workers_free(struct workers *workers); /* After workers_stop(). NULL is fine. */
 
 /* ---- streams.c ---- */
 
@@ -130,8 +141,12 @@ int tls_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
                     int authority_count, const gnutls_pk_algorithm_t *algorithms,
                     int algorithm_count, gnutls_pcert_st **certificates,
                     unsigned int *certificate_count, gnutls_privkey_t *key);
-/* Looks at the client's certificate. */
-void tls_examine(struct tls *tls, gnutls_session_t session, struct peer *peer);
+/* Counts how often the authorities of client certificates have changed; looks at their files again
+ * now and then. */
+unsigned tls_authorities_state(struct tls *tls, int64_t now_ns);
+/* The certificate that the client has shown, and what it is good for; NULL when there is none. */
+struct client_certificate *tls_examine(struct tls *tls, gnutls_session_t session);
+void client_certificate_free(struct client_certificate *certificate); /* NULL is fine. */
 
 /* ---- gzip.c ---- */
 

@@ -97,16 +97,23 @@ static struct MHD_Daemon *start_daemon(struct server *server, int socket_file)
 
 static void server_free(struct server *server)
 {
-    if (server->workers != NULL) {
-        workers_stop(server->workers);
-        workers_free(server->workers);
-    }
+    workers_stop(server->authenticators);
+    workers_free(server->authenticators);
+    workers_stop(server->workers);
+    workers_free(server->workers);
     streams_stop(server->streams);
     connections_stop(server->connections);
     tls_free(server->tls);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->lock);
     free(server);
+}
+
+static bool start_authenticators(struct server *server, struct error *error)
+{
+    unsigned count = server->options.authentication_workers;
+    server->authenticators = count ? workers_start(exchange_authenticate, count, error) : NULL;
+    return count == 0 || server->authenticators != NULL;
 }
 
 struct server *server_start(const struct server_options *options, const struct handler *handler,
@@ -130,7 +137,8 @@ struct server *server_start(const struct server_options *options, const struct h
     }
     if ((server->streams = streams_start(error)) != NULL &&
         (server->connections = connections_start(error)) != NULL &&
-        (server->workers = workers_start(server, server->options.workers, error)) != NULL &&
+        (server->workers = workers_start(exchange_serve, server->options.workers, error)) != NULL &&
+        start_authenticators(server, error) &&
         (server->daemon = start_daemon(server, socket_file)) == NULL) {
         error_internal(error, "the HTTP server could not be started");
     }
@@ -177,6 +185,7 @@ void server_stop(struct server *server, unsigned grace_ms)
     wait_until_idle(server, grace_ms);
     /* From here on no connection is suspended, which stopping the daemon demands: streams don't
      * suspend while stopping, and workers finish what they have begun and take nothing more. */
+    workers_stop(server->authenticators);
     workers_stop(server->workers);
     MHD_stop_daemon(server->daemon);
     if (listening != MHD_INVALID_SOCKET) {

@@ -3,10 +3,10 @@
  * The HTTP server: libmicrohttpd with TLS, one epoll thread a core, and a pool of workers for what
  * blocks.
  *
- * For each request: refuse what is malformed (two lengths, a length with chunked, a bad path), take
- * the path apart, ask 'authenticate' who it is and 'authorize' whether they may, read the body up
- * to its limit, then call the handler: on the HTTP thread if 'may_block' says no, else on a worker
- * while the connection is suspended. No HTTP thread ever waits.
+ * For each request: refuse what is malformed (two lengths, a length with chunked, credentials
+ * twice, a bad path), take the path apart, ask 'authenticate' who it is and 'authorize' whether
+ * they may, read the body up to its limit, then call the handler: on the HTTP thread if 'may_block'
+ * says no, else on a worker while the connection is suspended. No HTTP thread ever waits.
  *
  * A body that answers BODY_WAIT suspends its connection until body_wake(); wakes are coalesced. A
  * client that leaves while its connection is suspended is noticed and the body closed.
@@ -22,18 +22,41 @@
 #include "apiserver/http/request.h"
 #include "common/error.h"
 
-/* What identifies a caller on the wire. */
+/* What a connection showed of its client's certificate. */
+struct client_certificate {
+    char *common_name;     /* "" when it has none. */
+    char *uid;             /* Of upstream's own kind of attribute; "" when it has none. */
+    char **organizations;  /* NULL-terminated. */
+    char sha256[65];       /* Its fingerprint. */
+    bool trusted;          /* It verifies against the client CA … */
+    bool trusted_as_proxy; /* … and against the CA of front proxies. */
+};
+
+struct request_header {
+    const char *name, *value;
+};
+
+/* What identifies a caller on the wire; borrowed. */
 struct credentials {
-    const char *authorization;      /* The Authorization header, NULL when absent. */
-    const char *client_common_name; /* Of a client certificate that was verified; NULL without. */
-    const char *const *client_organizations; /* NULL-terminated; NULL without a certificate. */
-    bool client_certificate_refused; /* One was shown that does not verify against the client CA. */
+    const struct request_header *headers; /* All of them, in their order. */
+    size_t header_count;
+    const struct client_certificate *certificate; /* NULL when none was shown or asked for. */
+};
+
+/* The first header of that name, in any case; NULL when there is none. */
+const char *credentials_header(const struct credentials *credentials, const char *name);
+
+enum authentication {
+    AUTHENTICATION_REFUSED, /* The error is what to answer. */
+    AUTHENTICATION_DONE,    /* The user is filled. */
+    AUTHENTICATION_BLOCKS,  /* It can't be told without waiting: ask again from where one may. */
 };
 
 struct handler {
-    /* Fills 'user', or returns false with the error to answer (401). Must not block. */
-    bool (*authenticate)(void *argument, const struct credentials *credentials, struct user *user,
-                         struct error *error);
+    /* Finds out who asks, on the HTTP thread; where that 'may_block', on a worker of its own kind,
+     * so that those who wait for an issuer keep nobody else waiting. */
+    enum authentication (*authenticate)(void *argument, const struct credentials *credentials,
+                                        bool may_block, struct user *user, struct error *error);
     /* Whether request->user may do what request->info says, or false with the error to answer
      * (403). Asked before the body is read, so that nobody makes the server keep a body for
      * nothing. Must not block. May be NULL. */
@@ -53,13 +76,16 @@ struct server_options {
     uint16_t port;            /* --secure-port; 0: any free one, see server_port(). */
     const char *certificate_file, *key_file; /* --tls-cert-file, --tls-private-key-file (PEM). Read
                                               * again when they change. */
-    const char *client_ca_file; /* --client-ca-file; NULL: client certificates are not looked at. */
-    unsigned http_threads;      /* 0: one a core. */
-    unsigned workers;           /* 0: 32. */
-    size_t body_limit_bytes;    /* 0: 3 MiB, as upstream's resource write limit. */
-    size_t header_limit_bytes;  /* 0: 16 KiB. */
-    unsigned connection_limit;  /* 0: 20,000. */
-    unsigned idle_timeout_seconds; /* Of a connection that sends no request; 0: 180. */
+    /* --client-ca-file, --requestheader-client-ca-file; NULL: client certificates are not looked
+     * at. Read again when they change. */
+    const char *client_ca_file, *proxy_ca_file;
+    unsigned http_threads;           /* 0: one a core. */
+    unsigned workers;                /* 0: 32. */
+    unsigned authentication_workers; /* 0: none; 'authenticate' never blocks. */
+    size_t body_limit_bytes;         /* 0: 3 MiB, as upstream's resource write limit. */
+    size_t header_limit_bytes;       /* 0: 16 KiB. */
+    unsigned connection_limit;       /* 0: 20,000. */
+    unsigned idle_timeout_seconds;   /* Of a connection that sends no request; 0: 180. */
     /* How long a client may take for handshake and headers (0: 32 s), and for a body (0: 60 s),
      * however many bytes it sends meanwhile. */
     unsigned header_timeout_ms, body_timeout_ms;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Certificates: the server's, read again when its files change, and the client's, verified once a
- * connection against the client CA.
+ * Certificates: the server's and the authorities, read again when their files change, and the
+ * client's, verified once a connection against the authorities of clients and of front proxies.
  *
  * libmicrohttpd gives the certificate callback no argument of ours, so there is one server
- * certificate a process. Certificates that were replaced stay in memory: handshakes may still use
- * them.
+ * certificate a process. What was replaced stays in memory: handshakes and requests may still use
+ * it.
  */
 #include <errno.h>
 #include <gnutls/x509.h>
@@ -27,12 +27,24 @@ struct identity {
     struct identity *older;
 };
 
+struct authorities {
+    gnutls_x509_trust_list_t list;
+    struct authorities *older;
+};
+
+struct authorities_file {
+    char *path; /* NULL: there are none. */
+    struct authorities *_Atomic current;
+    struct timespec changed; /* Guarded by the lock of the tls. */
+};
+
 struct tls {
     char *certificate_file, *key_file;
-    gnutls_x509_trust_list_t client_authorities; /* NULL: client certificates are not looked at. */
+    struct authorities_file clients, proxies;
+    atomic_uint authorities_state; /* How often one of the two has changed. */
     struct identity *_Atomic identity;
-    pthread_mutex_t lock; /* Guards the members below. */
-    int64_t checked_ns;
+    _Atomic int64_t checked_ns; /* When somebody last looked at the files. */
+    pthread_mutex_t lock;       /* Guards the times of files. */
     struct timespec certificate_changed, key_changed;
 };
 
@@ -130,33 +142,19 @@ static bool same_time(struct timespec a, struct timespec b)
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* Whether the files have changed since the last look, at most one look a second. With the lock. */
-static bool files_changed(struct tls *tls)
+/* Whether a file has changed since the last look. With the lock. */
+static bool has_changed(const char *path, struct timespec *seen)
 {
-    struct stat certificate, key;
-    int64_t now = timestamp_monotonic();
-    if (now - tls->checked_ns < reload_interval_ns) {
+    struct stat file;
+    if (stat(path, &file) != 0 || same_time(file.st_mtim, *seen)) {
         return false;
     }
-    tls->checked_ns = now;
-    if (stat(tls->certificate_file, &certificate) != 0 || stat(tls->key_file, &key) != 0) {
-        return false;
-    }
-    bool changed = !same_time(certificate.st_mtim, tls->certificate_changed) ||
-                   !same_time(key.st_mtim, tls->key_changed);
-    tls->certificate_changed = certificate.st_mtim;
-    tls->key_changed = key.st_mtim;
-    return changed;
+    *seen = file.st_mtim;
+    return true;
 }
 
-static void reload_if_changed(struct tls *tls)
+static void reload_identity(struct tls *tls)
 {
-    pthread_mutex_lock(&tls->lock);
-    bool changed = files_changed(tls);
-    pthread_mutex_unlock(&tls->lock);
-    if (!changed) {
-        return;
-    }
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     struct identity *fresh = load_identity(tls, &error);
@@ -165,9 +163,69 @@ static void reload_if_changed(struct tls *tls)
         return;
     }
     fresh->older = atomic_load(&tls->identity);
-    while (!atomic_compare_exchange_weak(&tls->identity, &fresh->older, fresh)) {
-    }
+    atomic_store(&tls->identity, fresh);
     log_info("serving certificate read again from %s", tls->certificate_file);
+}
+
+static bool load_authorities(struct authorities_file *file, struct error *error)
+{
+    gnutls_datum_t data = {0};
+    if (!load_file(file->path, &data, error)) {
+        return false;
+    }
+    struct authorities *fresh = allocate_struct(struct authorities);
+    gnutls_x509_trust_list_init(&fresh->list, 0);
+    int count =
+        gnutls_x509_trust_list_add_trust_mem(fresh->list, &data, NULL, GNUTLS_X509_FMT_PEM, 0, 0);
+    gnutls_free(data.data);
+    if (count <= 0) {
+        gnutls_x509_trust_list_deinit(fresh->list, 1);
+        free(fresh);
+        return error_internal(error, "%s holds no certificate authority in PEM form", file->path);
+    }
+    fresh->older = atomic_load(&file->current);
+    atomic_store(&file->current, fresh);
+    return true;
+}
+
+static void reload_authorities(struct tls *tls, struct authorities_file *file)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    if (!load_authorities(file, &error)) {
+        log_warning("keeping the present authorities of clients: %s", error.message);
+        return;
+    }
+    atomic_fetch_add(&tls->authorities_state, 1);
+    log_info("authorities of clients read again from %s", file->path);
+}
+
+/* At most once a second, and by one thread at a time. */
+static void reload_what_changed(struct tls *tls, int64_t now)
+{
+    int64_t checked = atomic_load(&tls->checked_ns);
+    if (now - checked < reload_interval_ns ||
+        !atomic_compare_exchange_strong(&tls->checked_ns, &checked, now)) {
+        return;
+    }
+    pthread_mutex_lock(&tls->lock);
+    bool certificate = has_changed(tls->certificate_file, &tls->certificate_changed);
+    if (has_changed(tls->key_file, &tls->key_changed) || certificate) {
+        reload_identity(tls);
+    }
+    struct authorities_file *const files[] = {&tls->clients, &tls->proxies};
+    for (size_t i = 0; i < array_length(files); i++) {
+        if (files[i]->path != NULL && has_changed(files[i]->path, &files[i]->changed)) {
+            reload_authorities(tls, files[i]);
+        }
+    }
+    pthread_mutex_unlock(&tls->lock);
+}
+
+unsigned tls_authorities_state(struct tls *tls, int64_t now_ns)
+{
+    reload_what_changed(tls, now_ns);
+    return atomic_load(&tls->authorities_state);
 }
 
 int tls_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
@@ -180,9 +238,9 @@ int tls_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
     (void)algorithms;
     (void)algorithm_count;
     struct tls *tls = the_tls;
-    reload_if_changed(tls);
+    reload_what_changed(tls, timestamp_monotonic());
     struct identity *identity = atomic_load(&tls->identity);
-    if (tls->client_authorities != NULL) {
+    if (tls->clients.path != NULL || tls->proxies.path != NULL) {
         gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
     }
     *certificates = identity->chain;
@@ -191,18 +249,14 @@ int tls_certificate(gnutls_session_t session, const gnutls_datum_t *authorities,
     return 0;
 }
 
-static bool load_authorities(struct tls *tls, const char *path, struct error *error)
+static bool open_authorities(struct authorities_file *file, const char *path, struct error *error)
 {
-    gnutls_datum_t data = {0};
-    if (!load_file(path, &data, error)) {
-        return false;
+    if (path == NULL) {
+        return true;
     }
-    gnutls_x509_trust_list_init(&tls->client_authorities, 0);
-    int count = gnutls_x509_trust_list_add_trust_mem(tls->client_authorities, &data, NULL,
-                                                     GNUTLS_X509_FMT_PEM, 0, 0);
-    gnutls_free(data.data);
-    return count > 0 ||
-           error_internal(error, "%s holds no certificate authority in PEM form", path);
+    file->path = duplicate(path);
+    has_changed(path, &file->changed);
+    return load_authorities(file, error);
 }
 
 struct tls *tls_open(const struct server_options *options, struct error *error)
@@ -211,17 +265,31 @@ struct tls *tls_open(const struct server_options *options, struct error *error)
     tls->certificate_file = duplicate(options->certificate_file);
     tls->key_file = duplicate(options->key_file);
     pthread_mutex_init(&tls->lock, NULL);
-    files_changed(tls);
+    has_changed(tls->certificate_file, &tls->certificate_changed);
+    has_changed(tls->key_file, &tls->key_changed);
     struct identity *identity = load_identity(tls, error);
     atomic_store(&tls->identity, identity);
-    bool opened = identity != NULL && (options->client_ca_file == NULL ||
-                                       load_authorities(tls, options->client_ca_file, error));
+    bool opened = identity != NULL &&
+                  open_authorities(&tls->clients, options->client_ca_file, error) &&
+                  open_authorities(&tls->proxies, options->proxy_ca_file, error);
     if (!opened) {
         tls_free(tls);
         return NULL;
     }
     the_tls = tls;
     return tls;
+}
+
+static void authorities_clear(struct authorities_file *file)
+{
+    struct authorities *authorities = atomic_load(&file->current);
+    while (authorities != NULL) {
+        struct authorities *older = authorities->older;
+        gnutls_x509_trust_list_deinit(authorities->list, 1);
+        free(authorities);
+        authorities = older;
+    }
+    free(file->path);
 }
 
 void tls_free(struct tls *tls)
@@ -231,9 +299,8 @@ void tls_free(struct tls *tls)
     }
     the_tls = NULL;
     identity_free(atomic_load(&tls->identity));
-    if (tls->client_authorities != NULL) {
-        gnutls_x509_trust_list_deinit(tls->client_authorities, 1);
-    }
+    authorities_clear(&tls->clients);
+    authorities_clear(&tls->proxies);
     pthread_mutex_destroy(&tls->lock);
     free(tls->certificate_file);
     free(tls->key_file);
@@ -250,42 +317,75 @@ static char *name_part(gnutls_x509_crt_t certificate, const char *oid, unsigned 
     return code == 0 && strlen(text) == size ? duplicate(text) : NULL;
 }
 
-static void take_names(gnutls_x509_crt_t certificate, struct peer *peer)
+/* The one attribute of the kind that upstream keeps uids in: a short UTF-8 or printable string, in
+ * DER as GnuTLS does not know it. "" when there is none, NULL when it is something else. */
+static char *uid_part(gnutls_x509_crt_t certificate)
+{
+    static const char oid[] = "1.3.6.1.4.1.57683.2";
+    unsigned char der[130];
+    size_t size = sizeof der;
+    int code = gnutls_x509_crt_get_dn_by_oid(certificate, oid, 0, 1, der, &size);
+    if (code == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) {
+        return duplicate("");
+    }
+    size_t second = 0;
+    bool is_text = code == 0 && size >= 2 && (der[0] == 0x0c || der[0] == 0x13) &&
+                   der[1] == size - 2 && memchr(der + 2, 0, size - 2) == NULL;
+    bool is_only = gnutls_x509_crt_get_dn_by_oid(certificate, oid, 1, 1, NULL, &second) ==
+                   GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
+    return is_text && is_only ? duplicate_bytes(der + 2, size - 2) : NULL;
+}
+
+static struct client_certificate *take_names(gnutls_x509_crt_t certificate)
 {
     size_t count = 0;
-    peer->common_name = name_part(certificate, GNUTLS_OID_X520_COMMON_NAME, 0);
-    peer->organizations = allocate_zero(organizations_max + 1, sizeof(char *));
+    struct client_certificate *taken = allocate_struct(struct client_certificate);
+    char *common_name = name_part(certificate, GNUTLS_OID_X520_COMMON_NAME, 0);
+    taken->common_name = common_name ? common_name : duplicate("");
+    taken->uid = uid_part(certificate);
+    taken->organizations = allocate_zero(organizations_max + 1, sizeof(char *));
     for (unsigned i = 0; i < organizations_max; i++) {
         char *organization = name_part(certificate, GNUTLS_OID_X520_ORGANIZATION_NAME, i);
         if (organization == NULL) {
             break;
         }
-        peer->organizations[count++] = organization;
+        taken->organizations[count++] = organization;
     }
-    peer->refused = peer->common_name == NULL;
+    return taken;
 }
 
-static bool verifies(const struct tls *tls, gnutls_x509_crt_t *chain, unsigned count)
+static void add_fingerprint(const gnutls_datum_t *der, struct client_certificate *certificate)
+{
+    unsigned char hash[32];
+    size_t size = sizeof hash;
+    if (gnutls_fingerprint(GNUTLS_DIG_SHA256, der, hash, &size) == 0) {
+        for (size_t i = 0; i < size; i++) {
+            snprintf(certificate->sha256 + 2 * i, 3, "%02x", hash[i]);
+        }
+    }
+}
+
+static bool verifies(struct authorities_file *file, gnutls_x509_crt_t *chain, unsigned count)
 {
     unsigned status = 0;
+    struct authorities *authorities = atomic_load(&file->current);
     gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
                                      .data = (void *)GNUTLS_KP_TLS_WWW_CLIENT};
-    int code = gnutls_x509_trust_list_verify_crt2(tls->client_authorities, chain, count, &purpose,
-                                                  1, 0, &status, NULL);
-    return code == 0 && status == 0;
+    return authorities != NULL &&
+           gnutls_x509_trust_list_verify_crt2(authorities->list, chain, count, &purpose, 1, 0,
+                                              &status, NULL) == 0 &&
+           status == 0;
 }
 
-void tls_examine(struct tls *tls, gnutls_session_t session, struct peer *peer)
+struct client_certificate *tls_examine(struct tls *tls, gnutls_session_t session)
 {
     unsigned count = 0, imported = 0;
     gnutls_x509_crt_t chain[chain_max];
-    peer->examined = true;
-    const gnutls_datum_t *shown =
-        tls->client_authorities ? gnutls_certificate_get_peers(session, &count) : NULL;
+    bool asked = tls->clients.path != NULL || tls->proxies.path != NULL;
+    const gnutls_datum_t *shown = asked ? gnutls_certificate_get_peers(session, &count) : NULL;
     if (shown == NULL || count == 0) {
-        return;
+        return NULL;
     }
-    peer->refused = true;
     for (; imported < count && imported < chain_max; imported++) {
         gnutls_x509_crt_init(&chain[imported]);
         if (gnutls_x509_crt_import(chain[imported], &shown[imported], GNUTLS_X509_FMT_DER) != 0) {
@@ -293,23 +393,41 @@ void tls_examine(struct tls *tls, gnutls_session_t session, struct peer *peer)
             break;
         }
     }
-    if (imported == count && verifies(tls, chain, imported)) {
-        take_names(chain[0], peer);
+    struct client_certificate *certificate = NULL;
+    if (imported == count) {
+        certificate = take_names(chain[0]);
+        add_fingerprint(&shown[0], certificate);
+        bool is_whole = certificate->uid != NULL;
+        certificate->trusted = is_whole && verifies(&tls->clients, chain, imported);
+        certificate->trusted_as_proxy = is_whole && verifies(&tls->proxies, chain, imported);
+    } else {
+        certificate = allocate_struct(struct client_certificate); /* Trusted by nobody. */
     }
     for (unsigned i = 0; i < imported; i++) {
         gnutls_x509_crt_deinit(chain[i]);
     }
+    return certificate;
+}
+
+void client_certificate_free(struct client_certificate *certificate)
+{
+    if (certificate == NULL) {
+        return;
+    }
+    char **organization = certificate->organizations;
+    for (; organization != NULL && *organization != NULL; organization++) {
+        free(*organization);
+    }
+    free(certificate->organizations);
+    free(certificate->common_name);
+    free(certificate->uid);
+    free(certificate);
 }
 
 void peer_free(struct peer *peer)
 {
-    if (peer == NULL) {
-        return;
+    if (peer != NULL) {
+        client_certificate_free(peer->certificate);
+        free(peer);
     }
-    for (size_t i = 0; peer->organizations != NULL && peer->organizations[i] != NULL; i++) {
-        free(peer->organizations[i]);
-    }
-    free(peer->organizations);
-    free(peer->common_name);
-    free(peer);
 }

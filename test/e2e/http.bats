@@ -57,10 +57,10 @@ anonymous() {
     [ "$(anonymous /api/v1/namespaces)" = 403 ]
     [ "$(jq -r .message "$BATS_TEST_TMPDIR/body")" = \
         'namespaces is forbidden: User "system:anonymous" cannot list resource "namespaces" in API group "" at the cluster scope' ]
-    [ "$(anonymous /api/v1/namespaces -u jane:secret)" = 401 ]
-    [ "$(jq -r .message "$BATS_TEST_TMPDIR/body")" = Unauthorized ]
+    [ "$(anonymous /api/v1/namespaces -u jane:secret)" = 403 ]
     [ "$(anonymous /api/v1/namespaces -H 'Authorization: Bearer wrong')" = 401 ]
-    [ "$(anonymous /api/v1/namespaces -H 'Authorization: Bearer ')" = 401 ]
+    [ "$(jq -r .message "$BATS_TEST_TMPDIR/body")" = Unauthorized ]
+    [ "$(anonymous /api/v1/namespaces -H 'Authorization: Bearer ')" = 403 ]
     [ "$(anonymous /healthz -H 'Authorization: Bearer wrong')" = 401 ]
     [ "$(anonymous /healthz)" = 200 ]
 }

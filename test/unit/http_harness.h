@@ -116,6 +116,7 @@ static inline void fixture_init(struct fixture *fixture)
     write_certificate(fixture->certificate, &identity);
     write_key(fixture->key, &identity);
     fixture->options = (struct server_options){
+        .authentication_workers = 2,
         .bind_address = "127.0.0.1",
         .certificate_file = fixture->certificate,
         .key_file = fixture->key,

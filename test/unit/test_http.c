@@ -19,15 +19,21 @@ enum { large_bytes = 400 << 10 };
 
 static atomic_int requests_served;
 
-static bool authenticate(void *argument, const struct credentials *credentials, struct user *user,
-                         struct error *error)
+/* "Bearer slow…" has to be looked at where one may wait; whatever is not "good" then is refused. */
+static enum authentication authenticate(void *argument, const struct credentials *credentials,
+                                        bool block, struct user *user, struct error *error)
 {
     (void)argument;
-    if (credentials->authorization != NULL) {
-        return error_set(error, 401, "Unauthorized", "Unauthorized");
+    const char *authorization = credentials_header(credentials, "authorization");
+    if (authorization != NULL && strncmp(authorization, "Bearer slow", 11) == 0 && !block) {
+        return AUTHENTICATION_BLOCKS;
+    }
+    if (authorization != NULL && strstr(authorization, "good") == NULL) {
+        error_set(error, 401, "Unauthorized", "Unauthorized");
+        return AUTHENTICATION_REFUSED;
     }
     *user = (struct user){.name = duplicate("somebody"), .uid = duplicate("")};
-    return true;
+    return AUTHENTICATION_DONE;
 }
 
 static bool authorize(void *argument, const struct request *request, struct error *error)
@@ -278,6 +284,47 @@ static void who_asks_before_sending_a_good_body_is_told_to_go_on(void **state)
     client_close(client);
 }
 
+static void who_takes_long_to_recognise_is_served_like_others(void **state)
+{
+    struct client *client = client_open(*state);
+    client_send(client, "GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer slow good\r\n\r\n");
+    client_expect(client, "<GET /a, 0 bytes>");
+    client_send(client, "POST /blocking HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer slow good\r\n"
+                        "Content-Length: 5\r\n\r\nabcde");
+    client_expect(client, "<POST /blocking, 5 bytes>");
+    client_send(client, "POST /c HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer slow good\r\n"
+                        "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    client_expect(client, "100 Continue\r\n\r\n");
+    client_send(client, "ab");
+    client_expect(client, "<POST /c, 2 bytes>");
+    client_close(client);
+}
+
+static void who_takes_long_to_be_refused_keeps_the_connection_in_step(void **state)
+{
+    struct client *client = client_open(*state);
+    client_send(client, "POST /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer slow\r\n"
+                        "Content-Length: 5\r\n\r\nabcde");
+    client_expect(client, "HTTP/1.1 401 ");
+    client_send(client, "POST /forbidden HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer slow good\r\n"
+                        "Content-Length: 2\r\n\r\nab");
+    client_expect(client, "HTTP/1.1 403 ");
+    assert_int_equal(atomic_load(&requests_served), 0);
+    client_send(client, "GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_expect(client, "<GET /b, 0 bytes>");
+    client_close(client);
+}
+
+static void credentials_that_stand_twice_are_refused(void **state)
+{
+    cleanup(free_char)
+    char *answer = converse(*state, "GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer good\r\n"
+                                    "authorization: Bearer good\r\n\r\n");
+    assert_begins(answer, "HTTP/1.1 400 ");
+    assert_has(answer, "more than one Authorization header");
+    assert_int_equal(atomic_load(&requests_served), 0);
+}
+
 static void a_caller_who_is_refused_is_so_before_the_body_counts(void **state)
 {
     struct client *client = client_open(*state);
@@ -487,6 +534,9 @@ int main(void)
         test(who_asks_before_sending_a_refused_body_is_told_at_once),
         test(a_body_too_large_to_wait_for_is_refused_at_once),
         test(who_asks_before_sending_a_good_body_is_told_to_go_on),
+        test(who_takes_long_to_recognise_is_served_like_others),
+        test(who_takes_long_to_be_refused_keeps_the_connection_in_step),
+        test(credentials_that_stand_twice_are_refused),
         test(a_caller_who_is_refused_is_so_before_the_body_counts),
         test(a_large_answer_is_compressed_for_who_asks),
         test(a_large_answer_is_sent_as_it_is_to_all_others),

@@ -113,14 +113,15 @@ static void wait_for(const size_t *number, size_t value)
 
 /* ---- the handler ---- */
 
-static bool authenticate(void *argument, const struct credentials *credentials, struct user *user,
-                         struct error *error)
+static enum authentication authenticate(void *argument, const struct credentials *credentials,
+                                        bool block, struct user *user, struct error *error)
 {
     (void)argument;
     (void)credentials;
+    (void)block;
     (void)error;
     *user = (struct user){.name = duplicate("somebody"), .uid = duplicate("")};
-    return true;
+    return AUTHENTICATION_DONE;
 }
 
 static bool may_block(void *argument, const struct request *request)

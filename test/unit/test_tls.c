@@ -14,21 +14,25 @@
 
 /* ---- a handler that tells who asks ---- */
 
-static bool authenticate(void *argument, const struct credentials *credentials, struct user *user,
-                         struct error *error)
+static enum authentication authenticate(void *argument, const struct credentials *credentials,
+                                        bool block, struct user *user, struct error *error)
 {
     (void)argument;
+    (void)block;
     (void)error;
-    const char *name = credentials->client_certificate_refused ? "refused"
-                       : credentials->client_common_name       ? credentials->client_common_name
-                                                               : "nobody";
+    const struct client_certificate *certificate = credentials->certificate;
+    const char *name = certificate == NULL ? "nobody"
+                       : !certificate->trusted && !certificate->trusted_as_proxy
+                           ? "refused"
+                           : certificate->common_name;
     *user = (struct user){.name = duplicate(name), .uid = duplicate("")};
-    const char *const *organization = credentials->client_organizations;
+    char *const *organization =
+        certificate && certificate->trusted ? certificate->organizations : NULL;
     for (; organization != NULL && *organization != NULL; organization++) {
         user->groups = reallocate(user->groups, (user->group_count + 1) * sizeof(char *));
         user->groups[user->group_count++] = duplicate(*organization);
     }
-    return true;
+    return AUTHENTICATION_DONE;
 }
 
 static bool may_block(void *argument, const struct request *request)

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One way to find out who somebody is. Of use to apiserver/auth/ only.
+ *
+ * Authenticators of requests look at the headers and the client's certificate; authenticators of
+ * tokens are asked by the one that finds a bearer token. Both have the same shape, and are asked in
+ * order until one knows the caller: that another took offence does not matter then.
+ *
+ * Threads: all that is here is called from any thread, and blocks only where the question allows
+ * it.
+ */
+#ifndef APISERVER_AUTH_AUTHENTICATOR_H
+#define APISERVER_AUTH_AUTHENTICATOR_H
+
+#include <jansson.h>
+
+#include "apiserver/auth/authn.h"
+
+struct question {
+    const struct credentials *credentials;
+    const char *token; /* NULL while nobody has found one. Not NUL-terminated. */
+    size_t token_length;
+    /* Strings: for whom the token must be good; NULL: for anybody. Never empty. */
+    const json_t *audiences;
+    bool may_block;
+};
+
+enum verdict {
+    VERDICT_NOT_MINE, /* The next is to be asked. */
+    VERDICT_KNOWN,    /* The identity is filled. */
+    VERDICT_REFUSED,  /* The error says what is wrong; the next may still know better. */
+    VERDICT_BLOCKS,   /* It can't be told without waiting, and the question does not allow that. */
+};
+
+struct identity {
+    struct user user;
+    json_t *audiences; /* Those asked for that the token is good for; NULL: it names none. */
+};
+
+void identity_clear(struct identity *identity); /* Also fit for cleanup(). */
+
+struct authenticator {
+    enum verdict (*ask)(void *state, const struct question *question, struct identity *identity,
+                        struct error *error);
+    void (*free)(void *state);
+    void *state;
+};
+
+/* ---- filling a user ---- */
+
+void user_set(struct user *user, const char *name, const char *uid);
+void user_add_group(struct user *user, const char *group); /* Each once. */
+void user_add_extra(struct user *user, const char *key, const char *value);
+
+/* ---- those there are, each in the file of its name ---- */
+
+struct authenticator front_proxy_authenticator(const struct authn_options *options);
+struct authenticator certificate_authenticator(void);
+/* False when the file can't be read. */
+bool token_file_authenticator(const char *path, struct authenticator *made, struct error *error);
+
+#endif
