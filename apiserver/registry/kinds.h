@@ -39,6 +39,9 @@ struct kind {
      * subresources as well. */
     void (*validate)(const struct write *write, struct field_errors *errors);
 
+    /* Warnings about an object that has been found valid, on create and update of it as a whole. */
+    void (*warn)(struct write *write);
+
     /* Around the commit of a create or update: takes and gives back what is allocated beside the
      * object. 'end' is called once for each successful 'begin'. May block. */
     bool (*begin)(struct write *write, struct error *error);

@@ -121,6 +121,9 @@ static bool validate(struct write *write, struct error *error)
     struct field_errors errors = FIELD_ERRORS_INIT;
     write_validate(write, &errors);
     if (!field_errors_any(&errors)) {
+        if (write->kind->warn != NULL && write->subresource[0] == '\0') {
+            write->kind->warn(write);
+        }
         return admission_validate(write, error);
     }
     return error_invalid(error, write->resource->group, write->resource->kind, write->name,

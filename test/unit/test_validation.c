@@ -254,9 +254,10 @@ static void try_update(const struct resource *resource, const json_t *base, cons
         buffer_add_text(report, "    what is to be updated is refused itself:\n");
         compare(NULL, none.causes, report);
     }
+    bool changed = apply_changes(created.object, json_object_get(one, "live"), NULL);
     json_t *object = json_deep_copy(created.object);
-    bool changed =
-        apply_changes(object, json_object_get(one, "set"), json_object_get(one, "remove"));
+    changed = changed &&
+              apply_changes(object, json_object_get(one, "set"), json_object_get(one, "remove"));
     if (!begin(&updated, resource, object, created.object) || !changed) {
         buffer_add_text(report, "    the update could not be made\n");
         return;
@@ -264,6 +265,40 @@ static void try_update(const struct resource *resource, const json_t *base, cons
     const char *subresource = json_get_string(one, "subresource");
     updated.subresource = subresource ? subresource : "";
     write_validate(&updated, errors);
+}
+
+/* As the header has it. */
+static char *quoted(const char *text)
+{
+    struct buffer value = BUFFER_INIT;
+    buffer_add_literal(&value, "299 - \"");
+    for (; *text != '\0'; text++) {
+        buffer_addf(&value, *text == '"' ? "\\%c" : "%c", *text);
+    }
+    buffer_add_char(&value, '"');
+    return buffer_steal(&value);
+}
+
+/* The warnings about the object are exactly the expected ones, in their order. */
+static void compare_warnings(const json_t *expected, struct write *write, struct buffer *report)
+{
+    cleanup(response_clear)
+    struct response response = {0};
+    write->response = &response;
+    if (write->kind->warn != NULL) {
+        write->kind->warn(write);
+    }
+    write->response = NULL;
+    size_t count = json_array_size(expected);
+    for (size_t i = 0; i < count || i < response.header_count; i++) {
+        cleanup(free_char)
+        char *wanted = i < count ? quoted(json_string_value(json_array_get(expected, i))) : NULL;
+        const char *given = i < response.header_count ? response.headers[i].value : "none";
+        if (wanted == NULL || strcmp(wanted, given) != 0) {
+            buffer_addf(report, "    warning  %s\n    not      %s\n", given,
+                        wanted ? wanted : "one");
+        }
+    }
 }
 
 static bool run_case(const json_t *table, const json_t *one, bool creates)
@@ -286,6 +321,9 @@ static bool run_case(const json_t *table, const json_t *one, bool creates)
         struct write write = {0};
         try_create(&write, resource, base, json_object_get(one, "set"),
                    json_object_get(one, "remove"), &errors, &report);
+        if (!field_errors_any(&errors) && report.length == 0) {
+            compare_warnings(json_object_get(one, "warnings"), &write, &report);
+        }
     } else {
         try_update(resource, base, one, &errors, &report);
     }

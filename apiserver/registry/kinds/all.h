@@ -9,7 +9,10 @@ extern const struct kind kind_namespace;
 extern const struct kind kind_pod, kind_binding; /* pod.c */
 extern const struct kind kind_service;           /* service.c */
 extern const struct kind kind_secret, kind_config_map, kind_event, kind_node,
-    kind_persistent_volume, kind_persistent_volume_claim, kind_limit_range; /* core.c */
+    kind_limit_range; /* core.c */
+extern const struct kind kind_persistent_volume, kind_persistent_volume_claim, kind_storage_class,
+    kind_volume_attachment, kind_volume_attributes_class, kind_csi_driver, kind_csi_node,
+    kind_csi_storage_capacity; /* storage.c */
 extern const struct kind kind_replication_controller, kind_deployment, kind_replica_set,
     kind_stateful_set, kind_daemon_set, kind_job, kind_cron_job,
     kind_pod_template;                    /* workloads.c */

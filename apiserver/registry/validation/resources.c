@@ -117,7 +117,7 @@ void validate_pod_resource_name(const char *name, const struct field_path *path,
 
 /* ---- amounts ---- */
 
-static struct quantity read_quantity(const json_t *amount)
+struct quantity resource_amount(const json_t *amount)
 {
     struct quantity quantity = {0};
     const char *text = json_string_value(amount);
@@ -127,7 +127,7 @@ static struct quantity read_quantity(const json_t *amount)
 void validate_amount(const char *name, const json_t *amount, const struct field_path *path,
                      struct field_errors *errors)
 {
-    struct quantity quantity = read_quantity(amount);
+    struct quantity quantity = resource_amount(amount);
     if (quantity.nano < 0) {
         field_error(errors, FIELD_INVALID, path, amount, "must be greater than or equal to 0");
     }
@@ -140,7 +140,7 @@ void validate_amount(const char *name, const json_t *amount, const struct field_
 static void validate_huge_pages(const char *name, const json_t *amount,
                                 const struct field_path *path, struct field_errors *errors)
 {
-    struct quantity page, quantity = read_quantity(amount);
+    struct quantity page, quantity = resource_amount(amount);
     if (resource_is_huge_page(name) && (!quantity_parse(name + strlen(huge_pages), &page) ||
                                         page.nano <= 0 || quantity.nano % page.nano != 0)) {
         field_error(errors, FIELD_INVALID, path, amount,
@@ -175,7 +175,7 @@ static void validate_request(const char *name, const json_t *request, const json
 {
     const json_t *limit = json_object_get(limits, name);
     const struct field_path *requests_path = FIELD(path, "requests");
-    struct quantity wanted = read_quantity(request), most = read_quantity(limit);
+    struct quantity wanted = resource_amount(request), most = resource_amount(limit);
     if (limit == NULL) {
         if (!may_be_overcommitted(name)) {
             field_error(errors, FIELD_REQUIRED, FIELD(path, "limits"), NULL,

@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/map.h"
+#include "common/quantity.h"
 
 /* Adds what is wrong with the name of a resource, at its place in a list of amounts. */
 typedef void (*resource_name_check)(const char *name, const struct field_path *path,
@@ -27,6 +28,8 @@ bool resource_is_native(const char *name);
 bool resource_is_huge_page(const char *name);
 bool resource_is_integer(const char *name);
 
+/* The amount that a tree's text stands for; 0 for what is none. */
+struct quantity resource_amount(const json_t *amount);
 /* One amount: not negative, and whole where that is the nature of the resource. */
 void validate_amount(const char *name, const json_t *amount, const struct field_path *path,
                      struct field_errors *errors);
