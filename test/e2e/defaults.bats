@@ -303,7 +303,10 @@ YAML
     claim 'dataSourceRef: {apiGroup: example.com, kind: Image, name: a}'
     holds '.spec.dataSource == {"apiGroup":"example.com","kind":"Image","name":"a"}'
     claim 'dataSourceRef: {kind: PersistentVolumeClaim, name: a, namespace: other}'
-    holds '.spec | has("dataSource") | not'
+    holds '.spec.dataSourceRef == {"kind":"PersistentVolumeClaim","name":"a"}' \
+        '.spec.dataSource == .spec.dataSourceRef'
+    claim 'dataSource: {apiGroup: example.com, kind: Image, name: a}'
+    holds '.spec | has("dataSource") or has("dataSourceRef") | not'
 }
 
 @test "a definition has all its names, and calls web hooks at their port" {
