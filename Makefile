@@ -64,6 +64,9 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/common/version.o: CFLAGS += -DCORACLE_VERSION='"$(VERSION)"' -DCORACLE_COMMIT='"$(COMMIT)"'
 
+# The policy that every cluster has is built in as it stands.
+$(BUILD)/apiserver/auth/policy_data.o: $(wildcard apiserver/auth/policy/*.yaml)
+
 $(BUILD)/libcommon.a: $(call object,$(common_sources))
 	@rm -f $@ && ar rcs $@ $^
 
@@ -146,7 +149,7 @@ example: $(BUILD)/example
 unit: $(unit_programs)
 # What has threads of its own, for SANITIZE=thread.
 threaded_unit_sources := $(wildcard test/unit/test_http*.c test/unit/test_tls.c test/unit/test_cache*.c \
-	test/unit/test_client.c test/unit/test_informer.c test/unit/test_work_queue.c)
+	test/unit/test_client.c test/unit/test_informer.c test/unit/test_rbac.c test/unit/test_work_queue.c)
 threaded-unit: $(patsubst %.c,$(BUILD)/%,$(threaded_unit_sources))
 list-threaded:
 	@echo $(threaded_unit_sources)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/auth/authz.h"
 #include "apiserver/auth/impersonation.h"
 #include "apiserver/faults.h"
 #include "apiserver/health.h"
@@ -200,8 +201,8 @@ static void serve_resource(struct api *api, struct request *request, struct resp
 
 static bool authorize(void *argument, const struct request *request, struct error *error)
 {
-    (void)argument;
-    return authz_allows(request, error);
+    const struct api *api = argument;
+    return authz_check_request(api->registry->authz, request, error);
 }
 
 static enum authentication authenticate(void *argument, const struct credentials *credentials,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/auth/policy.h"
 #include "common/alloc.h"
 #include "common/log.h"
 
@@ -24,6 +25,11 @@ static bool check_cache(struct registry *registry, struct error *error)
            error_unavailable(error, "the cache does not follow the store");
 }
 
+static bool check_policy(struct registry *registry, struct error *error)
+{
+    return policy_is_there(registry->policy) || error_unavailable(error, "not finished");
+}
+
 static bool check_shutdown(struct registry *registry, struct error *error)
 {
     return !atomic_load(&registry->stopping) ||
@@ -42,6 +48,7 @@ static const struct {
     {"etcd", check_store, IN_ALL},
     {"etcd-readiness", check_store, IN_READYZ},
     {"informer-sync", check_cache, IN_READYZ},
+    {"poststarthook/rbac/bootstrap-roles", check_policy, IN_ALL},
     {"shutdown", check_shutdown, IN_READYZ},
 };
 

@@ -11,6 +11,8 @@
 
 #include "apiserver/admission/admission.h"
 #include "apiserver/api.h"
+#include "apiserver/auth/authz.h"
+#include "apiserver/auth/policy.h"
 #include "apiserver/bootstrap.h"
 #include "apiserver/registry/kinds/service.h"
 #include "common/alloc.h"
@@ -28,6 +30,7 @@ struct options {
     const char *service_range, *node_port_range;
     int64_t event_ttl_ns, compaction_interval_ns, workers;
     struct admission_options admission;
+    struct authz_options authz;
     int64_t fault_percent;
     bool verbose;
 };
@@ -84,6 +87,7 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         .event_ttl_ns = INT64_C(3600) * 1000000000,
         .compaction_interval_ns = INT64_C(300) * 1000000000,
         .authn = {.anonymous = true},
+        .authz = {.modes = "RBAC"},
         .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
     };
     cleanup(free_char)
@@ -120,6 +124,8 @@ static bool parse_options(int count, char **arguments, struct options *options, 
          "Headers to look for the user's groups in, such as X-Remote-Group."},
         {"requestheader-extra-headers-prefix", FLAG_TEXT, &options->authn.proxy_extra_prefixes,
          "Beginnings of headers with more about the user, such as X-Remote-Extra-."},
+        {"authorization-mode", FLAG_TEXT, &options->authz.modes,
+         "Who decides whether a request is allowed, in this order: AlwaysAllow, AlwaysDeny, RBAC."},
         {"", FLAG_TEXT, NULL, "Admission"},
         {"enable-admission-plugins", FLAG_TEXT, &options->admission.enable, enable_help},
         {"disable-admission-plugins", FLAG_TEXT, &options->admission.disable,
@@ -273,15 +279,19 @@ static bool open_registry(struct registry *registry, const struct options *optio
     registry->store = open_store(options, error);
     return registry->store != NULL &&
            (registry->cache = cache_open(registry->store, registry->scheme, error)) != NULL &&
+           (registry->authz =
+                authz_open(&options->authz, registry->cache, registry->scheme, error)) != NULL &&
            (registry->services = service_allocator_new(registry, error)) != NULL &&
-           bootstrap(registry, error);
+           bootstrap(registry, error) && (registry->policy = policy_start(registry, error)) != NULL;
 }
 
 static void close_registry(struct registry *registry)
 {
+    policy_stop(registry->policy);
     service_allocator_free(registry->services); /* It may be repairing. */
     store_close(registry->store);
     cache_free(registry->cache);
+    authz_free(registry->authz);
 }
 
 static struct server *serve(struct api *api, const struct options *options, struct error *error)

@@ -35,10 +35,4 @@ enum authentication authn_authenticate(struct authn *authn, const struct credent
 unsigned authn_workers(const struct authn *authn);
 void authn_free(struct authn *authn);
 
-/* Authorization of this stage: system:masters may do everything; everybody may read health and
- * version (/healthz, /livez, /readyz and below, /version); the rest is 403 in upstream's words:
- *   pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace
- * "default" forbidden: User "system:anonymous" cannot get path "/metrics" */
-bool authz_allows(const struct request *request, struct error *error);
-
 #endif

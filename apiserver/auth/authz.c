@@ -1,46 +1,237 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "apiserver/auth/authz.h"
+
 #include <string.h>
 
-#include "apiserver/auth/authn.h"
+#include "apiserver/auth/rbac.h"
 #include "common/alloc.h"
 
-static bool is_public(const struct request *request)
+enum mode { MODE_ALWAYS_ALLOW, MODE_ALWAYS_DENY, MODE_RBAC, MODE_COUNT };
+
+static const char *const mode_names[MODE_COUNT] = {"AlwaysAllow", "AlwaysDeny", "RBAC"};
+
+struct authz {
+    enum mode modes[MODE_COUNT]; /* In the order in which they are asked. */
+    size_t mode_count;
+    struct rbac *rbac;
+};
+
+/* ---- modes ---- */
+
+static bool add_mode(struct authz *authz, const char *name, size_t length, struct error *error)
 {
-    static const char *const roots[] = {"/healthz", "/livez", "/readyz", "/version"};
-    for (size_t i = 0; i < array_length(roots); i++) {
-        size_t length = strlen(roots[i]);
-        const char *rest = request->path + length;
-        if (strncmp(request->path, roots[i], length) == 0 && (*rest == '\0' || *rest == '/')) {
-            return strcmp(request->info.verb, "get") == 0 ||
-                   strcmp(request->info.verb, "head") == 0;
+    size_t mode = 0;
+    while (mode < MODE_COUNT &&
+           (strlen(mode_names[mode]) != length || memcmp(mode_names[mode], name, length) != 0)) {
+        mode++;
+    }
+    if (mode == MODE_COUNT) {
+        return error_bad_request(error, "--authorization-mode: \"%.*s\" is no mode", (int)length,
+                                 name);
+    }
+    for (size_t i = 0; i < authz->mode_count; i++) {
+        if (authz->modes[i] == (enum mode)mode) {
+            return error_bad_request(error, "--authorization-mode names %s twice",
+                                     mode_names[mode]);
         }
     }
-    return false;
+    authz->modes[authz->mode_count++] = (enum mode)mode;
+    return true;
 }
 
-static bool refuse_resource(const struct request *request, struct error *error)
+static bool parse_modes(struct authz *authz, const char *list, struct error *error)
 {
-    const struct request_info *info = &request->info;
-    cleanup(free_char)
-    char *resource = info->subresource[0] ? format("%s/%s", info->plural, info->subresource)
-                                          : duplicate(info->plural);
-    cleanup(free_char)
-    char *where = info->namespace[0] ? format("in the namespace \"%s\"", info->namespace)
-                                     : duplicate("at the cluster scope");
-    return error_forbidden(error, info->group, info->plural, info->name,
-                           "User \"%s\" cannot %s resource \"%s\" in API group \"%s\" %s",
-                           request->user.name, info->verb, resource, info->group, where);
+    for (const char *name = list; *name != '\0';) {
+        size_t length = strcspn(name, ",");
+        if (!add_mode(authz, name, length, error)) {
+            return false;
+        }
+        name += length + (name[length] == ',');
+    }
+    return authz->mode_count > 0 ||
+           error_bad_request(error, "--authorization-mode needs at least one mode");
 }
 
-bool authz_allows(const struct request *request, struct error *error)
+struct authz *authz_open(const struct authz_options *options, struct cache *cache,
+                         const struct scheme *scheme, struct error *error)
 {
-    if (user_in_group(&request->user, "system:masters")) {
+    struct authz *authz = allocate_struct(struct authz);
+    if (!parse_modes(authz, options->modes, error)) {
+        authz_free(authz);
+        return NULL;
+    }
+    authz->rbac = rbac_new();
+    rbac_follow(authz->rbac, cache, scheme);
+    return authz;
+}
+
+void authz_free(struct authz *authz)
+{
+    if (authz != NULL) {
+        rbac_free(authz->rbac);
+        free(authz);
+    }
+}
+
+struct rbac *authz_rbac(struct authz *authz)
+{
+    return authz->rbac;
+}
+
+/* ---- decisions ---- */
+
+static enum authz_decision ask(struct authz *authz, enum mode mode,
+                               const struct authz_attributes *attributes, struct buffer *reason)
+{
+    switch (mode) {
+    case MODE_ALWAYS_ALLOW:
+        return AUTHZ_ALLOW;
+    case MODE_ALWAYS_DENY:
+        if (reason != NULL) {
+            buffer_add_literal(reason, "Everything is forbidden.");
+        }
+        return AUTHZ_NO_OPINION;
+    default:
+        return rbac_decide(authz->rbac, attributes, reason);
+    }
+}
+
+enum authz_decision authz_decide(struct authz *authz, const struct authz_attributes *attributes,
+                                 struct buffer *reason)
+{
+    if (user_in_group(attributes->user, "system:masters")) {
+        return AUTHZ_ALLOW;
+    }
+    cleanup(buffer_free)
+    struct buffer reasons = BUFFER_INIT;
+    for (size_t i = 0; i < authz->mode_count; i++) {
+        cleanup(buffer_free)
+        struct buffer one = BUFFER_INIT;
+        enum authz_decision decision =
+            ask(authz, authz->modes[i], attributes, reason != NULL ? &one : NULL);
+        if (decision != AUTHZ_NO_OPINION) {
+            if (reason != NULL) {
+                buffer_add_text(reason, buffer_text(&one));
+            }
+            return decision;
+        }
+        if (one.length > 0) {
+            buffer_addf(&reasons, "%s%s", reasons.length > 0 ? "\n" : "", buffer_text(&one));
+        }
+    }
+    if (reason != NULL) {
+        buffer_add_text(reason, buffer_text(&reasons));
+    }
+    return AUTHZ_NO_OPINION;
+}
+
+/* ---- refusals ---- */
+
+/* As a Go string in double quotes. */
+static void add_quoted(struct buffer *out, const char *text)
+{
+    buffer_add_char(out, '"');
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\') {
+            buffer_addf(out, "\\%c", *c);
+        } else if ((unsigned char)*c < ' ') {
+            buffer_addf(out, "\\x%02x", (unsigned)*c);
+        } else {
+            buffer_add_char(out, *c);
+        }
+    }
+    buffer_add_char(out, '"');
+}
+
+static void describe(const struct authz_attributes *attributes, struct buffer *out)
+{
+    buffer_add_literal(out, "User ");
+    add_quoted(out, attributes->user->name);
+    buffer_addf(out, " cannot %s ", attributes->verb);
+    if (!attributes->is_resource) {
+        buffer_add_literal(out, "path ");
+        add_quoted(out, attributes->path);
+        return;
+    }
+    cleanup(free_char)
+    char *resource = attributes->subresource[0]
+                         ? format("%s/%s", attributes->resource, attributes->subresource)
+                         : duplicate(attributes->resource);
+    buffer_add_literal(out, "resource ");
+    add_quoted(out, resource);
+    buffer_add_literal(out, " in API group ");
+    add_quoted(out, attributes->group);
+    if (attributes->namespace[0] != '\0') {
+        buffer_add_literal(out, " in the namespace ");
+        add_quoted(out, attributes->namespace);
+    } else {
+        buffer_add_literal(out, " at the cluster scope");
+    }
+}
+
+/* Browsers might show it: upstream makes markup harmless. */
+static void make_harmless(struct buffer *message)
+{
+    struct buffer harmless = BUFFER_INIT;
+    for (const char *c = buffer_text(message); *c != '\0'; c++) {
+        if (*c == '&') {
+            buffer_add_literal(&harmless, "&amp;");
+        } else if (*c == '<') {
+            buffer_add_literal(&harmless, "&lt;");
+        } else if (*c == '>') {
+            buffer_add_literal(&harmless, "&gt;");
+        } else {
+            buffer_add_char(&harmless, *c);
+        }
+    }
+    buffer_free(message);
+    *message = harmless;
+}
+
+static bool refuse(const struct authz_attributes *attributes, const struct buffer *reason,
+                   struct error *error)
+{
+    cleanup(buffer_free)
+    struct buffer message = BUFFER_INIT;
+    describe(attributes, &message);
+    make_harmless(&message);
+    if (reason->length > 0) {
+        buffer_addf(&message, ": %s", reason->bytes);
+    }
+    return attributes->is_resource
+               ? error_forbidden(error, attributes->group, attributes->resource, attributes->name,
+                                 "%s", message.bytes)
+               : error_set(error, 403, "Forbidden", "forbidden: %s", message.bytes);
+}
+
+bool authz_check(struct authz *authz, const struct authz_attributes *attributes,
+                 struct error *error)
+{
+    if (authz_decide(authz, attributes, NULL) == AUTHZ_ALLOW) {
         return true;
     }
-    if (request->info.is_resource_request) {
-        return refuse_resource(request, error);
-    }
-    return is_public(request) ||
-           error_set(error, 403, "Forbidden", "forbidden: User \"%s\" cannot %s path \"%s\"",
-                     request->user.name, request->info.verb, request->path);
+    /* Reasons cost time; they are asked for when they are needed, which is seldom. */
+    cleanup(buffer_free)
+    struct buffer reason = BUFFER_INIT;
+    return authz_decide(authz, attributes, &reason) == AUTHZ_ALLOW ||
+           refuse(attributes, &reason, error);
+}
+
+bool authz_check_request(struct authz *authz, const struct request *request, struct error *error)
+{
+    const struct request_info *info = &request->info;
+    struct authz_attributes attributes = {
+        .user = &request->user,
+        .verb = info->verb,
+        .is_resource = info->is_resource_request,
+        .group = info->group,
+        .version = info->version,
+        .resource = info->plural,
+        .subresource = info->subresource,
+        .namespace = info->namespace,
+        .name = info->name,
+        .path = request->path,
+        .field_selector = request_parameter(request, "fieldSelector"),
+    };
+    return authz_check(authz, &attributes, error);
 }

@@ -26,6 +26,8 @@ static const struct kind *const kinds[] = {
     &kind_cron_job,
     &kind_autoscaler,
     &kind_network_policy,
+    &kind_role,
+    &kind_cluster_role,
     &kind_role_binding,
     &kind_cluster_role_binding,
     &kind_persistent_volume,

@@ -27,6 +27,8 @@ struct registry {
     struct store *store;
     struct cache *cache;
     struct scheme *scheme;
+    struct authz *authz;                /* Who may do what; see auth/authz.h. */
+    struct policy *policy;              /* The roles that every cluster has; see auth/policy.h. */
     struct service_allocator *services; /* Cluster IPs and node ports; see kinds/service.h. */
     const char *advertise_address;      /* Of the kubernetes service's endpoint. */
     uint16_t secure_port;

@@ -17,6 +17,7 @@
 enum {
     update_attempts = 32,        /* Races that an update without a named revision may lose. */
     generated_name_attempts = 8, /* As upstream's RetryGenerateName. */
+    cache_timeout_ms = 5000,
 };
 
 /* ---- beginning and end ---- */
@@ -135,6 +136,13 @@ static bool has_status_subresource(const struct write *write)
     return resource_subresource_find(write->storage, "status") != NULL;
 }
 
+/* After a commit: waits for the cache where the kind wants that. */
+static bool wait_for_cache(const struct write *write, int64_t revision, struct error *error)
+{
+    return write->dry_run || !write->kind->acknowledged_when_cached ||
+           cache_wait_revision(write->registry->cache, revision, cache_timeout_ms, error);
+}
+
 /* Encodes the object, once, and puts it in the store unless this is a dry run. */
 static bool commit_object(struct write *write, int64_t expected, struct object **result,
                           struct store_item *current, bool *conflict, struct error *error)
@@ -160,6 +168,9 @@ static bool commit_object(struct write *write, int64_t expected, struct object *
     }
     if (*conflict) {
         return true;
+    }
+    if (!wait_for_cache(write, revision, error)) {
+        return false;
     }
     const struct object_class *class =
         cache_table_class(cache_table(write->registry->cache, write->storage));
@@ -374,6 +385,9 @@ static bool remove_object(struct write *write, struct object **result, struct st
     }
     if (*conflict) {
         return true;
+    }
+    if (!wait_for_cache(write, revision, error)) {
+        return false;
     }
     cleanup(buffer_free)
     struct buffer value = BUFFER_INIT;

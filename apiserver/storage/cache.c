@@ -42,6 +42,10 @@ struct cache_table {
     int64_t log_floor;           /* All changes with a revision above this are in the log. */
     int64_t last_revision;       /* Of the newest change. */
 
+    pthread_mutex_t observers_lock; /* Guards 'observers', and makes a change and their learning of
+                                     * it one step. Taken before 'lock'. */
+    struct cache_observer *observers;
+
     pthread_mutex_t watchers_lock; /* Guards the members below. Taken before 'lock'. */
     struct cache_watcher *watchers;
     size_t watcher_count;
@@ -80,6 +84,7 @@ static struct cache_table *table_new(struct cache *cache, const struct resource 
     table->prefix = resource->storage_prefix;
     table->class = object_class_new(resource);
     pthread_rwlock_init(&table->lock, NULL);
+    pthread_mutex_init(&table->observers_lock, NULL);
     pthread_mutex_init(&table->watchers_lock, NULL);
     return table;
 }
@@ -104,6 +109,7 @@ static void table_free(struct cache_table *table)
     chunks_free(&table->chunks);
     object_class_free(table->class);
     pthread_rwlock_destroy(&table->lock);
+    pthread_mutex_destroy(&table->observers_lock);
     pthread_mutex_destroy(&table->watchers_lock);
     free(table);
 }
@@ -142,26 +148,79 @@ static void log_append(struct cache_table *table, struct change change)
     }
 }
 
+/* With the observers' lock held. */
+static void show_observers(struct cache_table *table, const struct object *object, bool deleted)
+{
+    struct cache_observer *observer = table->observers;
+    for (; observer != NULL; observer = observer->next) {
+        observer->changed(observer, object, deleted);
+    }
+}
+
 static void table_put(struct cache_table *table, struct object *object)
 {
+    cleanup(object_release)
+    struct object *shown = object_ref(object);
+    pthread_mutex_lock(&table->observers_lock);
     pthread_rwlock_wrlock(&table->lock);
     struct object *previous = chunks_put(&table->chunks, object_ref(object));
     log_append(table, (struct change){object->revision, false, object, previous});
     pthread_rwlock_unlock(&table->lock);
+    show_observers(table, shown, false);
+    pthread_mutex_unlock(&table->observers_lock);
     atomic_store(&table->moved, true);
 }
 
 static void table_remove(struct cache_table *table, const char *key, int64_t revision)
 {
+    cleanup(object_release)
+    struct object *gone = NULL;
+    pthread_mutex_lock(&table->observers_lock);
     pthread_rwlock_wrlock(&table->lock);
     struct object *previous = chunks_remove(&table->chunks, key);
     if (previous != NULL) {
+        gone = object_ref(previous);
         log_append(table, (struct change){revision, true, object_ref(previous), previous});
     }
     pthread_rwlock_unlock(&table->lock);
-    if (previous != NULL) {
+    if (gone != NULL) {
+        show_observers(table, gone, true);
+    }
+    pthread_mutex_unlock(&table->observers_lock);
+    if (gone != NULL) {
         atomic_store(&table->moved, true);
     }
+}
+
+void cache_observe(struct cache_table *table, struct cache_observer *observer)
+{
+    pthread_mutex_lock(&table->observers_lock);
+    struct snapshot *present = cache_snapshot(table, "");
+    for (size_t i = 0; i < present->count; i++) {
+        observer->changed(observer, present->objects[i], false);
+    }
+    snapshot_free(present);
+    observer->next = table->observers;
+    table->observers = observer;
+    pthread_mutex_unlock(&table->observers_lock);
+}
+
+/* With the observers' lock held, after a table was read anew: shows what is gone since 'before',
+ * and all that is there. */
+static void show_all(struct cache_table *table, const struct snapshot *before)
+{
+    for (size_t i = 0; table->observers != NULL && i < before->count; i++) {
+        cleanup(object_release)
+        struct object *now = cache_get(table, before->objects[i]->key);
+        if (now == NULL) {
+            show_observers(table, before->objects[i], true);
+        }
+    }
+    struct snapshot *present = cache_snapshot(table, "");
+    for (size_t i = 0; table->observers != NULL && i < present->count; i++) {
+        show_observers(table, present->objects[i], false);
+    }
+    snapshot_free(present);
 }
 
 static struct change change_ref(const struct change *change)
@@ -339,6 +398,8 @@ static bool reload_table(struct cache *cache, struct cache_table *table, int64_t
     struct chunks chunks = {0};
     bool loaded = load_objects(cache, table, &chunks, revision, error);
     if (loaded) {
+        pthread_mutex_lock(&table->observers_lock);
+        struct snapshot *before = cache_snapshot(table, "");
         pthread_rwlock_wrlock(&table->lock);
         struct chunks old = table->chunks;
         table->chunks = chunks;
@@ -349,6 +410,9 @@ static bool reload_table(struct cache *cache, struct cache_table *table, int64_t
         table->log_begin = ++table->log_end; /* A gap: every cursor is now too old. */
         table->log_floor = table->last_revision = *revision;
         pthread_rwlock_unlock(&table->lock);
+        show_all(table, before);
+        pthread_mutex_unlock(&table->observers_lock);
+        snapshot_free(before);
         atomic_store(&table->moved, true);
     }
     chunks_free(&chunks);

@@ -15,7 +15,8 @@
  *
  * Locks: each table has one rwlock for objects and log; the store's thread alone writes. The list
  * of a table's watchers has a mutex; wake callbacks run under it, from the dispatcher thread, and
- * must only mark and signal. No lock is held over a system call of ours.
+ * must only mark and signal. The list of its observers has one, held while they are called. No lock
+ * is held over a system call of ours.
  */
 #ifndef APISERVER_STORAGE_CACHE_H
 #define APISERVER_STORAGE_CACHE_H
@@ -123,6 +124,20 @@ enum cache_read { CACHE_READ_CHANGES, CACHE_READ_NOTHING, CACHE_READ_TOO_OLD };
 enum cache_read cache_watch_read(struct cache_watcher *watcher, struct change *changes, size_t max,
                                  size_t *count, int64_t *revision);
 void change_clear(struct change *change);
+
+/* Somebody who keeps something made of a table's objects, and may never be behind it: it is called
+ * before the revision of a change is published, and so before the write that made the change is
+ * acknowledged. Embedded in a struct of the observer's own; stays until the store is closed. */
+struct cache_observer {
+    /* The object is there, or is changed; or is gone, when it is as it was last. Called from the
+     * store's thread for one change after another: be quick, don't block, and don't look at the
+     * table. */
+    void (*changed)(struct cache_observer *observer, const struct object *object, bool deleted);
+    struct cache_observer *next; /* The cache's. */
+};
+
+/* Shows the observer all objects of the table, in the calling thread, and then each change. */
+void cache_observe(struct cache_table *table, struct cache_observer *observer);
 
 /* Number of objects and watchers a resource, for metrics. */
 void cache_statistics(struct cache *cache,

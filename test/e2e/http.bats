@@ -73,10 +73,10 @@ anonymous() {
     [ "$(anonymous "$path" --data-binary "@$BATS_TEST_TMPDIR/large" -H Transfer-Encoding:chunked)" = 403 ]
 }
 
-# health PATH: status and answer to anybody.
+# health PATH: status and answer to who may see them all.
 health() {
     local status
-    status=$(anonymous "$1")
+    status=$(code GET "$1")
     echo "$status $(cat "$BATS_TEST_TMPDIR/body")"
 }
 
@@ -84,6 +84,8 @@ health() {
     local root
     for root in healthz livez readyz; do
         [ "$(health /$root)" = "200 ok" ]
+        [ "$(anonymous "/$root?verbose")" = 200 ]
+        [ "$(anonymous /$root/ping)" = 403 ]
         [ "$(health /$root/ping)" = "200 ok" ]
         [ "$(health "/$root/etcd?verbose")" = "200 ok" ]
         [ "$(health /$root/nothing)" = "404 404 page not found" ]

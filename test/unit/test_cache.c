@@ -618,6 +618,56 @@ static void statistics_count_objects_and_watchers(void **state)
     cache_unwatch(&watch.watcher);
 }
 
+/* ---- observers ---- */
+
+/* "+key" and "-key" for what it is shown, with the revision that the cache had published then. */
+struct listener {
+    struct cache_observer observer;
+    struct cache *cache;
+    struct buffer shown;
+};
+
+static void hear(struct cache_observer *observer, const struct object *object, bool deleted)
+{
+    struct listener *listener = container_of(observer, struct listener, observer);
+    buffer_addf(&listener->shown, "%c%s@%lld ", deleted ? '-' : '+', object->key,
+                (long long)cache_revision(listener->cache));
+}
+
+static void an_observer_is_shown_all_that_is_there_and_each_change_before_it_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener listener = {.observer = {.changed = hear}, .cache = fixture->cache};
+    cache_observe(fixture->pods, &listener.observer);
+    bring_pod(fixture, "default/d", "{}", 11);
+    bring_pod(fixture, "default/a", NULL, 12);
+    bring_pod(fixture, "default/nobody", NULL, 13);
+    assert_string_equal(buffer_text(&listener.shown),
+                        "+default/a@10 +default/b@10 +kube-system/c@10 +default/d@10 "
+                        "-default/a@11 ");
+    buffer_free(&listener.shown);
+}
+
+static void an_observer_is_shown_what_went_while_the_cache_was_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    struct listener listener = {.observer = {.changed = hear}, .cache = fixture->cache};
+    cache_observe(fixture->pods, &listener.observer);
+    buffer_reset(&listener.shown);
+    store_items_clear(&fixture->fake.items);
+    store_pod(fixture, "default/b", 4);
+    store_pod(fixture, "default/new", 15);
+    set_revision(fixture, 20);
+    struct error why = ERROR_INIT;
+    error_expired(&why, "compacted");
+    fixture->fake.watcher.lost(fixture->fake.watcher.argument, &why);
+    error_clear(&why);
+    assert_true(cache_wait_revision(fixture->cache, 20, 5000, NULL));
+    assert_string_equal(buffer_text(&listener.shown),
+                        "-default/a@10 -kube-system/c@10 +default/b@10 +default/new@10 ");
+    buffer_free(&listener.shown);
+}
+
 #define each(test) cmocka_unit_test_setup_teardown(test, set_up_open, tear_down)
 
 int main(void)
@@ -643,6 +693,8 @@ int main(void)
         each(a_watcher_that_falls_behind_the_log_is_told_so),
         each(what_was_lost_is_read_anew_and_watchers_start_over),
         each(statistics_count_objects_and_watchers),
+        each(an_observer_is_shown_all_that_is_there_and_each_change_before_it_counts),
+        each(an_observer_is_shown_what_went_while_the_cache_was_lost),
     };
     return cmocka_run_group_tests_name("cache", tests, NULL, NULL);
 }

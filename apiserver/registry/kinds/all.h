@@ -17,9 +17,11 @@ extern const struct kind kind_replication_controller, kind_deployment, kind_repl
     kind_stateful_set, kind_daemon_set, kind_job, kind_cron_job,
     kind_pod_template;                    /* workloads.c */
 extern const struct kind kind_autoscaler; /* autoscaler.c */
-extern const struct kind kind_network_policy, kind_role_binding, kind_cluster_role_binding,
-    kind_custom_resource_definition, kind_certificate_request, kind_resource_claim,
-    kind_resource_claim_template, kind_resource_slice; /* others.c */
+extern const struct kind kind_role, kind_cluster_role, kind_role_binding,
+    kind_cluster_role_binding; /* rbac.c */
+extern const struct kind kind_network_policy, kind_custom_resource_definition,
+    kind_certificate_request, kind_resource_claim, kind_resource_claim_template,
+    kind_resource_slice; /* others.c */
 extern const struct kind kind_self_subject_access_review, kind_subject_access_review,
     kind_local_subject_access_review, kind_self_subject_rules_review,
     kind_self_subject_review;                   /* reviews.c */

@@ -22,37 +22,6 @@ const struct kind kind_network_policy = {
     .defaults = network_policy_defaults,
 };
 
-/* ---- role bindings ---- */
-
-static const struct conditional_default binding_defaults[] = {
-    {"subjects", "apiGroup", "\"rbac.authorization.k8s.io\"", "kind", "User|Group"},
-    {0},
-};
-
-/* A binding speaks of one role for ever. */
-static void binding_validate(const struct write *write, struct field_errors *errors)
-{
-    const json_t *role = json_object_get(write->object, "roleRef");
-    const json_t *live = write->live ? json_object_get(write->live, "roleRef") : NULL;
-    if (role != NULL && live != NULL && !json_equal(role, live)) {
-        field_error(errors, FIELD_INVALID, FIELD(NULL, "roleRef"), role, "cannot change roleRef");
-    }
-}
-
-const struct kind kind_role_binding = {
-    .group = "rbac.authorization.k8s.io",
-    .plural = "rolebindings",
-    .defaults = binding_defaults,
-    .validate = binding_validate,
-};
-
-const struct kind kind_cluster_role_binding = {
-    .group = "rbac.authorization.k8s.io",
-    .plural = "clusterrolebindings",
-    .defaults = binding_defaults,
-    .validate = binding_validate,
-};
-
 /* ---- custom resource definitions ---- */
 
 static void definition_fill_defaults(json_t *object)

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Authorization: whether a user may do what they ask for.
+ *
+ * Whoever is in system:masters may do everything. For all others the authorizers of
+ * --authorization-mode are asked in order; the first that allows or denies has decided, and if none
+ * has an opinion the answer is no.
+ *
+ * Threads: authz_decide() and authz_check() from any thread, HTTP threads included; they never
+ * block.
+ */
+#ifndef APISERVER_AUTH_AUTHZ_H
+#define APISERVER_AUTH_AUTHZ_H
+
+#include "apiserver/http/request.h"
+#include "apiserver/storage/cache.h"
+#include "common/buffer.h"
+#include "common/error.h"
+
+enum authz_decision { AUTHZ_DENY, AUTHZ_ALLOW, AUTHZ_NO_OPINION };
+
+/* Who wants to do what. No string is NULL but 'path', and the selectors when there are none. */
+struct authz_attributes {
+    const struct user *user;
+    const char *verb; /* get, list, …, impersonate, bind, escalate; the method in lower case for a
+                       * path. */
+    bool is_resource;
+    const char *group, *version, *resource, *subresource, *namespace, *name;
+    const char *path;           /* When it is no resource. */
+    const char *field_selector; /* As asked for, or NULL. */
+};
+
+/* Attributes of a resource with nothing set but these; add what there is. */
+#define AUTHZ_RESOURCE(the_user, the_verb, the_group, the_resource)                                \
+    ((struct authz_attributes){.user = (the_user),                                                 \
+                               .verb = (the_verb),                                                 \
+                               .is_resource = true,                                                \
+                               .group = (the_group),                                               \
+                               .version = "*",                                                     \
+                               .resource = (the_resource),                                         \
+                               .subresource = "",                                                  \
+                               .namespace = "",                                                    \
+                               .name = ""})
+
+struct authz;
+struct rbac;
+
+struct authz_options {
+    const char *modes; /* --authorization-mode: "Node,RBAC". */
+};
+
+/* NULL with 400 for modes that are none. Follows the cache, borrowed. */
+struct authz *authz_open(const struct authz_options *options, struct cache *cache,
+                         const struct scheme *scheme, struct error *error);
+void authz_free(struct authz *authz); /* When the cache follows nothing any more; NULL is fine. */
+/* What RBAC's roles and bindings say, whether or not that is among the modes. Borrowed. */
+struct rbac *authz_rbac(struct authz *authz);
+
+/* Asks the authorizers. What they say about it is appended to 'reason' (NULL: nobody asks). */
+enum authz_decision authz_decide(struct authz *authz, const struct authz_attributes *attributes,
+                                 struct buffer *reason);
+/* False with 403 in upstream's words unless it is allowed:
+ *   pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "a"
+ *   forbidden: User "system:anonymous" cannot get path "/metrics" */
+bool authz_check(struct authz *authz, const struct authz_attributes *attributes,
+                 struct error *error);
+/* The same for what a request asks for. */
+bool authz_check_request(struct authz *authz, const struct request *request, struct error *error);
+
+#endif
