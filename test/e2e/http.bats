@@ -95,6 +95,7 @@ health() {
     [ "$(health "/livez?verbose&exclude=etcd&exclude=a&exclude=b")" = "200 [+]ping ok
 [+]log ok
 [+]etcd excluded: ok
+[+]poststarthook/rbac/bootstrap-roles ok
 warn: some health checks cannot be excluded: no matches for \"a\",\"b\"
 livez check passed" ]
 }
