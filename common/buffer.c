@@ -67,6 +67,23 @@ void buffer_addf(struct buffer *buffer, const char *text, ...)
     buffer_add_text(buffer, formatted);
 }
 
+void buffer_add_quoted(struct buffer *buffer, const char *text)
+{
+    buffer_add_char(buffer, '"');
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\') {
+            buffer_addf(buffer, "\\%c", *c);
+        } else if (*c == '\n') {
+            buffer_add_text(buffer, "\\n");
+        } else if ((unsigned char)*c < ' ') {
+            buffer_addf(buffer, "\\x%02x", (unsigned)*c);
+        } else {
+            buffer_add_char(buffer, *c);
+        }
+    }
+    buffer_add_char(buffer, '"');
+}
+
 const char *buffer_text(const struct buffer *buffer)
 {
     return buffer->bytes ? buffer->bytes : "";

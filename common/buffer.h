@@ -23,6 +23,8 @@ void buffer_add_char(struct buffer *buffer, char c);
 void buffer_add_int(struct buffer *buffer, int64_t number);
 void buffer_addf(struct buffer *buffer, const char *text, ...)
     __attribute__((format(printf, 2, 3)));
+/* Adds the text in double quotes, with backslashes before what would end it or can't be seen. */
+void buffer_add_quoted(struct buffer *buffer, const char *text);
 /* Adds a literal without measuring it at run time. */
 #define buffer_add_literal(buffer, literal) buffer_add((buffer), "" literal, sizeof(literal) - 1)
 

@@ -5,6 +5,7 @@
 
 #include "apiserver/auth/rbac.h"
 #include "common/alloc.h"
+#include "common/json.h"
 
 enum mode { MODE_ALWAYS_ALLOW, MODE_ALWAYS_DENY, MODE_RBAC, MODE_COUNT };
 
@@ -125,32 +126,43 @@ enum authz_decision authz_decide(struct authz *authz, const struct authz_attribu
     return AUTHZ_NO_OPINION;
 }
 
-/* ---- refusals ---- */
-
-/* As a Go string in double quotes. */
-static void add_quoted(struct buffer *out, const char *text)
+static void add_everything(struct rbac_rules *rules)
 {
-    buffer_add_char(out, '"');
-    for (const char *c = text; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\') {
-            buffer_addf(out, "\\%c", *c);
-        } else if ((unsigned char)*c < ' ') {
-            buffer_addf(out, "\\x%02x", (unsigned)*c);
-        } else {
-            buffer_add_char(out, *c);
+    cleanup(json_release)
+    json_t *all = json_pack("[{s:[s], s:[s], s:[s]}, {s:[s], s:[s]}]", "verbs", "*", "apiGroups",
+                            "*", "resources", "*", "verbs", "*", "nonResourceURLs", "*");
+    rbac_rules_compile(rules, all);
+}
+
+bool authz_rules_for(struct authz *authz, const struct user *user, const char *namespace,
+                     struct rbac_rules *rules, struct buffer *problems)
+{
+    bool complete = true;
+    for (size_t i = 0; i < authz->mode_count; i++) {
+        switch (authz->modes[i]) {
+        case MODE_ALWAYS_ALLOW:
+            add_everything(rules);
+            break;
+        case MODE_RBAC:
+            rbac_rules_for(authz->rbac, user, namespace, rules, problems);
+            break;
+        default:
+            break;
         }
     }
-    buffer_add_char(out, '"');
+    return complete;
 }
+
+/* ---- refusals ---- */
 
 static void describe(const struct authz_attributes *attributes, struct buffer *out)
 {
     buffer_add_literal(out, "User ");
-    add_quoted(out, attributes->user->name);
+    buffer_add_quoted(out, attributes->user->name);
     buffer_addf(out, " cannot %s ", attributes->verb);
     if (!attributes->is_resource) {
         buffer_add_literal(out, "path ");
-        add_quoted(out, attributes->path);
+        buffer_add_quoted(out, attributes->path);
         return;
     }
     cleanup(free_char)
@@ -158,12 +170,12 @@ static void describe(const struct authz_attributes *attributes, struct buffer *o
                          ? format("%s/%s", attributes->resource, attributes->subresource)
                          : duplicate(attributes->resource);
     buffer_add_literal(out, "resource ");
-    add_quoted(out, resource);
+    buffer_add_quoted(out, resource);
     buffer_add_literal(out, " in API group ");
-    add_quoted(out, attributes->group);
+    buffer_add_quoted(out, attributes->group);
     if (attributes->namespace[0] != '\0') {
         buffer_add_literal(out, " in the namespace ");
-        add_quoted(out, attributes->namespace);
+        buffer_add_quoted(out, attributes->namespace);
     } else {
         buffer_add_literal(out, " at the cluster scope");
     }

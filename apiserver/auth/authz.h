@@ -44,6 +44,7 @@ struct authz_attributes {
 
 struct authz;
 struct rbac;
+struct rbac_rules;
 
 struct authz_options {
     const char *modes; /* --authorization-mode: "Node,RBAC". */
@@ -59,6 +60,10 @@ struct rbac *authz_rbac(struct authz *authz);
 /* Asks the authorizers. What they say about it is appended to 'reason' (NULL: nobody asks). */
 enum authz_decision authz_decide(struct authz *authz, const struct authz_attributes *attributes,
                                  struct buffer *reason);
+/* All that the user may do in a namespace, as far as the authorizers can tell: false when they
+ * can't tell all. What went wrong is appended to 'problems'. */
+bool authz_rules_for(struct authz *authz, const struct user *user, const char *namespace,
+                     struct rbac_rules *rules, struct buffer *problems);
 /* False with 403 in upstream's words unless it is allowed:
  *   pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "a"
  *   forbidden: User "system:anonymous" cannot get path "/metrics" */

@@ -447,7 +447,8 @@ static void describe_texts(const char *name, const struct rbac_texts *texts, str
     }
     buffer_addf(out, "%s%s:[", out->length > 1 ? ", " : "", name);
     for (size_t i = 0; i < texts->count; i++) {
-        buffer_addf(out, "%s\"%s\"", i > 0 ? " " : "", texts->list[i]);
+        buffer_add_text(out, i > 0 ? " " : "");
+        buffer_add_quoted(out, texts->list[i]);
     }
     buffer_add_char(out, ']');
 }

@@ -23,9 +23,9 @@ extern const struct kind kind_network_policy, kind_custom_resource_definition,
     kind_certificate_request, kind_resource_claim, kind_resource_claim_template,
     kind_resource_slice; /* others.c */
 extern const struct kind kind_self_subject_access_review, kind_subject_access_review,
-    kind_local_subject_access_review, kind_self_subject_rules_review,
-    kind_self_subject_review;                   /* reviews.c */
-extern const struct kind kind_component_status; /* component_status.c */
+    kind_local_subject_access_review, kind_self_subject_rules_review; /* access_reviews.c */
+extern const struct kind kind_self_subject_review;                    /* reviews.c */
+extern const struct kind kind_component_status;                       /* component_status.c */
 
 extern const struct kind_subresource kind_scale; /* scale.c */
 

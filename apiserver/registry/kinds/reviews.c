@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Kinds that are asked, not stored: who am I, may I. Answers come from the authorizer in force. */
+/* Kinds that are asked who somebody is, and never stored. */
 #include <string.h>
 
 #include "apiserver/registry/decode.h"
@@ -46,74 +46,6 @@ static void answer(struct request *request, struct response *response, json_t *r
     response_set_json(response, request, 201, review);
 }
 
-static bool is_master(char *const *groups, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(groups[i], "system:masters") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static json_t *decision(bool allowed)
-{
-    json_t *status = json_pack("{s:b}", "allowed", allowed);
-    return status;
-}
-
-static void serve_self_access(struct registry *registry, struct request *request,
-                              struct response *response)
-{
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
-    cleanup(json_release)
-    json_t *review = decode(registry, request, response, &error);
-    if (review == NULL) {
-        response_set_error(response, request, &error);
-        return;
-    }
-    answer(request, response, review,
-           decision(is_master(request->user.groups, request->user.group_count)));
-}
-
-static void serve_access(struct registry *registry, struct request *request,
-                         struct response *response)
-{
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
-    cleanup(json_release)
-    json_t *review = decode(registry, request, response, &error);
-    if (review == NULL) {
-        response_set_error(response, request, &error);
-        return;
-    }
-    const json_t *groups = json_path(review, "spec", "groups");
-    answer(request, response, review, decision(json_array_has_string(groups, "system:masters")));
-}
-
-static void serve_rules(struct registry *registry, struct request *request,
-                        struct response *response)
-{
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
-    cleanup(json_release)
-    json_t *review = decode(registry, request, response, &error);
-    if (review == NULL) {
-        response_set_error(response, request, &error);
-        return;
-    }
-    bool master = is_master(request->user.groups, request->user.group_count);
-    json_t *status =
-        master ? json_pack("{s:[{s:[s], s:[s], s:[s]}], s:[{s:[s], s:[s]}], s:b}", "resourceRules",
-                           "verbs", "*", "apiGroups", "*", "resources", "*", "nonResourceRules",
-                           "verbs", "*", "nonResourceURLs", "*", "incomplete", 0)
-               : json_pack("{s:[], s:[{s:[s], s:[s, s, s, s]}], s:b}", "resourceRules",
-                           "nonResourceRules", "verbs", "get", "nonResourceURLs", "/healthz",
-                           "/livez", "/readyz", "/version", "incomplete", 0);
-    answer(request, response, review, status);
-}
-
 static void serve_self(struct registry *registry, struct request *request,
                        struct response *response)
 {
@@ -128,28 +60,6 @@ static void serve_self(struct registry *registry, struct request *request,
     answer(request, response, review, json_pack("{s:o}", "userInfo", user_info(&request->user)));
 }
 
-static const char authorization[] = "authorization.k8s.io";
-
-const struct kind kind_self_subject_access_review = {
-    .group = authorization,
-    .plural = "selfsubjectaccessreviews",
-    .serve_virtual = serve_self_access,
-};
-const struct kind kind_subject_access_review = {
-    .group = authorization,
-    .plural = "subjectaccessreviews",
-    .serve_virtual = serve_access,
-};
-const struct kind kind_local_subject_access_review = {
-    .group = authorization,
-    .plural = "localsubjectaccessreviews",
-    .serve_virtual = serve_access,
-};
-const struct kind kind_self_subject_rules_review = {
-    .group = authorization,
-    .plural = "selfsubjectrulesreviews",
-    .serve_virtual = serve_rules,
-};
 const struct kind kind_self_subject_review = {
     .group = "authentication.k8s.io",
     .plural = "selfsubjectreviews",
