@@ -56,6 +56,11 @@ bool resource_is_huge_page(const char *name)
     return check_starts_with(name, huge_pages);
 }
 
+bool resource_is_huge_page_request(const char *name)
+{
+    return check_starts_with(name, "requests.hugepages-");
+}
+
 static bool is_extended(const char *name)
 {
     if (resource_is_native(name) || check_starts_with(name, "requests.")) {
@@ -73,8 +78,7 @@ bool resource_is_integer(const char *name)
     return check_one_of(name, integer_resources) || is_extended(name);
 }
 
-/* What is there may be given more than once: the sum of the limits may exceed it. */
-static bool may_be_overcommitted(const char *name)
+bool resource_may_be_overcommitted(const char *name)
 {
     return resource_is_native(name) && !resource_is_huge_page(name);
 }
@@ -85,7 +89,8 @@ bool validate_resource_name(const char *name, const struct field_path *path,
     cleanup(free_char)
     char *message = names_check_qualified(name);
     if (message == NULL && strchr(name, '/') == NULL && !check_one_of(name, container_resources) &&
-        !check_one_of(name, other_resources) && !resource_is_huge_page(name)) {
+        !check_one_of(name, other_resources) && !resource_is_huge_page(name) &&
+        !resource_is_huge_page_request(name)) {
         message = duplicate("must be a standard resource type or fully qualified");
     }
     check_invalid_text(name, message, path, errors);
@@ -177,14 +182,14 @@ static void validate_request(const char *name, const json_t *request, const json
     const struct field_path *requests_path = FIELD(path, "requests");
     struct quantity wanted = resource_amount(request), most = resource_amount(limit);
     if (limit == NULL) {
-        if (!may_be_overcommitted(name)) {
+        if (!resource_may_be_overcommitted(name)) {
             field_error(errors, FIELD_REQUIRED, FIELD(path, "limits"), NULL,
                         "Limit must be set for non overcommitable resources");
         }
         return;
     }
     int order = quantity_compare(&wanted, &most);
-    if (order != 0 && !may_be_overcommitted(name)) {
+    if (order != 0 && !resource_may_be_overcommitted(name)) {
         field_error(errors, FIELD_INVALID, requests_path, request,
                     "must be equal to %s limit of %s", name, json_string_value(limit));
     } else if (order > 0) {

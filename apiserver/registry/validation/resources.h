@@ -26,6 +26,10 @@ void validate_pod_resource_name(const char *name, const struct field_path *path,
 /* Not "example.com/dongle": without a domain, or one of Kubernetes' own. */
 bool resource_is_native(const char *name);
 bool resource_is_huge_page(const char *name);
+/* As quotas name them. */
+bool resource_is_huge_page_request(const char *name);
+/* What is there may be given more than once: the sum of the limits may exceed it. */
+bool resource_may_be_overcommitted(const char *name);
 bool resource_is_integer(const char *name);
 
 /* The amount that a tree's text stands for; 0 for what is none. */
