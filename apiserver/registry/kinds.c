@@ -42,6 +42,8 @@ static const struct kind *const kinds[] = {
     &kind_csi_storage_capacity,
     &kind_custom_resource_definition,
     &kind_certificate_request,
+    &kind_priority_class,
+    &kind_runtime_class,
     &kind_resource_claim,
     &kind_resource_claim_template,
     &kind_resource_slice,

@@ -4,6 +4,8 @@
 
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/validation/classes.h"
+#include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -65,49 +67,19 @@ const struct kind kind_custom_resource_definition = {
     .needs_revision = true,
 };
 
-/* ---- certificate requests ---- */
+/* ---- classes ---- */
 
-/* Who asks is taken from the request, whatever the body says. */
-static bool request_prepare_create(struct write *write, struct error *error)
-{
-    (void)error;
-    if (write->request == NULL) {
-        return true;
-    }
-    const struct user *user = &write->request->user;
-    json_t *spec = json_get_or_add_object(write->object, "spec");
-    json_t *groups = json_array();
-    for (size_t i = 0; i < user->group_count; i++) {
-        json_array_append_new(groups, json_string(user->groups[i]));
-    }
-    json_object_set_new(spec, "username", json_string(user->name));
-    json_object_set_new(spec, "groups", groups);
-    json_object_del(spec, "uid");
-    json_object_del(spec, "extra");
-    if (user->uid != NULL && user->uid[0] != '\0') {
-        json_object_set_new(spec, "uid", json_string(user->uid));
-    }
-    if (user->extra != NULL) {
-        json_object_set(spec, "extra", user->extra);
-    }
-    return true;
-}
+const struct kind kind_priority_class = {
+    .group = "scheduling.k8s.io",
+    .plural = "priorityclasses",
+    .validate = validate_priority_class,
+};
 
-static bool request_prepare_update(struct write *write, struct error *error)
-{
-    (void)error;
-    json_t *spec = json_object_get(write->live, "spec");
-    if (spec != NULL) {
-        json_object_set(write->object, "spec", spec);
-    }
-    return true;
-}
-
-const struct kind kind_certificate_request = {
-    .group = "certificates.k8s.io",
-    .plural = "certificatesigningrequests",
-    .prepare_create = request_prepare_create,
-    .prepare_update = request_prepare_update,
+const struct kind kind_runtime_class = {
+    .group = "node.k8s.io",
+    .plural = "runtimeclasses",
+    .validate = validate_runtime_class,
+    .warn = warn_about_runtime_class,
 };
 
 /* ---- device claims and slices ---- */

@@ -9,6 +9,7 @@
 #include "apiserver/auth/rbac.h"
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/validation/access.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -146,16 +147,6 @@ static bool check_binding(struct write *write, struct error *error)
     return check_held(write, &rules, error);
 }
 
-/* A binding speaks of one role for ever. */
-static void binding_validate(const struct write *write, struct field_errors *errors)
-{
-    const json_t *role = json_object_get(write->object, "roleRef");
-    const json_t *live = write->live ? json_object_get(write->live, "roleRef") : NULL;
-    if (role != NULL && live != NULL && !json_equal(role, live)) {
-        field_error(errors, FIELD_INVALID, FIELD(NULL, "roleRef"), role, "cannot change roleRef");
-    }
-}
-
 /* ---- the kinds ---- */
 
 const struct kind kind_role = {
@@ -163,6 +154,7 @@ const struct kind kind_role = {
     .plural = "roles",
     .prepare_create = check_role,
     .prepare_update = check_role,
+    .validate = validate_role,
     .acknowledged_when_cached = true,
 };
 
@@ -171,6 +163,7 @@ const struct kind kind_cluster_role = {
     .plural = "clusterroles",
     .prepare_create = check_role,
     .prepare_update = check_role,
+    .validate = validate_cluster_role,
     .acknowledged_when_cached = true,
 };
 
@@ -180,7 +173,7 @@ const struct kind kind_role_binding = {
     .defaults = binding_defaults,
     .prepare_create = check_binding,
     .prepare_update = check_binding,
-    .validate = binding_validate,
+    .validate = validate_role_binding,
     .acknowledged_when_cached = true,
 };
 
@@ -190,6 +183,6 @@ const struct kind kind_cluster_role_binding = {
     .defaults = binding_defaults,
     .prepare_create = check_binding,
     .prepare_update = check_binding,
-    .validate = binding_validate,
+    .validate = validate_cluster_role_binding,
     .acknowledged_when_cached = true,
 };

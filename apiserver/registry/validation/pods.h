@@ -31,6 +31,10 @@ void validate_pod_ephemeral_containers(const json_t *pod, const json_t *live,
                                        struct field_errors *errors);
 void validate_pod_resize(const json_t *pod, const json_t *live, struct field_errors *errors);
 
+/* scheduling.c: of a list, which may be NULL. */
+void validate_tolerations(const json_t *tolerations, const struct field_path *path,
+                          struct field_errors *errors);
+
 /* ---- among the files of this topic ---- */
 
 struct pod_view {

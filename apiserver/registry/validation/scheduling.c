@@ -244,20 +244,23 @@ static void validate_gates(const json_t *gates, const struct field_path *path,
     map_free(&seen, NULL);
 }
 
+void validate_tolerations(const json_t *tolerations, const struct field_path *path,
+                          struct field_errors *errors)
+{
+    for (size_t i = 0; i < json_array_size(tolerations); i++) {
+        validate_toleration(json_array_get(tolerations, i), FIELD_INDEX(path, i), errors);
+    }
+}
+
 void validate_scheduling(const json_t *spec, const struct field_path *path,
                          struct field_errors *errors)
 {
-    const json_t *tolerations = json_object_get(spec, "tolerations");
     const json_t *constraints = json_object_get(spec, "topologySpreadConstraints");
-    const struct field_path *tolerations_path = FIELD(path, "tolerations");
     const struct field_path *constraints_path = FIELD(path, "topologySpreadConstraints");
     names_validate_labels(json_object_get(spec, "nodeSelector"), FIELD(path, "nodeSelector"),
                           errors);
     validate_affinity(json_object_get(spec, "affinity"), FIELD(path, "affinity"), errors);
-    for (size_t i = 0; i < json_array_size(tolerations); i++) {
-        validate_toleration(json_array_get(tolerations, i), FIELD_INDEX(tolerations_path, i),
-                            errors);
-    }
+    validate_tolerations(json_object_get(spec, "tolerations"), FIELD(path, "tolerations"), errors);
     for (size_t i = 0; i < json_array_size(constraints); i++) {
         validate_constraint(json_array_get(constraints, i), FIELD_INDEX(constraints_path, i),
                             errors);
