@@ -168,7 +168,8 @@ static json_t *binary_scalar(const char *text, size_t length)
     return decoded ? json_stringn(decoded, decoded_length) : NULL;
 }
 
-/* A tag of YAML's own types asks for the meaning that a plain scalar has; others make a string. */
+/* A tag of YAML's own types asks for the meaning that a plain scalar has, and a scalar that has
+ * none but text is an error; other tags make a string. */
 static bool is_resolved(const yaml_event_t *event)
 {
     static const char *const tags[] = {YAML_INT_TAG, YAML_FLOAT_TAG, YAML_BOOL_TAG, YAML_NULL_TAG,
@@ -192,6 +193,11 @@ static json_t *load_scalar(struct loader *loader)
     json_t *scalar = resolved ? plain_scalar(text, length)
                      : binary ? binary_scalar(text, length)
                               : json_stringn(text, length);
+    if (tag != NULL && resolved && json_is_string(scalar)) {
+        json_decref(scalar);
+        fail(loader, "a value is not of the type that its tag says");
+        return NULL;
+    }
     if (scalar == NULL) {
         fail(loader,
              binary ? "!!binary value contains invalid base64 data" : "the text is not UTF-8");

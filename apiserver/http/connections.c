@@ -9,7 +9,11 @@
  *
  * One thread looks at all connections once a second and shuts down the sockets of those that are
  * late; libmicrohttpd then closes them. A connection leaves the list before its socket is closed.
+ *
+ * The same thread hands memory back to the system after requests with large bodies: their trees are
+ * many times as large, and glibc would keep what lies below the first piece that is still in use.
  */
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -27,6 +31,7 @@ struct connections {
     struct peer *first;
     bool stopping;
     bool sweeps; /* The thread runs. */
+    atomic_bool memory_was_freed;
     pthread_t thread;
 };
 
@@ -105,6 +110,11 @@ static void cut_late(struct connections *connections, int64_t now)
     }
 }
 
+void connections_memory_was_freed(struct connections *connections)
+{
+    atomic_store(&connections->memory_was_freed, true);
+}
+
 static void *sweep(void *argument)
 {
     struct connections *connections = argument;
@@ -117,6 +127,11 @@ static void *sweep(void *argument)
                pthread_cond_timedwait(&connections->stop, &connections->lock, &next) == 0) {
         }
         cut_late(connections, timestamp_monotonic());
+        if (atomic_exchange(&connections->memory_was_freed, false)) {
+            pthread_mutex_unlock(&connections->lock);
+            malloc_trim(0);
+            pthread_mutex_lock(&connections->lock);
+        }
     }
     pthread_mutex_unlock(&connections->lock);
     return NULL;

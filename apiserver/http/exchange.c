@@ -30,6 +30,7 @@ enum {
     list_block_bytes = 64 << 10,
     stream_block_bytes = 2 << 10,
     drain_limit_bytes = 16 << 20, /* More of a refused body is not waited for. */
+    large_body_bytes = 64 << 10,  /* Its tree takes megabytes. */
 };
 
 void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *connection)
@@ -465,5 +466,9 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
     }
     set_active(exchange, false);
     peer_expect_within(exchange->peer, server->options.idle_timeout_seconds * 1000);
+    bool was_large = exchange->uploaded > large_body_bytes;
     exchange_free(exchange);
+    if (was_large) {
+        connections_memory_was_freed(server->connections);
+    }
 }

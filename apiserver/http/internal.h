@@ -55,6 +55,9 @@ void connection_changed(void *server, struct MHD_Connection *connection, void **
 /* The client has this long for what it is to do next; 0: it has nothing to do. */
 void peer_expect_within(struct peer *peer, unsigned timeout_ms);
 
+/* A request that took much memory is over: within a second what is free goes back to the system. */
+void connections_memory_was_freed(struct connections *connections);
+
 /* ---- one request and its answer: exchange.c ---- */
 
 enum exchange_state {

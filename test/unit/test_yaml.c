@@ -148,10 +148,10 @@ static void malformed_texts_are_refused(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "a: b: c",      "a: [1",       "{a: 1",   "*x",      "a: *x",
-        "\ta: 1",       "a: 1\n b: 2", "&x [*x]", "'a",      "%YAML 9.9\n---\na",
-        "? [a]\n: b\n", "~: a",        "a: .inf", "a: .NaN", "a: {<<: 1}",
-        "!!binary a",   "a: \xff\xfe", "@a",
+        "a: b: c",      "a: [1",       "{a: 1",    "*x",          "a: *x",
+        "\ta: 1",       "a: 1\n b: 2", "&x [*x]",  "'a",          "%YAML 9.9\n---\na",
+        "? [a]\n: b\n", "~: a",        "a: .inf",  "a: .NaN",     "a: {<<: 1}",
+        "!!binary a",   "a: !!int x",  "!!null x", "a: \xff\xfe", "@a",
     };
     for (size_t i = 0; i < array_length(texts); i++) {
         cleanup(error_clear)
