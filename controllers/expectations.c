@@ -100,19 +100,20 @@ void expectations_doubt(struct expectations *expectations, const char *key, int6
     pthread_mutex_unlock(&expectations->lock);
 }
 
-bool expectations_are_satisfied(struct expectations *expectations, const char *key)
+int64_t expectations_wait_ms(struct expectations *expectations, const char *key)
 {
+    int64_t left_ns = 0;
     pthread_mutex_lock(&expectations->lock);
     struct expectation *expectation = map_get(&expectations->map, key);
-    bool satisfied = expectation == NULL ||
-                     (expectation->creations == 0 && expectation->deletions.count == 0) ||
-                     timestamp_monotonic() > expectation->until;
-    if (satisfied && expectation != NULL) {
+    if (expectation != NULL && (expectation->creations > 0 || expectation->deletions.count > 0)) {
+        left_ns = expectation->until - timestamp_monotonic();
+    }
+    if (expectation != NULL && left_ns <= 0) {
         map_remove(&expectations->map, key);
         expectation_free(expectation);
     }
     pthread_mutex_unlock(&expectations->lock);
-    return satisfied;
+    return left_ns > 0 ? left_ns / 1000000 + 1 : 0;
 }
 
 void expectations_forget(struct expectations *expectations, const char *key)

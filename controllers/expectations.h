@@ -11,7 +11,6 @@
 #ifndef CONTROLLERS_EXPECTATIONS_H
 #define CONTROLLERS_EXPECTATIONS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +31,9 @@ void expectations_saw_deletion(struct expectations *expectations, const char *ke
 /* It is not known whether some of what is expected will ever be seen, because the answer was lost:
  * after that time it is not waited for any more. */
 void expectations_doubt(struct expectations *expectations, const char *key, int64_t delay_ms);
-bool expectations_are_satisfied(struct expectations *expectations, const char *key);
+/* 0 when the controller may act; else in how many milliseconds what is expected will be given up,
+ * at the latest: the key is to be looked at again then, because nothing else may bring it. */
+int64_t expectations_wait_ms(struct expectations *expectations, const char *key);
 void expectations_forget(struct expectations *expectations, const char *key);
 
 #endif

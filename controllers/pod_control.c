@@ -61,15 +61,14 @@ static bool keep_first(struct error *first, struct error *error)
 }
 
 /* The answer does not tell whether the request took effect. What was expected of it stays expected
- * for a moment, so that nothing is done twice, and then the key comes again. */
-static bool is_in_doubt(struct controller *controller, struct expectations *expectations,
-                        const char *key, const struct error *error)
+ * for a moment, so that nothing is done twice. */
+static bool is_in_doubt(struct expectations *expectations, const char *key,
+                        const struct error *error)
 {
     if (error->code < 500) {
         return false;
     }
     expectations_doubt(expectations, key, doubt_ms);
-    controller_add_after(controller, key, doubt_ms + 1);
     return true;
 }
 
@@ -94,7 +93,7 @@ static bool create_batch(struct controller *controller, const json_t *owner, con
             json_decref(calls[i].result);
             continue;
         }
-        if (!is_in_doubt(controller, expectations, key, &calls[i].error)) {
+        if (!is_in_doubt(expectations, key, &calls[i].error)) {
             expectations_saw_creation(expectations, key); /* It will not come. */
         }
         if (!pod_control_is_namespace_terminating(&calls[i].error)) {
@@ -147,7 +146,7 @@ bool pod_control_delete(struct controller *controller, const json_t *owner,
             json_decref(calls[i].result);
             continue;
         }
-        if (!is_in_doubt(controller, expectations, key, &calls[i].error)) {
+        if (!is_in_doubt(expectations, key, &calls[i].error)) {
             expectations_saw_deletion(expectations, key, pods[i]->uid);
         }
         if (calls[i].error.code != 404) {

@@ -333,18 +333,22 @@ static bool sync_replicaset(void *argument, const char *key, struct error *error
         return true;
     }
     /* Asked before the pods are read: what is seen in between only adds to what is known. */
-    bool may_act = expectations_are_satisfied(state->expectations, key);
+    int64_t wait_ms = expectations_wait_ms(state->expectations, key);
     cleanup(json_release)
     json_t *set = cached_object_tree(cached);
     cleanup(cached_list_free)
     struct cached_list active = CACHED_LIST_INIT;
+    if (wait_ms > 0) {
+        controller_add_after(state->controller, key, wait_ms);
+    }
     if (!claim_pods(state, set, cached, &active, error)) {
         return false;
     }
     cleanup(error_clear)
     struct error failure = ERROR_INIT;
     int64_t next_check, now = timestamp_now();
-    bool managed = !may_act || cached->is_deleting || manage(state, cached, set, &active, &failure);
+    bool managed =
+        wait_ms > 0 || cached->is_deleting || manage(state, cached, set, &active, &failure);
     cleanup(json_release)
     json_t *status = replicaset_status(set, &active, now, &failure, &next_check);
     if (!write_status(state, set, status, error)) {
