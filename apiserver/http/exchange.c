@@ -28,7 +28,7 @@
 
 enum {
     list_block_bytes = 64 << 10,
-    stream_block_bytes = 2 << 10,
+    stream_block_bytes = 512,     /* Not used: streams.c writes to the session itself. */
     drain_limit_bytes = 16 << 20, /* More of a refused body is not waited for. */
     large_body_bytes = 64 << 10,  /* Its tree takes megabytes. */
 };
@@ -43,7 +43,6 @@ void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *con
     peer_expect_within(exchange->peer, exchange->server->options.header_timeout_ms);
     exchange->uri = duplicate(uri);
     exchange->request.received_ns = timestamp_monotonic();
-    pthread_mutex_init(&exchange->lock, NULL);
     return exchange;
 }
 
@@ -51,7 +50,6 @@ static void exchange_free(struct exchange *exchange)
 {
     request_clear(&exchange->request);
     buffer_free(&exchange->body);
-    pthread_mutex_destroy(&exchange->lock);
     free(exchange->headers);
     free(exchange->remote_address);
     free(exchange->uri);
@@ -224,6 +222,31 @@ static void close_after_answer(struct exchange *exchange)
     response_add_header(&exchange->response, "Connection", "close");
 }
 
+/* The content reader of a body that never waits. */
+static ssize_t read_body(void *argument, uint64_t position, char *out, size_t size)
+{
+    (void)position;
+    struct exchange *exchange = argument;
+    struct body *body = exchange->response.body;
+    ssize_t count = body->class->read(body, out, size);
+    if (count > 0) {
+        exchange->sent += (size_t)count;
+        return count;
+    }
+    return count == BODY_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *body_answer(struct exchange *exchange)
+{
+    struct body *body = exchange->response.body;
+    body->wake = stream_wake;
+    body->wake_argument = exchange;
+    return body->stream ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, stream_block_bytes,
+                                                            stream_read, exchange, NULL)
+                        : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, list_block_bytes,
+                                                            read_body, exchange, NULL);
+}
+
 static enum MHD_Result queue_answer(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
@@ -235,11 +258,7 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
     }
     struct MHD_Response *answer;
     if (response->body != NULL) {
-        response->body->wake = stream_wake;
-        response->body->wake_argument = exchange;
-        answer = MHD_create_response_from_callback(
-            MHD_SIZE_UNKNOWN, response->body->stream ? stream_block_bytes : list_block_bytes,
-            stream_read, exchange, NULL);
+        answer = body_answer(exchange);
     } else {
         size_t length = response->bytes.length;
         exchange->sent = length;
@@ -425,10 +444,10 @@ enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connectio
     (void)argument;
     (void)connection;
     (void)url;
-    (void)version;
     struct exchange *exchange = *context;
     switch (exchange->state) {
     case EXCHANGE_NEW:
+        exchange->chunked = strcmp(version, "HTTP/1.1") >= 0;
         return begin(exchange, method);
     case EXCHANGE_ADMITTED:
         exchange->state = EXCHANGE_READING;

@@ -13,6 +13,7 @@
 
 struct tls;
 struct workers;
+struct stream;
 struct streams;
 struct connections;
 
@@ -89,13 +90,8 @@ struct exchange {
     size_t sent;                    /* Bytes of the body before compression. */
     struct exchange *next_in_queue; /* Of the workers. */
 
-    /* A body that waits; see streams.c. */
-    pthread_mutex_t lock; /* Guards the next four. */
-    bool suspended, woken, gone;
-    bool stream_known; /* Registered with the streams. */
-    uint64_t stream_id;
-    bool wake_queued; /* Guarded by the streams' lock, with the links. */
-    struct exchange *next_to_wake, *previous_to_wake;
+    bool chunked;                    /* How a body of unknown length is sent. */
+    _Atomic(struct stream *) stream; /* Of a body that waits, once its headers are sent. */
 };
 
 /* Callbacks for libmicrohttpd. */
@@ -123,16 +119,17 @@ void workers_free(struct workers *workers); /* After workers_stop(). NULL is fin
 
 /* ---- streams.c ---- */
 
-struct streams *streams_start(struct error *error);
-void streams_stop(struct streams *streams);
-/* Reads from a body for libmicrohttpd: the content reader; suspends when the body waits. */
+struct streams *streams_start(unsigned threads, struct error *error);
+void streams_stop(struct streams *streams); /* After streams_end(), and the daemon. */
+/* The content reader of a stream for libmicrohttpd: takes the connection over the first time, tells
+ * how the stream ended the second. */
 ssize_t stream_read(void *exchange, uint64_t position, char *out, size_t size);
 /* The 'wake' of a body; the argument is its exchange. */
 void stream_wake(void *exchange);
 /* The exchange ends, its body is closed: nothing refers to it after this. */
 void stream_forget(struct exchange *exchange);
-/* With server->stopping set: resumes every suspended stream, so that it ends. None is suspended
- * when this returns, nor will one be later. */
+/* Ends every stream, each with what it has to say yet. No connection is suspended by one when this
+ * returns, nor will one be later. */
 void streams_end(struct streams *streams);
 
 /* ---- tls.c ---- */

@@ -96,7 +96,7 @@ struct body;
 
 enum {
     BODY_END = -1,  /* There is no more. */
-    BODY_WAIT = -2, /* Nothing now. body_wake() will be called when there is. */
+    BODY_WAIT = -2, /* Nothing now. body_wake() will be called when there is. Of streams only. */
     BODY_FAIL = -3, /* The connection must be cut: the client sees an incomplete answer. */
 };
 
@@ -115,7 +115,7 @@ struct body {
     /* Set by the HTTP layer before the first read; called through body_wake(). */
     void (*wake)(void *argument);
     void *wake_argument;
-    bool stream; /* A watch: each piece is sent at once, never compressed. */
+    bool stream; /* A watch: it may wait, each piece is sent at once, never compressed. */
 };
 
 /* Tells the HTTP layer that a body that answered BODY_WAIT has something to read, or is to end.

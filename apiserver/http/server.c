@@ -135,7 +135,7 @@ struct server *server_start(const struct server_options *options, const struct h
         server_free(server);
         return NULL;
     }
-    if ((server->streams = streams_start(error)) != NULL &&
+    if ((server->streams = streams_start(server->options.http_threads, error)) != NULL &&
         (server->connections = connections_start(error)) != NULL &&
         (server->workers = workers_start(exchange_serve, server->options.workers, error)) != NULL &&
         start_authenticators(server, error) &&

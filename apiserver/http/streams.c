@@ -1,136 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bodies that wait. A connection whose body has nothing to send is suspended until the body is
- * woken.
+ * Bodies that wait: watches.
  *
- * The order of things is what makes this right. A read that finds nothing suspends under the
- * exchange's lock, unless a wake came in meanwhile; a wake resumes under the same lock only if the
- * exchange is suspended, else it leaves a note. So no wake is lost.
+ * libmicrohttpd sends the headers of such an answer. When it then asks for the first bytes of the
+ * body, the connection is suspended and the stream belongs to one of a few streamers until it ends:
+ * the streamer's thread reads the body whenever it is woken, and writes what it read straight to
+ * the TLS session, which libmicrohttpd leaves alone meanwhile. At the end the connection is
+ * resumed, libmicrohttpd asks once more, and hears how the stream ended. So a stream is suspended
+ * once and resumed once, by one thread each: nothing races. (Resuming for each event was tried: it
+ * makes libmicrohttpd walk all suspended connections, and costs several system calls an event.)
  *
- * Resuming makes libmicrohttpd walk all suspended connections of a thread, so wakes are collected
- * and done by one thread, a batch at a time. A wake that comes alone is done at once; behind it the
- * thread rests for as long as walks of so many streams deserve, so that with thousands of them a
- * steady trickle of wakes costs a fraction of a core and half a millisecond of delay.
+ * A woken stream stands in its streamer's queue once. What changes while others have their turn is
+ * read together when its turn comes: the busier the server, the larger and cheaper the pieces.
  *
- * libmicrohttpd does not notice that the client of a suspended connection has gone; an epoll of our
- * own does. Its events carry a number, never a pointer: the exchange is looked up under the lock
- * that its end takes as well.
+ * The streamer's epoll tells which clients have left, and when a client that was slow can be
+ * written to again. Its events name streams by address: a stream is taken out of the epoll before
+ * it ends, by the thread that handles the events, and no event is kept across a turn.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
+#include <sys/socket.h>
 
 #include "apiserver/http/internal.h"
 #include "common/alloc.h"
 #include "common/log.h"
 
 enum {
-    rest_a_stream_ns = 100, /* Some five times what a walk takes. */
-    rest_least_ns = 50000,  /* A shorter one the system can't keep. */
-    rest_most_ns = 2000000,
+    record_bytes = 16384, /* The most that TLS puts into one record. */
+    head_bytes = 6,       /* Of a chunk: its length, four hexadecimal digits, and a line's end. */
+    tail_bytes = 2,
+    records_a_turn = 4, /* Then others have theirs. */
 };
 
-struct slot {
-    struct exchange *exchange; /* NULL: free. */
-    uint32_t generation;
+struct stream {
+    struct streamer *streamer;
+    struct body *body;
+    struct MHD_Connection *connection;
+    gnutls_session_t session;
+    int socket;
+    bool chunked; /* Else the end of the connection ends the body. */
+    /* The streamer's thread alone uses the next five until it gives the stream back. */
+    bool gone;    /* The client has left. */
+    bool blocked; /* A record waits until the socket takes it. */
+    size_t sent;  /* Bytes of the body. */
+    bool over;
+    ssize_t end;        /* What libmicrohttpd hears when it is over. */
+    bool queued, ended; /* These and the links are guarded by the streamer's lock. */
+    struct stream *next_queued;
+    struct stream *next, *previous; /* Of all. */
+};
+
+struct streamer {
+    pthread_mutex_t lock; /* Guards the queue, the list of all, and the flags. */
+    pthread_cond_t none;  /* No stream is left. */
+    struct stream *first_queued, *last_queued;
+    struct stream *all;
+    bool sleeping, ending, stopping, runs;
+    int poll, event; /* The event ends the thread's sleep. */
+    pthread_t thread;
+    char record[record_bytes];
 };
 
 struct streams {
-    pthread_mutex_t lock; /* Guards all members but the threads. Taken before an exchange's. */
-    pthread_cond_t work;
-    struct exchange *first_to_wake, *last_to_wake;
-    size_t known; /* Slots in use. */
-    struct slot *slots;
-    size_t slot_count, slot_capacity;
-    size_t free_hint;
-    bool stopping;
-    int poll;
-    int stop_event;
-    bool wakes, watches; /* The threads run. */
-    pthread_t waker, watcher;
+    atomic_uint next;
+    unsigned count;
+    struct streamer streamers[];
 };
 
-/* ---- waking ---- */
+/* ---- the queue; with the lock ---- */
 
-static void unlink_wake(struct streams *streams, struct exchange *exchange)
+static void queue(struct streamer *streamer, struct stream *stream)
 {
-    if (!exchange->wake_queued) {
+    if (stream->queued || stream->ended) {
         return;
     }
-    if (exchange->previous_to_wake != NULL) {
-        exchange->previous_to_wake->next_to_wake = exchange->next_to_wake;
+    stream->queued = true;
+    stream->next_queued = NULL;
+    if (streamer->last_queued != NULL) {
+        streamer->last_queued->next_queued = stream;
     } else {
-        streams->first_to_wake = exchange->next_to_wake;
+        streamer->first_queued = stream;
     }
-    if (exchange->next_to_wake != NULL) {
-        exchange->next_to_wake->previous_to_wake = exchange->previous_to_wake;
-    } else {
-        streams->last_to_wake = exchange->previous_to_wake;
-    }
-    exchange->wake_queued = false;
-}
-
-static void queue_wake(struct streams *streams, struct exchange *exchange)
-{
-    if (exchange->wake_queued) {
-        return;
-    }
-    exchange->wake_queued = true;
-    exchange->next_to_wake = NULL;
-    exchange->previous_to_wake = streams->last_to_wake;
-    if (streams->last_to_wake != NULL) {
-        streams->last_to_wake->next_to_wake = exchange;
-    } else {
-        streams->first_to_wake = exchange;
-        pthread_cond_signal(&streams->work);
-    }
-    streams->last_to_wake = exchange;
-}
-
-static void resume(struct exchange *exchange)
-{
-    pthread_mutex_lock(&exchange->lock);
-    if (exchange->suspended) {
-        exchange->suspended = false;
-        MHD_resume_connection(exchange->connection);
-    } else {
-        exchange->woken = true;
-    }
-    pthread_mutex_unlock(&exchange->lock);
-}
-
-/* With the lock, which is given up meanwhile. */
-static void rest(struct streams *streams)
-{
-    int64_t rest_ns = (int64_t)streams->known * rest_a_stream_ns;
-    if (rest_ns >= rest_least_ns) {
-        struct timespec time = {.tv_nsec = rest_ns < rest_most_ns ? rest_ns : rest_most_ns};
-        pthread_mutex_unlock(&streams->lock);
-        nanosleep(&time, NULL);
-        pthread_mutex_lock(&streams->lock);
+    streamer->last_queued = stream;
+    if (streamer->sleeping) {
+        streamer->sleeping = false;
+        eventfd_write(streamer->event, 1);
     }
 }
 
-static void *waker_main(void *argument)
+static struct stream *take_queued(struct streamer *streamer)
 {
-    struct streams *streams = argument;
-    pthread_mutex_lock(&streams->lock);
-    while (!streams->stopping) {
-        if (streams->first_to_wake == NULL) {
-            pthread_cond_wait(&streams->work, &streams->lock);
-            continue;
+    struct stream *stream = streamer->first_queued;
+    if (stream != NULL) {
+        streamer->first_queued = stream->next_queued;
+        if (streamer->first_queued == NULL) {
+            streamer->last_queued = NULL;
         }
-        while (streams->first_to_wake != NULL) {
-            struct exchange *exchange = streams->first_to_wake;
-            unlink_wake(streams, exchange);
-            resume(exchange);
-        }
-        rest(streams);
+        stream->queued = false;
     }
-    pthread_mutex_unlock(&streams->lock);
-    return NULL;
+    return stream;
 }
 
 void body_wake(struct body *body)
@@ -141,187 +113,267 @@ void body_wake(struct body *body)
 void stream_wake(void *argument)
 {
     struct exchange *exchange = argument;
-    struct streams *streams = exchange->server->streams;
-    pthread_mutex_lock(&streams->lock);
-    queue_wake(streams, exchange);
-    pthread_mutex_unlock(&streams->lock);
-}
-
-/* ---- clients that leave ---- */
-
-/* With the lock: gives the exchange a number and watches its socket. */
-static void remember(struct streams *streams, struct exchange *exchange)
-{
-    size_t at = streams->free_hint;
-    while (at < streams->slot_count && streams->slots[at].exchange != NULL) {
-        at++;
-    }
-    if (at == streams->slot_count) {
-        streams->slots = grow(streams->slots, streams->slot_count, &streams->slot_capacity,
-                              sizeof *streams->slots);
-        streams->slots[streams->slot_count++] = (struct slot){0};
-    }
-    streams->free_hint = at + 1;
-    struct slot *slot = &streams->slots[at];
-    slot->exchange = exchange;
-    slot->generation++;
-    streams->known++;
-    exchange->stream_id = (uint64_t)slot->generation << 32 | (uint32_t)at;
-    exchange->stream_known = true;
-}
-
-static int socket_of(const struct exchange *exchange)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    return info ? info->connect_fd : -1;
-}
-
-static void watch_socket(struct streams *streams, struct exchange *exchange)
-{
-    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT,
-                                .data.u64 = exchange->stream_id};
-    if (epoll_ctl(streams->poll, EPOLL_CTL_ADD, socket_of(exchange), &event) != 0) {
-        /* Better cut than kept for ever when its client leaves: clients watch anew. */
-        log_warning("a watch could not be followed and is cut: %s", strerror(errno));
-        pthread_mutex_lock(&exchange->lock);
-        exchange->gone = true;
-        pthread_mutex_unlock(&exchange->lock);
+    struct stream *stream = atomic_load(&exchange->stream);
+    if (stream != NULL) { /* Else its first read is still to come. */
+        pthread_mutex_lock(&stream->streamer->lock);
+        queue(stream->streamer, stream);
+        pthread_mutex_unlock(&stream->streamer->lock);
     }
 }
 
-static void client_left(struct streams *streams, uint64_t id)
+/* ---- a turn; in the streamer's thread ---- */
+
+enum outcome { SLEEPS, HAS_MORE, ENDED };
+
+static enum outcome end(struct stream *stream, ssize_t how)
 {
-    size_t at = (uint32_t)id;
-    pthread_mutex_lock(&streams->lock);
-    struct slot *slot = at < streams->slot_count ? &streams->slots[at] : NULL;
-    if (slot != NULL && slot->exchange != NULL && slot->generation == id >> 32) {
-        pthread_mutex_lock(&slot->exchange->lock);
-        slot->exchange->gone = true;
-        pthread_mutex_unlock(&slot->exchange->lock);
-        queue_wake(streams, slot->exchange);
-    }
-    pthread_mutex_unlock(&streams->lock);
+    stream->over = true;
+    stream->end = how;
+    return ENDED;
 }
 
-enum { stop_id = -1 };
-
-static void *watcher_main(void *argument)
+/* After a call of gnutls_record_send(). */
+static enum outcome take_result(struct stream *stream, ssize_t sent)
 {
-    struct streams *streams = argument;
+    if (sent >= 0) {
+        stream->blocked = false;
+        return HAS_MORE;
+    }
+    if (sent != GNUTLS_E_AGAIN && sent != GNUTLS_E_INTERRUPTED) {
+        return end(stream, MHD_CONTENT_READER_END_WITH_ERROR);
+    }
+    /* GnuTLS keeps the record. TCP_USER_TIMEOUT ends a wait for a client that never reads. */
+    stream->blocked = true;
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLOUT | EPOLLONESHOT, .data.ptr = stream};
+    if (epoll_ctl(stream->streamer->poll, EPOLL_CTL_MOD, stream->socket, &event) != 0) {
+        return end(stream, MHD_CONTENT_READER_END_WITH_ERROR);
+    }
+    return SLEEPS;
+}
+
+static enum outcome send_record(struct stream *stream, char *record, size_t length)
+{
+    char *start = record + head_bytes;
+    stream->sent += length;
+    if (stream->chunked) {
+        char head[head_bytes + 1];
+        int size = snprintf(head, sizeof head, "%zx\r\n", length);
+        memcpy(start + length, "\r\n", tail_bytes);
+        start -= size;
+        memcpy(start, head, (size_t)size);
+        length += (size_t)size + tail_bytes;
+    }
+    return take_result(stream, gnutls_record_send(stream->session, start, length));
+}
+
+static enum outcome send_next(struct stream *stream, bool ending)
+{
+    char *record = stream->streamer->record;
+    if (stream->blocked) {
+        if (ending) {
+            return end(stream, MHD_CONTENT_READER_END_WITH_ERROR);
+        }
+        return take_result(stream, gnutls_record_send(stream->session, NULL, 0));
+    }
+    ssize_t length = stream->body->class->read(stream->body, record + head_bytes,
+                                               record_bytes - head_bytes - tail_bytes);
+    if (length > 0) {
+        return send_record(stream, record, (size_t)length);
+    }
+    if (length == BODY_WAIT && !ending) {
+        return SLEEPS;
+    }
+    return end(stream, length == BODY_FAIL ? MHD_CONTENT_READER_END_WITH_ERROR
+                                           : MHD_CONTENT_READER_END_OF_STREAM);
+}
+
+static enum outcome take_turn(struct stream *stream, bool ending)
+{
+    enum outcome outcome = HAS_MORE;
+    for (int i = 0; i < records_a_turn && outcome == HAS_MORE; i++) {
+        outcome = stream->over   ? ENDED
+                  : stream->gone ? end(stream, MHD_CONTENT_READER_END_WITH_ERROR)
+                                 : send_next(stream, ending);
+    }
+    return outcome;
+}
+
+/* With the lock: gives the stream back to libmicrohttpd, which may free it at once. */
+static void give_back(struct streamer *streamer, struct stream *stream)
+{
+    stream->ended = true;
+    if (stream->previous != NULL) {
+        stream->previous->next = stream->next;
+    } else {
+        streamer->all = stream->next;
+    }
+    if (stream->next != NULL) {
+        stream->next->previous = stream->previous;
+    }
+    epoll_ctl(streamer->poll, EPOLL_CTL_DEL, stream->socket, NULL);
+    MHD_resume_connection(stream->connection);
+    if (streamer->all == NULL) {
+        pthread_cond_broadcast(&streamer->none);
+    }
+}
+
+/* With the lock, which is given up while the stream has its turn. */
+static void serve_first(struct streamer *streamer)
+{
+    struct stream *stream = take_queued(streamer);
+    bool ending = streamer->ending;
+    pthread_mutex_unlock(&streamer->lock);
+    enum outcome outcome = take_turn(stream, ending);
+    pthread_mutex_lock(&streamer->lock);
+    if (outcome == ENDED && !stream->queued) {
+        give_back(streamer, stream);
+    } else if (outcome != SLEEPS) { /* Also what ended and was woken meanwhile: it ends again. */
+        queue(streamer, stream);
+    }
+}
+
+/* With the lock, which is given up while there is nothing to do. */
+static void look_at_sockets(struct streamer *streamer)
+{
     struct epoll_event events[64];
-    for (;;) {
-        int count = epoll_wait(streams->poll, events, array_length(events), -1);
-        for (int i = 0; i < count; i++) {
-            if (events[i].data.u64 == (uint64_t)stop_id) {
-                return NULL;
-            }
-            client_left(streams, events[i].data.u64);
+    streamer->sleeping = streamer->first_queued == NULL && !streamer->stopping;
+    int timeout = streamer->sleeping ? -1 : 0;
+    pthread_mutex_unlock(&streamer->lock);
+    int count = epoll_wait(streamer->poll, events, array_length(events), timeout);
+    pthread_mutex_lock(&streamer->lock);
+    streamer->sleeping = false;
+    for (int i = 0; i < count; i++) {
+        struct stream *stream = events[i].data.ptr;
+        if (stream == NULL) {
+            eventfd_t value;
+            eventfd_read(streamer->event, &value);
+            continue;
+        }
+        stream->gone = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+        queue(streamer, stream);
+    }
+}
+
+static void *streamer_main(void *argument)
+{
+    enum { turns_a_look = 64 };
+    struct streamer *streamer = argument;
+    pthread_mutex_lock(&streamer->lock);
+    while (!streamer->stopping) {
+        look_at_sockets(streamer);
+        for (int i = 0; i < turns_a_look && streamer->first_queued != NULL; i++) {
+            serve_first(streamer);
         }
     }
+    pthread_mutex_unlock(&streamer->lock);
+    return NULL;
 }
 
-/* ---- reading ---- */
+/* ---- from libmicrohttpd ---- */
 
-/* True when the connection is now suspended; false when it is to read again, or the client is gone,
- * or the server stops: streams_end() has then passed, or will wait for the lock. */
-static bool suspend(struct exchange *exchange)
+static struct stream *new_stream(struct exchange *exchange, struct streamer *streamer)
 {
-    pthread_mutex_lock(&exchange->lock);
-    bool sleep = !exchange->woken && !exchange->gone && !atomic_load(&exchange->server->stopping);
-    exchange->woken = false;
-    if (sleep) {
-        exchange->suspended = true;
-        MHD_suspend_connection(exchange->connection);
-    }
-    pthread_mutex_unlock(&exchange->lock);
-    return sleep;
+    struct MHD_Connection *connection = exchange->connection;
+    struct stream *stream = allocate_struct(struct stream);
+    stream->streamer = streamer;
+    stream->body = exchange->response.body;
+    stream->connection = connection;
+    stream->session =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+    stream->socket =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    stream->chunked = exchange->chunked;
+    return stream;
 }
 
-static bool is_gone(struct exchange *exchange)
+/* libmicrohttpd may have left the headers to be sent with what follows. */
+static void send_at_once(int socket)
 {
-    pthread_mutex_lock(&exchange->lock);
-    bool gone = exchange->gone;
-    pthread_mutex_unlock(&exchange->lock);
-    return gone;
+    int on = 1, off = 0;
+    setsockopt(socket, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+    setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static void make_known(struct exchange *exchange)
+static ssize_t begin(struct exchange *exchange)
 {
     struct streams *streams = exchange->server->streams;
-    if (!exchange->stream_known) {
-        pthread_mutex_lock(&streams->lock);
-        remember(streams, exchange);
-        pthread_mutex_unlock(&streams->lock);
-        watch_socket(streams, exchange);
+    struct streamer *streamer =
+        &streams->streamers[atomic_fetch_add(&streams->next, 1) % streams->count];
+    struct stream *stream = new_stream(exchange, streamer);
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = stream};
+    send_at_once(stream->socket);
+    pthread_mutex_lock(&streamer->lock);
+    atomic_store(&exchange->stream, stream);
+    stream->end = MHD_CONTENT_READER_END_OF_STREAM;
+    stream->ended = streamer->ending;
+    if (!stream->ended && epoll_ctl(streamer->poll, EPOLL_CTL_ADD, stream->socket, &event) != 0) {
+        /* Better cut than kept for ever when its client leaves: clients watch anew. */
+        log_warning("a watch could not be followed and is cut: %s", strerror(errno));
+        stream->end = MHD_CONTENT_READER_END_WITH_ERROR;
+        stream->ended = true;
     }
+    if (!stream->ended) {
+        MHD_suspend_connection(stream->connection);
+        stream->next = streamer->all;
+        if (stream->next != NULL) {
+            stream->next->previous = stream;
+        }
+        streamer->all = stream;
+        queue(streamer, stream);
+    }
+    ssize_t result = stream->ended ? stream->end : 0;
+    pthread_mutex_unlock(&streamer->lock);
+    return result;
 }
 
 ssize_t stream_read(void *argument, uint64_t position, char *out, size_t size)
 {
     (void)position;
+    (void)out;
+    (void)size;
     struct exchange *exchange = argument;
-    struct body *body = exchange->response.body;
-    for (;;) {
-        if (is_gone(exchange)) {
-            return MHD_CONTENT_READER_END_WITH_ERROR;
-        }
-        ssize_t count = body->class->read(body, out, size);
-        if (count > 0) {
-            exchange->sent += (size_t)count;
-            return count;
-        }
-        if (count != BODY_WAIT) {
-            return count == BODY_END ? MHD_CONTENT_READER_END_OF_STREAM
-                                     : MHD_CONTENT_READER_END_WITH_ERROR;
-        }
-        if (atomic_load(&exchange->server->stopping)) {
-            return MHD_CONTENT_READER_END_OF_STREAM;
-        }
-        make_known(exchange);
-        if (suspend(exchange)) {
-            return 0;
-        }
-    }
+    struct stream *stream = atomic_load(&exchange->stream);
+    return stream == NULL ? begin(exchange) : stream->end;
 }
 
 void stream_forget(struct exchange *exchange)
 {
-    struct streams *streams = exchange->server->streams;
-    pthread_mutex_lock(&streams->lock);
-    unlink_wake(streams, exchange);
-    if (exchange->stream_known) {
-        size_t at = (uint32_t)exchange->stream_id;
-        streams->slots[at].exchange = NULL;
-        streams->known--;
-        streams->free_hint = at < streams->free_hint ? at : streams->free_hint;
-    }
-    pthread_mutex_unlock(&streams->lock);
-    if (exchange->stream_known) {
-        epoll_ctl(streams->poll, EPOLL_CTL_DEL, socket_of(exchange), NULL);
+    struct stream *stream = atomic_load(&exchange->stream);
+    if (stream != NULL) {
+        exchange->sent += stream->sent;
+        free(stream);
     }
 }
 
 /* ---- life ---- */
 
-struct streams *streams_start(struct error *error)
+static bool streamer_start(struct streamer *streamer, struct error *error)
 {
-    struct streams *streams = allocate_struct(struct streams);
-    pthread_mutex_init(&streams->lock, NULL);
-    pthread_cond_init(&streams->work, NULL);
-    streams->poll = epoll_create1(EPOLL_CLOEXEC);
-    streams->stop_event = eventfd(0, EFD_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)stop_id};
-    if (streams->poll < 0 || streams->stop_event < 0 ||
-        epoll_ctl(streams->poll, EPOLL_CTL_ADD, streams->stop_event, &event) != 0) {
-        error_internal(error, "no descriptors for the HTTP server: %s", strerror(errno));
-        streams_stop(streams);
-        return NULL;
+    struct epoll_event event = {.events = EPOLLIN};
+    streamer->poll = epoll_create1(EPOLL_CLOEXEC);
+    streamer->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (streamer->poll < 0 || streamer->event < 0 ||
+        epoll_ctl(streamer->poll, EPOLL_CTL_ADD, streamer->event, &event) != 0) {
+        return error_internal(error, "no descriptors for the HTTP server: %s", strerror(errno));
     }
-    streams->wakes = pthread_create(&streams->waker, NULL, waker_main, streams) == 0;
-    streams->watches = pthread_create(&streams->watcher, NULL, watcher_main, streams) == 0;
-    if (!streams->wakes || !streams->watches) {
-        error_internal(error, "no threads for the HTTP server");
+    streamer->runs = pthread_create(&streamer->thread, NULL, streamer_main, streamer) == 0;
+    return streamer->runs || error_internal(error, "no threads for the HTTP server");
+}
+
+struct streams *streams_start(unsigned threads, struct error *error)
+{
+    struct streams *streams =
+        allocate_zero(1, sizeof *streams + threads * sizeof *streams->streamers);
+    streams->count = threads;
+    bool started = true;
+    for (unsigned i = 0; i < threads; i++) {
+        struct streamer *streamer = &streams->streamers[i];
+        streamer->poll = streamer->event = -1;
+        pthread_mutex_init(&streamer->lock, NULL);
+        pthread_cond_init(&streamer->none, NULL);
+        started = started && streamer_start(streamer, error);
+    }
+    if (!started) {
         streams_stop(streams);
         return NULL;
     }
@@ -330,35 +382,35 @@ struct streams *streams_start(struct error *error)
 
 void streams_end(struct streams *streams)
 {
-    pthread_mutex_lock(&streams->lock);
-    for (size_t i = 0; i < streams->slot_count; i++) {
-        if (streams->slots[i].exchange != NULL) {
-            resume(streams->slots[i].exchange);
+    for (unsigned i = 0; i < streams->count; i++) {
+        struct streamer *streamer = &streams->streamers[i];
+        pthread_mutex_lock(&streamer->lock);
+        streamer->ending = true;
+        for (struct stream *stream = streamer->all; stream != NULL; stream = stream->next) {
+            queue(streamer, stream);
         }
+        while (streamer->all != NULL) {
+            pthread_cond_wait(&streamer->none, &streamer->lock);
+        }
+        pthread_mutex_unlock(&streamer->lock);
     }
-    pthread_mutex_unlock(&streams->lock);
 }
 
 void streams_stop(struct streams *streams)
 {
-    if (streams == NULL) {
-        return;
+    for (unsigned i = 0; streams != NULL && i < streams->count; i++) {
+        struct streamer *streamer = &streams->streamers[i];
+        pthread_mutex_lock(&streamer->lock);
+        streamer->stopping = true;
+        pthread_mutex_unlock(&streamer->lock);
+        if (streamer->runs) {
+            eventfd_write(streamer->event, 1);
+            pthread_join(streamer->thread, NULL);
+        }
+        close_descriptor(&streamer->event);
+        close_descriptor(&streamer->poll);
+        pthread_mutex_destroy(&streamer->lock);
+        pthread_cond_destroy(&streamer->none);
     }
-    pthread_mutex_lock(&streams->lock);
-    streams->stopping = true;
-    pthread_cond_signal(&streams->work);
-    pthread_mutex_unlock(&streams->lock);
-    if (streams->wakes) {
-        pthread_join(streams->waker, NULL);
-    }
-    if (streams->watches) {
-        eventfd_write(streams->stop_event, 1);
-        pthread_join(streams->watcher, NULL);
-    }
-    close_descriptor(&streams->stop_event);
-    close_descriptor(&streams->poll);
-    pthread_mutex_destroy(&streams->lock);
-    pthread_cond_destroy(&streams->work);
-    free(streams->slots);
     free(streams);
 }

@@ -2,18 +2,23 @@
 /*
  * Measures how fast changes reach many watchers: opens WATCHERS watches of the default namespace's
  * config maps, changes some config maps CHANGES times in all, and prints how many events a second
- * the watchers received together, from the first change until the last event.
+ * the watchers received together, from the first change until the last event, and how much of a
+ * processor the server took for one meanwhile.
  *
- *   fanout URL CA-FILE TOKEN WATCHERS CHANGES
+ *   fanout URL CA-FILE TOKEN WATCHERS CHANGES SERVER-PID
  *
- * All of it runs in one thread on libcurl's multi interface. Nothing takes longer than a minute.
+ * The watchers read in one thread, on libcurl's multi interface; each writer has its own, so that
+ * changes come as fast as the server takes them. Nothing takes longer than a minute.
  */
 #include <curl/curl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { WRITERS = 8, PAYLOAD_BYTES = 1000, TIME_LIMIT_S = 60 };
 
@@ -23,8 +28,8 @@ struct bench {
     CURLM *multi;
     struct curl_slist *headers; /* The token, and the type of a merge patch. */
     struct curl_slist *create_headers;
-    int started, done; /* Changes sent, and those answered. */
-    int64_t events;    /* Lines received by all watchers. */
+    atomic_int started; /* Changes sent. */
+    int64_t events;     /* Lines received by all watchers. */
 };
 
 /* Changes one config map again and again, so that the writers never conflict. */
@@ -32,6 +37,7 @@ struct writer {
     struct bench *bench;
     CURL *handle;
     int number;
+    pthread_t thread;
     char url[512], body[PAYLOAD_BYTES + 256];
 };
 
@@ -46,6 +52,22 @@ static double now(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Seconds of processor time that a process has taken. */
+static double processor_seconds(const char *pid)
+{
+    char path[64], line[1024];
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    FILE *file = fopen(path, "r");
+    const char *rest = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+    unsigned long user, system;
+    if (rest == NULL || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                               &system) != 2) {
+        fail(path, "can't be read");
+    }
+    fclose(file);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* Each event is a line. */
@@ -97,11 +119,21 @@ static void create(struct writer *writer)
     curl_easy_cleanup(handle);
 }
 
-static void change(struct writer *writer)
+static void *write_changes(void *argument)
 {
     static const char format[] = "{\"data\":{\"change\":\"%d\",\"payload\":\"%0*d\"}}";
-    snprintf(writer->body, sizeof writer->body, format, writer->bench->started++, PAYLOAD_BYTES, 0);
-    curl_multi_add_handle(writer->bench->multi, writer->handle);
+    struct writer *writer = argument;
+    int change;
+    while ((change = atomic_fetch_add(&writer->bench->started, 1)) < writer->bench->changes) {
+        long status = 0;
+        snprintf(writer->body, sizeof writer->body, format, change, PAYLOAD_BYTES, 0);
+        CURLcode code = curl_easy_perform(writer->handle);
+        curl_easy_getinfo(writer->handle, CURLINFO_RESPONSE_CODE, &status);
+        if (code != CURLE_OK || status != 200) {
+            fail("a change failed", curl_easy_strerror(code));
+        }
+    }
+    return NULL;
 }
 
 static void prepare(struct bench *bench, struct writer *writer, int number)
@@ -113,39 +145,20 @@ static void prepare(struct bench *bench, struct writer *writer, int number)
     writer->handle = new_handle(bench, writer->url, bench->headers);
     curl_easy_setopt(writer->handle, CURLOPT_CUSTOMREQUEST, "PATCH");
     curl_easy_setopt(writer->handle, CURLOPT_POSTFIELDS, writer->body);
-    curl_easy_setopt(writer->handle, CURLOPT_PRIVATE, writer);
+    curl_easy_setopt(writer->handle, CURLOPT_NOSIGNAL, 1L);
 }
 
-/* What ended: an answered change, after which the writer makes the next one. A watch must not end.
- */
-static void take_ended(struct bench *bench)
-{
-    int left;
-    CURLMsg *message;
-    while ((message = curl_multi_info_read(bench->multi, &left)) != NULL) {
-        struct writer *writer = NULL;
-        long status = 0;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&writer);
-        curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-        if (message->data.result != CURLE_OK || writer == NULL || status != 200) {
-            fail(writer ? "a change failed" : "a watch ended",
-                 curl_easy_strerror(message->data.result));
-        }
-        bench->done++;
-        curl_multi_remove_handle(bench->multi, writer->handle);
-        if (bench->started < bench->changes) {
-            change(writer);
-        }
-    }
-}
-
-static void run_until(struct bench *bench, int64_t events, int done)
+/* Reads until all watchers together have seen so many events. */
+static void read_until(struct bench *bench, int64_t events)
 {
     double deadline = now() + TIME_LIMIT_S;
-    while (bench->events < events || bench->done < done) {
-        int running;
+    while (bench->events < events) {
+        int running, left;
         curl_multi_perform(bench->multi, &running);
-        take_ended(bench);
+        CURLMsg *ended = curl_multi_info_read(bench->multi, &left);
+        if (ended != NULL) {
+            fail("a watch ended", curl_easy_strerror(ended->data.result));
+        }
         curl_multi_poll(bench->multi, NULL, 0, 1000, NULL);
         if (now() > deadline) {
             fail("events are missing", "the time is over");
@@ -155,8 +168,8 @@ static void run_until(struct bench *bench, int64_t events, int done)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        fail("usage", "fanout URL CA-FILE TOKEN WATCHERS CHANGES");
+    if (argc != 7) {
+        fail("usage", "fanout URL CA-FILE TOKEN WATCHERS CHANGES SERVER-PID");
     }
     struct bench bench = {
         .url = argv[1], .ca_file = argv[2], .watchers = atoi(argv[4]), .changes = atoi(argv[5])};
@@ -182,21 +195,26 @@ int main(int argc, char **argv)
         curl_multi_add_handle(bench.multi, watches[i]);
     }
     /* A watch begins with what there is; when that has come, it is open. */
-    run_until(&bench, (int64_t)bench.watchers * WRITERS, 0);
+    read_until(&bench, (int64_t)bench.watchers * WRITERS);
     int64_t before = bench.events, expected = (int64_t)bench.watchers * bench.changes;
-    double start = now();
-    for (int i = 0; i < WRITERS && bench.started < bench.changes; i++) {
-        change(&writers[i]);
+    double start = now(), processor = processor_seconds(argv[6]);
+    for (int i = 0; i < WRITERS; i++) {
+        if (pthread_create(&writers[i].thread, NULL, write_changes, &writers[i]) != 0) {
+            fail("a writer", "no thread");
+        }
     }
-    run_until(&bench, before + expected, bench.changes);
+    read_until(&bench, before + expected);
     double seconds = now() - start;
-    printf("%.0f events/s, %lld events in %.2f s\n", (double)expected / seconds,
-           (long long)expected, seconds);
+    processor = processor_seconds(argv[6]) - processor;
+    printf("%.0f events/s, %lld events in %.2f s, %.1f us CPU an event\n",
+           (double)expected / seconds, (long long)expected, seconds,
+           processor * 1e6 / (double)expected);
     for (int i = 0; i < bench.watchers; i++) {
         curl_multi_remove_handle(bench.multi, watches[i]);
         curl_easy_cleanup(watches[i]);
     }
     for (int i = 0; i < WRITERS; i++) {
+        pthread_join(writers[i].thread, NULL);
         curl_easy_cleanup(writers[i].handle);
     }
     free(watches);
