@@ -20,6 +20,8 @@ static void add_default(struct buffer *text, const struct flag *flag)
             buffer_addf(text, " (default \"%s\")", *(const char **)flag->value);
         }
         break;
+    case FLAG_LIST:
+        break;
     case FLAG_BOOLEAN:
         if (*(bool *)flag->value) {
             buffer_add_literal(text, " (default true)");
@@ -92,6 +94,15 @@ static const struct flag *find(const struct flag *flags, const char *name, size_
     return NULL;
 }
 
+static bool add_to_list(struct flag_list *list, const char *value)
+{
+    if (list->count == FLAG_LIST_MAX) {
+        return false;
+    }
+    list->values[list->count++] = value;
+    return true;
+}
+
 static bool set(const struct flag *flag, const char *value, struct error *error)
 {
     char *end;
@@ -99,6 +110,9 @@ static bool set(const struct flag *flag, const char *value, struct error *error)
     switch (flag->type) {
     case FLAG_TEXT:
         *(const char **)flag->value = value;
+        break;
+    case FLAG_LIST:
+        valid = add_to_list(flag->value, value);
         break;
     case FLAG_BOOLEAN:
         valid = strcmp(value, "true") == 0 || strcmp(value, "false") == 0;

@@ -14,10 +14,18 @@
 
 enum flag_type {
     FLAG_TEXT,     /* const char **: borrowed from the command line. */
+    FLAG_LIST,     /* struct flag_list *: the values of a flag that may be given several times. */
     FLAG_BOOLEAN,  /* bool * */
     FLAG_NUMBER,   /* int64_t * */
     FLAG_DECIMAL,  /* double * */
     FLAG_DURATION, /* int64_t *, nanoseconds: "5m" */
+};
+
+enum { FLAG_LIST_MAX = 16 };
+
+struct flag_list {
+    const char *values[FLAG_LIST_MAX + 1]; /* Borrowed from the command line; NULL-terminated. */
+    size_t count;
 };
 
 struct flag {

@@ -16,7 +16,8 @@ bool service_account_split(const char *username, char **namespace, char **name)
     }
     const char *rest = username + sizeof prefix - 1;
     const char *colon = strchr(rest, ':');
-    if (colon == NULL || strchr(colon + 1, ':') != NULL || names_check_dns_subdomain(colon + 1) != NULL) {
+    if (colon == NULL || strchr(colon + 1, ':') != NULL ||
+        names_check_dns_subdomain(colon + 1) != NULL) {
         return false;
     }
     cleanup(free_char)

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/auth/token_cache.h"
+
+#include <openssl/sha.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "common/alloc.h"
+
+enum { rows = 512, ways = 4 }; /* 2,048 tokens. */
+
+struct place {
+    struct token_hash hash;
+    json_t *finding; /* NULL: free. */
+    int64_t until_ns;
+};
+
+struct row {
+    pthread_mutex_t lock;
+    struct place places[ways];
+};
+
+struct token_cache {
+    struct row rows[rows];
+};
+
+struct token_hash token_hash(const char *token, size_t length, const char *context,
+                             size_t context_length)
+{
+    struct token_hash hash;
+    if (context == NULL) {
+        SHA256((const unsigned char *)token, length, hash.bytes);
+        return hash;
+    }
+    /* The hash of two hashes, so that no end of the one is taken for a beginning of the other. */
+    unsigned char both[2 * TOKEN_HASH_BYTES];
+    SHA256((const unsigned char *)token, length, both);
+    SHA256((const unsigned char *)context, context_length, both + TOKEN_HASH_BYTES);
+    SHA256(both, sizeof both, hash.bytes);
+    return hash;
+}
+
+struct token_cache *token_cache_new(void)
+{
+    struct token_cache *cache = allocate_struct(struct token_cache);
+    for (size_t i = 0; i < rows; i++) {
+        pthread_mutex_init(&cache->rows[i].lock, NULL);
+    }
+    return cache;
+}
+
+void token_cache_free(struct token_cache *cache)
+{
+    for (size_t i = 0; cache != NULL && i < rows; i++) {
+        for (size_t way = 0; way < ways; way++) {
+            json_decref(cache->rows[i].places[way].finding);
+        }
+        pthread_mutex_destroy(&cache->rows[i].lock);
+    }
+    free(cache);
+}
+
+static struct row *row_of(struct token_cache *cache, const struct token_hash *hash)
+{
+    return &cache->rows[(hash->bytes[0] << 8 | hash->bytes[1]) % rows];
+}
+
+json_t *token_cache_get(struct token_cache *cache, const struct token_hash *hash, int64_t now_ns)
+{
+    struct row *row = row_of(cache, hash);
+    json_t *finding = NULL;
+    pthread_mutex_lock(&row->lock);
+    for (size_t i = 0; i < ways; i++) {
+        struct place *place = &row->places[i];
+        if (place->finding != NULL && place->until_ns > now_ns &&
+            memcmp(place->hash.bytes, hash->bytes, TOKEN_HASH_BYTES) == 0) {
+            finding = json_incref(place->finding);
+        }
+    }
+    pthread_mutex_unlock(&row->lock);
+    return finding;
+}
+
+/* The place of this hash, else a free one, else the one that runs out first. */
+static struct place *choose(struct row *row, const struct token_hash *hash)
+{
+    struct place *chosen = &row->places[0];
+    for (size_t i = 0; i < ways; i++) {
+        struct place *place = &row->places[i];
+        if (place->finding != NULL &&
+            memcmp(place->hash.bytes, hash->bytes, TOKEN_HASH_BYTES) == 0) {
+            return place;
+        }
+        if (chosen->finding != NULL &&
+            (place->finding == NULL || place->until_ns < chosen->until_ns)) {
+            chosen = place;
+        }
+    }
+    return chosen;
+}
+
+void token_cache_put(struct token_cache *cache, const struct token_hash *hash, json_t *finding,
+                     int64_t until_ns)
+{
+    struct row *row = row_of(cache, hash);
+    pthread_mutex_lock(&row->lock);
+    struct place *place = choose(row, hash);
+    json_t *before = place->finding;
+    *place = (struct place){.hash = *hash, .finding = json_incref(finding), .until_ns = until_ns};
+    pthread_mutex_unlock(&row->lock);
+    json_decref(before);
+}
