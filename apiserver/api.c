@@ -5,6 +5,7 @@
 
 #include "apiserver/auth/authz.h"
 #include "apiserver/auth/impersonation.h"
+#include "apiserver/auth/service_accounts.h"
 #include "apiserver/faults.h"
 #include "apiserver/health.h"
 #include "apiserver/registry/kinds.h"
@@ -78,6 +79,13 @@ static void serve_not_found(struct request *request, struct response *response)
     response_set_error(response, request, &error);
 }
 
+/* What others need to verify tokens of service accounts. */
+static bool serve_issuer(struct api *api, struct request *request, struct response *response)
+{
+    struct service_accounts *accounts = authn_service_accounts(api->registry->authn);
+    return accounts != NULL && service_accounts_serve(accounts, request, response);
+}
+
 static void serve_path(struct api *api, struct request *request, struct response *response)
 {
     const char *path = request->path;
@@ -95,7 +103,7 @@ static void serve_path(struct api *api, struct request *request, struct response
         health_serve(api->registry, request, response);
     } else if (is_path(path, "/openapi")) {
         openapi_serve(api->openapi, request, response);
-    } else if (!discovery_serve(request, response)) {
+    } else if (!serve_issuer(api, request, response) && !discovery_serve(request, response)) {
         serve_not_found(request, response);
     }
 }
@@ -205,12 +213,21 @@ static bool authorize(void *argument, const struct request *request, struct erro
     return authz_check_request(api->registry->authz, request, error);
 }
 
+static bool may_impersonate(void *argument, const struct authz_attributes *attributes,
+                            struct error *error)
+{
+    const struct api *api = argument;
+    return authz_check(api->registry->authz, attributes, error);
+}
+
 static enum authentication authenticate(void *argument, const struct credentials *credentials,
                                         bool block, struct user *user, struct error *error)
 {
     struct api *api = argument;
-    enum authentication result = authn_authenticate(api->authn, credentials, block, user, error);
-    return result != AUTHENTICATION_DONE || impersonate(credentials, user, authorize, api, error)
+    enum authentication result =
+        authn_authenticate(api->registry->authn, credentials, block, user, error);
+    return result != AUTHENTICATION_DONE ||
+                   impersonate(credentials, user, may_impersonate, api, error)
                ? result
                : AUTHENTICATION_REFUSED;
 }
@@ -272,7 +289,7 @@ struct handler api_handler(struct api *api)
     return (struct handler){authenticate, authorize, may_block, serve, served, api};
 }
 
-void api_set_up(struct api *api, struct registry *registry, struct authn *authn)
+void api_set_up(struct api *api, struct registry *registry)
 {
     static const char *const total_labels[] = {"verb",        "group", "version", "resource",
                                                "subresource", "code",  NULL};
@@ -281,10 +298,8 @@ void api_set_up(struct api *api, struct registry *registry, struct authn *authn)
     static const double seconds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                      0.5,   1,      2.5,   5,    10,    30,   60};
     static const double sizes[] = {1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
-    *api = (struct api){.registry = registry,
-                        .authn = authn,
-                        .metrics = metrics_new(),
-                        .started_ns = timestamp_monotonic()};
+    *api = (struct api){
+        .registry = registry, .metrics = metrics_new(), .started_ns = timestamp_monotonic()};
     api->request_total =
         metrics_counter(api->metrics, "apiserver_request_total",
                         "Number of requests by verb, resource and status code.", total_labels);

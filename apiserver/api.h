@@ -13,14 +13,13 @@
 
 struct api {
     struct registry *registry;
-    struct authn *authn;
     struct metrics *metrics;
     struct metric *request_total, *request_duration, *response_sizes;
     struct openapi *openapi; /* Made when first asked for. */
     int64_t started_ns;
 };
 
-void api_set_up(struct api *api, struct registry *registry, struct authn *authn);
+void api_set_up(struct api *api, struct registry *registry);
 void api_clear(struct api *api);
 /* The handler for server_start(); its argument is the api. */
 struct handler api_handler(struct api *api);

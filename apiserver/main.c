@@ -87,7 +87,7 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         .node_port_range = "30000-32767",
         .event_ttl_ns = INT64_C(3600) * 1000000000,
         .compaction_interval_ns = INT64_C(300) * 1000000000,
-        .authn = {.anonymous = true},
+        .authn = {.anonymous = true, .extend_token_expiration = true},
         .authz = {.modes = "RBAC"},
         .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
     };
@@ -112,6 +112,24 @@ static bool parse_options(int count, char **arguments, struct options *options, 
          "Take requests without credentials as those of system:anonymous."},
         {"token-auth-file", FLAG_TEXT, &options->authn.token_file,
          "Accept bearer tokens of this file: lines of token,user,uid,\"group,group\"."},
+        {"service-account-key-file", FLAG_LIST, &options->authn.key_files,
+         "Accept tokens of service accounts that are signed with these keys, PEM, public or "
+         "private; may be given several times. Read again when they change."},
+        {"service-account-signing-key-file", FLAG_TEXT, &options->authn.signing_key_file,
+         "Private key that signs tokens of service accounts, PEM, RSA or EC."},
+        {"service-account-issuer", FLAG_LIST, &options->authn.issuers,
+         "Who issues tokens of service accounts, an https URL; may be given several times: the "
+         "first issues, all are accepted."},
+        {"service-account-jwks-uri", FLAG_TEXT, &options->authn.jwks_uri,
+         "Where others find the keys; /openid/v1/jwks of this server if not given."},
+        {"api-audiences", FLAG_TEXT, &options->authn.api_audiences,
+         "For whom tokens are by default and have to be, separated by commas; the issuers if not "
+         "given."},
+        {"service-account-max-token-expiration", FLAG_DURATION,
+         &options->authn.max_token_expiration_ns, "For how long tokens are good at most; 0: any."},
+        {"service-account-extend-token-expiration", FLAG_BOOLEAN,
+         &options->authn.extend_token_expiration,
+         "Make tokens of pods good for a year, so that clients that don't read them again go on."},
         {"requestheader-client-ca-file", FLAG_TEXT, &options->authn.proxy_ca_file,
          "Believe front proxies with certificates signed by these authorities when they say in "
          "headers who asks."},
@@ -277,8 +295,8 @@ static bool open_registry(struct registry *registry, const struct options *optio
     registry->admission = options->admission;
     registry->fault_percent = options->fault_percent;
     registry->event_ttl_seconds = options->event_ttl_ns / 1000000000;
-    registry->store = open_store(options, error);
-    return registry->store != NULL &&
+    return (registry->authn = authn_open(&options->authn, registry, error)) != NULL &&
+           (registry->store = open_store(options, error)) != NULL &&
            (registry->cache = cache_open(registry->store, registry->scheme, error)) != NULL &&
            (registry->authz =
                 authz_open(&options->authz, registry->cache, registry->scheme, error)) != NULL &&
@@ -293,6 +311,7 @@ static void close_registry(struct registry *registry)
     store_close(registry->store);
     cache_free(registry->cache);
     authz_free(registry->authz);
+    authn_free(registry->authn);
 }
 
 static struct server *serve(struct api *api, const struct options *options, struct error *error)
@@ -304,7 +323,7 @@ static struct server *serve(struct api *api, const struct options *options, stru
         .key_file = options->key,
         .client_ca_file = options->client_ca,
         .proxy_ca_file = options->authn.proxy_ca_file,
-        .authentication_workers = authn_workers(api->authn),
+        .authentication_workers = authn_workers(api->registry->authn),
         .workers = (unsigned)options->workers,
     };
     struct handler handler = api_handler(api);
@@ -349,16 +368,14 @@ static void raise_descriptor_limit(void)
 static bool run(const struct options *options, struct error *error)
 {
     struct registry registry = {0};
-    struct authn *authn = authn_open(&options->authn, error);
     struct compactor compactor;
     struct api api = {0};
     struct server *server = NULL;
-    if (authn == NULL || !open_registry(&registry, options, error)) {
+    if (!open_registry(&registry, options, error)) {
         close_registry(&registry);
-        authn_free(authn);
         return false;
     }
-    api_set_up(&api, &registry, authn);
+    api_set_up(&api, &registry);
     compactor_start(&compactor, &registry, options->compaction_interval_ns);
     server = serve(&api, options, error);
     if (server != NULL) {
@@ -370,7 +387,6 @@ static bool run(const struct options *options, struct error *error)
     compactor_stop(&compactor);
     api_clear(&api);
     close_registry(&registry);
-    authn_free(authn);
     return server != NULL;
 }
 

@@ -60,7 +60,10 @@ static void print_wrapped(const char *text)
 
 static void print_flag(const struct flag *flag)
 {
-    static const char *const types[] = {" string", "", " int", " float", " duration"};
+    static const char *const types[] = {
+        [FLAG_TEXT] = " string", [FLAG_LIST] = " string",   [FLAG_BOOLEAN] = "",
+        [FLAG_NUMBER] = " int",  [FLAG_DECIMAL] = " float", [FLAG_DURATION] = " duration",
+    };
     cleanup(buffer_free)
     struct buffer text = BUFFER_INIT;
     buffer_add_text(&text, flag->help);

@@ -44,6 +44,7 @@ struct authenticator {
                         struct error *error);
     void (*free)(void *state);
     void *state;
+    bool names_audiences; /* Else whom it knows is known to the API server's audiences. */
 };
 
 /* ---- filling a user ---- */

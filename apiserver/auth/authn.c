@@ -5,18 +5,20 @@
 #include <string.h>
 
 #include "apiserver/auth/authenticator.h"
+#include "apiserver/auth/service_accounts.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
 
-enum { by_request_max = 2, by_token_max = 6 };
+enum { by_request_max = 2, by_token_max = 6, workers_for_service_accounts = 4 };
 
 struct authn {
     struct authenticator by_request[by_request_max], by_token[by_token_max];
     size_t by_request_count, by_token_count;
     bool anonymous;
     unsigned workers;
-    json_t *audiences; /* --api-audiences; NULL: none. */
+    struct service_accounts *service_accounts; /* NULL: there are no keys for their tokens. */
+    const json_t *audiences; /* Strings: for whom tokens have to be; NULL: anybody. */
 };
 
 static const char group_authenticated[] = "system:authenticated";
@@ -61,26 +63,65 @@ void identity_clear(struct identity *identity)
 
 /* ---- set-up ---- */
 
-static bool set_up(struct authn *authn, const struct authn_options *options, struct error *error)
+static void add_by_token(struct authn *authn, struct authenticator authenticator)
+{
+    authn->by_token[authn->by_token_count++] = authenticator;
+}
+
+static bool set_up_token_file(struct authn *authn, const char *path, struct error *error)
+{
+    struct authenticator authenticator;
+    if (path == NULL) {
+        return true;
+    }
+    bool read = token_file_authenticator(path, &authenticator, error);
+    add_by_token(authn, authenticator);
+    return read;
+}
+
+static bool set_up_service_accounts(struct authn *authn, const struct authn_options *options,
+                                    struct registry *registry, struct error *error)
+{
+    if (registry == NULL || (options->key_files.count == 0 && options->signing_key_file == NULL)) {
+        return true;
+    }
+    authn->service_accounts = service_accounts_open(options, registry, error);
+    if (authn->service_accounts == NULL) {
+        return false;
+    }
+    authn->audiences = service_accounts_audiences(authn->service_accounts);
+    authn->workers = workers_for_service_accounts;
+    add_by_token(authn, service_accounts_authenticator(authn->service_accounts));
+    return true;
+}
+
+/* In upstream's order. */
+static bool set_up(struct authn *authn, const struct authn_options *options,
+                   struct registry *registry, struct error *error)
 {
     authn->anonymous = options->anonymous;
     if (options->proxy_ca_file != NULL) {
         authn->by_request[authn->by_request_count++] = front_proxy_authenticator(options);
     }
     authn->by_request[authn->by_request_count++] = certificate_authenticator();
-    return options->token_file == NULL ||
-           token_file_authenticator(options->token_file, &authn->by_token[authn->by_token_count++],
-                                    error);
+    return set_up_token_file(authn, options->token_file, error) &&
+           set_up_service_accounts(authn, options, registry, error);
 }
 
-struct authn *authn_open(const struct authn_options *options, struct error *error)
+struct authn *authn_open(const struct authn_options *options, struct registry *registry,
+                         struct error *error)
 {
     struct authn *authn = allocate_struct(struct authn);
-    if (!set_up(authn, options, error)) {
+    if (!set_up(authn, options, registry, error)) {
         authn_free(authn);
         return NULL;
     }
     return authn;
+}
+
+struct service_accounts *authn_service_accounts(struct authn *authn)
+{
+    return authn->service_accounts;
 }
 
 static void free_all(struct authenticator *authenticators, size_t count)
@@ -99,7 +140,7 @@ void authn_free(struct authn *authn)
     }
     free_all(authn->by_request, authn->by_request_count);
     free_all(authn->by_token, authn->by_token_count);
-    json_decref(authn->audiences);
+    service_accounts_free(authn->service_accounts);
     free(authn);
 }
 
@@ -110,19 +151,35 @@ unsigned authn_workers(const struct authn *authn)
 
 /* ---- asking ---- */
 
-/* Notes what somebody took offence at, each thing once. */
-static void complain(struct buffer *complaints, const char *text)
+/* What authenticators took offence at, each thing once, as upstream joins it. */
+struct complaints {
+    struct buffer text;
+    size_t count;
+};
+
+static void complaints_clear(struct complaints *complaints)
 {
-    const char *present = buffer_text(complaints);
-    if (strstr(present, text) == NULL) {
-        buffer_addf(complaints, "%s%s", present[0] ? ", " : "", text);
+    buffer_free(&complaints->text);
+}
+
+static void complain(struct complaints *complaints, const char *text)
+{
+    if (strstr(buffer_text(&complaints->text), text) == NULL) {
+        buffer_addf(&complaints->text, "%s%s", complaints->count++ > 0 ? ", " : "", text);
     }
+}
+
+/* The one, or all in brackets; the caller's. */
+static char *complaints_join(const struct complaints *complaints)
+{
+    return complaints->count == 1 ? duplicate(buffer_text(&complaints->text))
+                                  : format("[%s]", buffer_text(&complaints->text));
 }
 
 /* Asks one after the other. VERDICT_REFUSED when nobody knows and somebody took offence. */
 static enum verdict ask_all(const struct authenticator *authenticators, size_t count,
                             const struct question *question, struct identity *identity,
-                            struct buffer *complaints)
+                            struct complaints *complaints)
 {
     bool offended = false;
     for (size_t i = 0; i < count; i++) {
@@ -157,25 +214,51 @@ static const char *bearer_token(const char *authorization, size_t *length)
     return *length > 0 ? token : NULL;
 }
 
-static enum verdict ask_about_token(struct authn *authn, struct question *question,
-                                    struct identity *identity, struct buffer *complaints)
+/* Those who ask that also the API server is one of; the caller's. */
+static json_t *common_audiences(const json_t *asked, const json_t *own)
 {
-    cleanup(buffer_free)
-    struct buffer reasons = BUFFER_INIT;
-    enum verdict verdict =
-        ask_all(authn->by_token, authn->by_token_count, question, identity, &reasons);
-    if (verdict == VERDICT_KNOWN || verdict == VERDICT_BLOCKS) {
-        return verdict;
+    json_t *both = json_array();
+    for (size_t i = 0; i < json_array_size(asked); i++) {
+        json_t *audience = json_array_get(asked, i);
+        if (json_array_has_string(own, json_string_value(audience))) {
+            json_array_append(both, audience);
+        }
+    }
+    return both;
+}
+
+/* Asks one after the other about the token; those who know nothing of audiences only when the API
+ * server is one of them. */
+static enum verdict ask_about_token(struct authn *authn, struct question *question,
+                                    struct identity *identity, struct complaints *complaints)
+{
+    cleanup(complaints_clear)
+    struct complaints reasons = {0};
+    bool is_own = question->audiences == authn->audiences;
+    cleanup(json_release)
+    json_t *common = is_own ? NULL : common_audiences(question->audiences, authn->audiences);
+    for (size_t i = 0; i < authn->by_token_count; i++) {
+        const struct authenticator *authenticator = &authn->by_token[i];
+        if (!is_own && !authenticator->names_audiences && json_array_size(common) == 0) {
+            continue;
+        }
+        enum verdict verdict = ask_all(authenticator, 1, question, identity, &reasons);
+        if (verdict == VERDICT_KNOWN && !authenticator->names_audiences) {
+            identity->audiences = json_incref(is_own ? (json_t *)authn->audiences : common);
+        }
+        if (verdict == VERDICT_KNOWN || verdict == VERDICT_BLOCKS) {
+            return verdict;
+        }
     }
     complain(complaints, "invalid bearer token");
-    if (reasons.length > 0) {
-        complain(complaints, buffer_text(&reasons));
+    if (reasons.count > 0) {
+        complain(complaints, buffer_text(&reasons.text));
     }
     return VERDICT_REFUSED;
 }
 
 static enum verdict ask_chain(struct authn *authn, struct question *question,
-                              struct identity *identity, struct buffer *complaints)
+                              struct identity *identity, struct complaints *complaints)
 {
     enum verdict verdict =
         ask_all(authn->by_request, authn->by_request_count, question, identity, complaints);
@@ -200,10 +283,12 @@ static void add_common_group(struct user *user)
     }
 }
 
-static enum authentication refuse(const struct buffer *complaints, struct error *error)
+static enum authentication refuse(const struct complaints *complaints, struct error *error)
 {
     /* What is wrong is for those who run the server, not for those who guess. */
-    log_debug("a request could not be authenticated: %s", buffer_text(complaints));
+    cleanup(free_char)
+    char *reasons = complaints_join(complaints);
+    log_debug("a request could not be authenticated: %s", reasons);
     error_set(error, 401, "Unauthorized", "Unauthorized");
     return AUTHENTICATION_REFUSED;
 }
@@ -211,8 +296,8 @@ static enum authentication refuse(const struct buffer *complaints, struct error 
 enum authentication authn_authenticate(struct authn *authn, const struct credentials *credentials,
                                        bool may_block, struct user *user, struct error *error)
 {
-    cleanup(buffer_free)
-    struct buffer complaints = BUFFER_INIT;
+    cleanup(complaints_clear)
+    struct complaints complaints = {0};
     cleanup(identity_clear)
     struct identity identity = {0};
     struct question question = {
@@ -233,4 +318,58 @@ enum authentication authn_authenticate(struct authn *authn, const struct credent
     *user = identity.user;
     identity.user = (struct user){0};
     return AUTHENTICATION_DONE;
+}
+
+/* ---- reviews ---- */
+
+json_t *authn_user_info(const struct user *user)
+{
+    json_t *info = json_pack("{s:s}", "username", user->name);
+    if (user->uid != NULL && user->uid[0] != '\0') {
+        json_object_set_new(info, "uid", json_string(user->uid));
+    }
+    json_t *groups = json_array();
+    for (size_t i = 0; i < user->group_count; i++) {
+        json_array_append_new(groups, json_string(user->groups[i]));
+    }
+    json_object_set_new(info, "groups", groups);
+    if (user->extra != NULL) {
+        json_object_set(info, "extra", user->extra);
+    }
+    return info;
+}
+
+static json_t *review_of_known(struct identity *identity)
+{
+    add_common_group(&identity->user);
+    json_t *status =
+        json_pack("{s:b, s:o}", "authenticated", 1, "user", authn_user_info(&identity->user));
+    if (json_array_size(identity->audiences) > 0) {
+        json_object_set(status, "audiences", identity->audiences);
+    }
+    return status;
+}
+
+json_t *authn_review(struct authn *authn, const char *token, const json_t *audiences,
+                     struct error *error)
+{
+    cleanup(complaints_clear)
+    struct complaints complaints = {0};
+    cleanup(identity_clear)
+    struct identity identity = {0};
+    static const struct credentials none = {0};
+    struct question question = {
+        .credentials = &none,
+        .token = token,
+        .token_length = strcspn(token, " \t"),
+        .audiences = audiences ? audiences : authn->audiences,
+        .may_block = true,
+    };
+    if (ask_about_token(authn, &question, &identity, &complaints) != VERDICT_KNOWN) {
+        cleanup(free_char)
+        char *why = complaints_join(&complaints);
+        return json_pack("{s:{}, s:s}", "user", "error", why);
+    }
+    (void)error;
+    return review_of_known(&identity);
 }

@@ -17,7 +17,7 @@ static const char authentication_group[] = "authentication.k8s.io";
 
 struct impersonation {
     struct user *requestor;
-    bool (*authorize)(void *argument, const struct request *request, struct error *error);
+    bool (*check)(void *argument, const struct authz_attributes *attributes, struct error *error);
     void *argument;
     struct user user; /* Who they want to be. */
 };
@@ -27,28 +27,13 @@ static bool may(const struct impersonation *impersonation, const char *group, co
                 const char *subresource, const char *namespace, const char *name,
                 struct error *error)
 {
-    char *no_parts[] = {NULL};
-    const struct request request = {
-        .method = "",
-        .path = "",
-        .accept = "",
-        .content_type = "",
-        .user_agent = "",
-        .if_none_match = "",
-        .remote_address = "",
-        .user = *impersonation->requestor,
-        .info = {.is_resource_request = true,
-                 .verb = "impersonate",
-                 .prefix = "",
-                 .group = (char *)group,
-                 .version = group[0] ? "v1" : "",
-                 .namespace = (char *)namespace,
-                 .plural = (char *)plural,
-                 .subresource = (char *)subresource,
-                 .name = (char *)name,
-                 .parts = no_parts},
-    };
-    return impersonation->authorize(impersonation->argument, &request, error);
+    struct authz_attributes attributes =
+        AUTHZ_RESOURCE(impersonation->requestor, "impersonate", group, plural);
+    attributes.version = group[0] ? "v1" : "";
+    attributes.subresource = subresource;
+    attributes.namespace = namespace;
+    attributes.name = name;
+    return impersonation->check(impersonation->argument, &attributes, error);
 }
 
 static bool take_user(struct impersonation *impersonation, const char *name, bool names_groups,
@@ -158,16 +143,15 @@ static bool take_all(struct impersonation *impersonation, const struct credentia
 }
 
 bool impersonate(const struct credentials *credentials, struct user *user,
-                 bool (*authorize)(void *argument, const struct request *request,
-                                   struct error *error),
+                 bool (*check)(void *argument, const struct authz_attributes *attributes,
+                               struct error *error),
                  void *argument, struct error *error)
 {
     const char *name = credentials_header(credentials, user_header);
     if (name == NULL || name[0] == '\0') {
         return refuse_without_user(credentials, error);
     }
-    struct impersonation impersonation = {
-        .requestor = user, .authorize = authorize, .argument = argument};
+    struct impersonation impersonation = {.requestor = user, .check = check, .argument = argument};
     if (!take_all(&impersonation, credentials, name, error)) {
         user_clear(&impersonation.user);
         return false;

@@ -8,14 +8,15 @@
 #ifndef APISERVER_AUTH_IMPERSONATION_H
 #define APISERVER_AUTH_IMPERSONATION_H
 
+#include "apiserver/auth/authz.h"
 #include "apiserver/http/server.h"
 
-/* Makes 'user' whom the headers name, and leaves it alone when they name nobody. 'authorize' is
- * asked as struct handler's is; its refusal is passed on. 500 when there is a group, uid or extra
- * but no user, as upstream. */
+/* Makes 'user' whom the headers name, and leaves it alone when they name nobody. Each wish goes
+ * through 'check', which is authz_check() with what it needs; its refusal is passed on. 500 when
+ * there is a group, uid or extra but no user, as upstream. */
 bool impersonate(const struct credentials *credentials, struct user *user,
-                 bool (*authorize)(void *argument, const struct request *request,
-                                   struct error *error),
+                 bool (*check)(void *argument, const struct authz_attributes *attributes,
+                               struct error *error),
                  void *argument, struct error *error);
 
 #endif

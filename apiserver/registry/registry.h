@@ -27,6 +27,7 @@ struct registry {
     struct store *store;
     struct cache *cache;
     struct scheme *scheme;
+    struct authn *authn;                /* Who somebody is; see auth/authn.h. */
     struct authz *authz;                /* Who may do what; see auth/authz.h. */
     struct policy *policy;              /* The roles that every cluster has; see auth/policy.h. */
     struct service_allocator *services; /* Cluster IPs and node ports; see kinds/service.h. */

@@ -35,7 +35,7 @@ static struct authn *open_tokens(const char *text, struct error *error)
     assert_int_equal(write(file, text, strlen(text)), strlen(text));
     close(file);
     struct authn_options options = {.anonymous = true, .token_file = path};
-    struct authn *authn = authn_open(&options, error);
+    struct authn *authn = authn_open(&options, NULL, error);
     unlink(path);
     return authn;
 }
@@ -171,7 +171,7 @@ static void without_anonymous_access_nobody_is_refused(void **state)
 {
     (void)state;
     struct authn_options options = {.anonymous = false};
-    struct authn *authn = authn_open(&options, NULL);
+    struct authn *authn = authn_open(&options, NULL, NULL);
     assert_authorized_as(authn, NULL, "401 Unauthorized");
     assert_authorized_as(authn, "Basic Zmlyc3Q6eA==", "401 Unauthorized");
     authn_free(authn);
@@ -190,7 +190,7 @@ static struct authn *open_proxies(const char *allowed)
         .proxy_group_headers = "X-Remote-Group",
         .proxy_extra_prefixes = "X-Remote-Extra-",
     };
-    return authn_open(&options, NULL);
+    return authn_open(&options, NULL, NULL);
 }
 
 static void a_front_proxy_says_who_asks(void **state)
@@ -252,19 +252,18 @@ struct permissions {
     const char *allowed[8];
 };
 
-static bool permits(void *argument, const struct request *request, struct error *error)
+static bool permits(void *argument, const struct authz_attributes *info, struct error *error)
 {
     const struct permissions *permissions = argument;
-    const struct request_info *info = &request->info;
     cleanup(free_char)
-    char *wish = format("%s%s%s %s/%s", info->plural, info->subresource[0] ? "/" : "",
+    char *wish = format("%s%s%s %s/%s", info->resource, info->subresource[0] ? "/" : "",
                         info->subresource, info->namespace, info->name);
     assert_string_equal(info->verb, "impersonate");
-    assert_string_equal(request->user.name, "boss");
-    assert_string_equal(info->group,
-                        strcmp(info->plural, "userextras") == 0 || strcmp(info->plural, "uids") == 0
-                            ? "authentication.k8s.io"
-                            : "");
+    assert_string_equal(info->user->name, "boss");
+    assert_string_equal(info->group, strcmp(info->resource, "userextras") == 0 ||
+                                             strcmp(info->resource, "uids") == 0
+                                         ? "authentication.k8s.io"
+                                         : "");
     for (size_t i = 0; permissions->allowed[i] != NULL; i++) {
         if (strcmp(permissions->allowed[i], wish) == 0) {
             return true;
@@ -355,7 +354,7 @@ static void without_a_token_file_every_token_is_refused(void **state)
     (void)state;
     struct error error = ERROR_INIT;
     struct authn_options options = {.anonymous = true};
-    struct authn *authn = authn_open(&options, &error);
+    struct authn *authn = authn_open(&options, NULL, &error);
     assert_non_null(authn);
     assert_authorized_as(authn, "Bearer first", "401 Unauthorized");
     assert_authorized_as(authn, NULL, "system:anonymous/: system:unauthenticated");
@@ -393,7 +392,7 @@ static void a_token_file_that_cannot_be_read_is_refused(void **state)
         cleanup(error_clear)
         struct error error = ERROR_INIT;
         struct authn_options options = {.token_file = paths[i]};
-        assert_null(authn_open(&options, &error));
+        assert_null(authn_open(&options, NULL, &error));
         assert_non_null(strstr(error.message, "can't be read"));
     }
 }
