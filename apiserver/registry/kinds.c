@@ -55,7 +55,6 @@ static const struct kind *const kinds[] = {
     &kind_self_subject_rules_review,
     &kind_self_subject_review,
     &kind_token_review,
-    &kind_service_account,
 };
 
 static const struct kind kind_plain = {.group = "", .plural = ""};

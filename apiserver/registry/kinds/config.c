@@ -47,6 +47,7 @@ const struct kind kind_service_account = {
     .group = "",
     .plural = "serviceaccounts",
     .warn = warn_about_service_account,
+    .subresources = service_account_subresources,
 };
 
 const struct kind kind_resource_quota = {

@@ -310,10 +310,5 @@ static void serve_token(struct registry *registry, struct request *request,
     json_decref(token.body);
 }
 
-static const struct kind_subresource subresources[] = {{"token", serve_token}, {NULL, NULL}};
-
-const struct kind kind_service_account = {
-    .group = "",
-    .plural = "serviceaccounts",
-    .subresources = subresources,
-};
+const struct kind_subresource service_account_subresources[] = {{"token", serve_token},
+                                                                {NULL, NULL}};
