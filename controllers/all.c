@@ -6,6 +6,7 @@
 /* One a line, so that two that are added at once do not collide. */
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
+    &clusterrole_aggregation_controller,
     &deployment_controller,
     &disruption_controller,
     &endpoints_controller,

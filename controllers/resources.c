@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controllers/resources.h"
 
+const struct api_resource resource_clusterroles = {"rbac.authorization.k8s.io/v1", "clusterroles",
+                                                   "ClusterRole", false};
 const struct api_resource resource_configmaps = {"v1", "configmaps", "ConfigMap", true};
 const struct api_resource resource_daemonsets = {"apps/v1", "daemonsets", "DaemonSet", true};
 const struct api_resource resource_deployments = {"apps/v1", "deployments", "Deployment", true};

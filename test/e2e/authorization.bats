@@ -207,6 +207,28 @@ YAML
         -p '{"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {}}]}}'
 }
 
+@test "roles that gather others have their rules" {
+    gathered() {
+        [ "$(k get clusterrole "$1" -o json | jq --arg resource "$2" \
+            '[.rules[]? | select(.resources | index($resource))] | length > 0')" = true ]
+    }
+    start_controllers --controllers clusterrole-aggregation-controller
+    wait_until 10 gathered admin localsubjectaccessreviews # From a role of its own,
+    wait_until 10 gathered admin serviceaccounts/token     # by edit,
+    wait_until 10 gathered admin endpointslices            # and by view and edit.
+    not gathered view secrets
+    k create clusterrole "more-$NS" --verb=get --resource=flowschemas.flowcontrol.apiserver.k8s.io
+    k label clusterrole "more-$NS" rbac.authorization.k8s.io/aggregate-to-view=true
+    wait_until 10 gathered admin flowschemas
+    n create rolebinding admin --clusterrole=admin --user=joe
+    [ "$(as joe -n "$NS" auth can-i get flowschemas.flowcontrol.apiserver.k8s.io)" = yes ]
+    as joe -n "$NS" create role own --verb=get --resource=secrets
+    refused as joe -n "$NS" create role own2 --verb=get --resource=nodes
+    k delete clusterrole "more-$NS"
+    wait_until 10 not gathered admin flowschemas
+    stop_controllers
+}
+
 # ---- reviews ----
 
 @test "kubectl auth can-i answers, with reasons" {
