@@ -50,15 +50,15 @@ static void add_aggregation(json_t *role, const json_t *entry)
     }
 }
 
-static json_t *new_binding(const json_t *role, const char *name, json_t *subjects)
+/* A binding of a role in the same namespace, NULL for one of a ClusterRole in the whole cluster. */
+static json_t *new_binding(const char *namespace, const char *name, const char *role,
+                           json_t *subjects)
 {
-    const char *kind = json_get_string(role, "kind");
-    const char *namespace = json_path_string(role, "metadata", "namespace");
     const char *binding_kind = namespace != NULL ? "RoleBinding" : "ClusterRoleBinding";
     json_t *binding = new_object(binding_kind, namespace, name);
     json_object_set_new(binding, "roleRef",
-                        json_pack("{s:s, s:s, s:s}", "apiGroup", group, "kind", kind, "name",
-                                  json_path_string(role, "metadata", "name")));
+                        json_pack("{s:s, s:s, s:s}", "apiGroup", group, "kind",
+                                  namespace != NULL ? "Role" : "ClusterRole", "name", role));
     size_t i;
     json_t *subject;
     json_array_foreach (subjects, i, subject) {
@@ -72,11 +72,9 @@ static json_t *new_binding(const json_t *role, const char *name, json_t *subject
     return binding;
 }
 
-static void add_role(json_t *objects, const json_t *entry, const char *name)
+static json_t *new_role(const json_t *entry, const char *name)
 {
     const char *namespace = json_get_string(entry, "namespace");
-    const char *binding = json_get_string(entry, "binding");
-    json_t *subjects = json_object_get(entry, "subjects");
     json_t *rules = json_object_get(entry, "rules");
     json_t *role = new_object(namespace != NULL ? "Role" : "ClusterRole", namespace, name);
     add_aggregation(role, entry);
@@ -85,9 +83,21 @@ static void add_role(json_t *objects, const json_t *entry, const char *name)
     } else {
         json_object_set_new(role, "rules", json_null());
     }
-    json_array_append_new(objects, role);
+    return role;
+}
+
+static void add_role(json_t *objects, const json_t *entry, const char *name)
+{
+    const char *binding = json_get_string(entry, "binding");
+    const char *role = json_get_string(entry, "role");
+    json_t *subjects = json_object_get(entry, "subjects");
+    if (role == NULL) {
+        json_array_append_new(objects, new_role(entry, name));
+    }
     if (subjects != NULL) {
-        json_array_append_new(objects, new_binding(role, binding ? binding : name, subjects));
+        json_array_append_new(objects,
+                              new_binding(json_get_string(entry, "namespace"),
+                                          binding ? binding : name, role ? role : name, subjects));
     }
 }
 
@@ -105,7 +115,7 @@ static void add_controller(json_t *objects, json_t *entry)
 json_t *policy_objects(struct error *error)
 {
     static const char *const texts[] = {policy_cluster_roles, policy_controller_roles,
-                                        policy_roles};
+                                        policy_coracle_roles, policy_roles};
     cleanup(json_release)
     json_t *objects = json_array();
     for (size_t i = 0; i < array_length(texts); i++) {

@@ -19,7 +19,8 @@ struct registry;
 struct policy;
 
 /* The texts of policy/, see there. */
-extern const char policy_cluster_roles[], policy_controller_roles[], policy_roles[];
+extern const char policy_cluster_roles[], policy_controller_roles[], policy_coracle_roles[],
+    policy_roles[];
 
 /* All objects of the policy, each with kind and apiVersion: an array, the caller's. */
 json_t *policy_objects(struct error *error);

@@ -11,4 +11,5 @@
 
 TEXT_OF_FILE(policy_cluster_roles, "apiserver/auth/policy/cluster-roles.yaml");
 TEXT_OF_FILE(policy_controller_roles, "apiserver/auth/policy/controller-roles.yaml");
+TEXT_OF_FILE(policy_coracle_roles, "apiserver/auth/policy/coracle-roles.yaml");
 TEXT_OF_FILE(policy_roles, "apiserver/auth/policy/roles.yaml");

@@ -110,12 +110,13 @@ is_ready() {
     [ "$(api GET /readyz)" = ok ]
 }
 
-# start_process NAME SENTENCE [FLAGS…]: coracle-NAME, against the server of this test file, until its
-# log says that it works.
+# start_process NAME SENTENCE [FLAGS…]: coracle-NAME, with its own identity, against the server of this
+# test file, until its log says that it works.
 start_process() {
-    local name=$1 sentence=$2
+    local name=$1 sentence=$2 identity=$1
     shift 2
-    "$BIN/coracle-$name" --kubeconfig "$DATA/pki/admin.kubeconfig" --healthz-bind-address 127.0.0.1:0 \
+    [ "$identity" != controller-manager ] || identity=controllers
+    "$BIN/coracle-$name" --kubeconfig "$DATA/pki/$identity.kubeconfig" --healthz-bind-address 127.0.0.1:0 \
         "$@" >"$BATS_FILE_TMPDIR/$name.log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/$name.pid"
     wait_until 30 grep -q "$sentence" "$BATS_FILE_TMPDIR/$name.log" || {

@@ -298,7 +298,7 @@ in_zone() { node "$1" "${3:-{\}}" "{\"topology.kubernetes.io/zone\":\"$2\"}"; }
     local port pid
     port=$(free_port)
     node n '{"cpu":"2"}'
-    "$BIN/coracle-scheduler" --kubeconfig "$DATA/pki/admin.kubeconfig" --leader-elect=false \
+    "$BIN/coracle-scheduler" --kubeconfig "$DATA/pki/scheduler.kubeconfig" --leader-elect=false \
         --scheduler-name second --healthz-bind-address "127.0.0.1:$port" \
         >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
     pid=$!

@@ -28,7 +28,7 @@ teardown() {
 scheduler() {
     local log=$BATS_FILE_TMPDIR/$1.log
     shift
-    "$BIN/coracle-scheduler" --kubeconfig "$DATA/pki/admin.kubeconfig" \
+    "$BIN/coracle-scheduler" --kubeconfig "$DATA/pki/scheduler.kubeconfig" \
         --healthz-bind-address 127.0.0.1:0 "$@" >"$log" 2>&1 3>&- 4>&- &
     PID=$!
     PIDS+=("$PID")
