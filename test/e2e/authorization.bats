@@ -232,7 +232,7 @@ YAML
 # ---- reviews ----
 
 @test "kubectl auth can-i answers, with reasons" {
-    n create role reader --verb=get,list --resource=pods,secrets --resource-name=one
+    n create role reader --verb=get,list --resource=pods --resource-name=one
     n create rolebinding reader --role=reader --user=jane
     [ "$(as jane -n "$NS" auth can-i get pods/one)" = yes ]
     [ "$(as jane -n "$NS" auth can-i get pods || true)" = no ]
