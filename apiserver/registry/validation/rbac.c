@@ -35,11 +35,6 @@ static void validate_rule(const json_t *rule, bool namespaced, const struct fiel
                 errors);
         require(rule, "resources", "resource rules must supply at least one resource", path,
                 errors);
-        if (has_some(rule, "resourceNames") &&
-            json_array_size(json_object_get(rule, "resources")) > 1) {
-            field_error(errors, FIELD_REQUIRED, FIELD(path, "resourceNames"), NULL,
-                        "resource names cannot apply to multiple resources");
-        }
         return;
     }
     if (namespaced) {
