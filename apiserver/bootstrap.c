@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/bootstrap.h"
 
+#include "apiserver/api_services.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/service.h"
 #include "common/alloc.h"
@@ -173,5 +174,5 @@ bool bootstrap(struct registry *registry, struct error *error)
     return ensure_namespaces(registry, error) && ensure_priority_classes(registry, error) &&
            ensure_service_range(registry, error) &&
            service_allocator_start(registry->services, error) &&
-           ensure_kubernetes_service(registry, error);
+           ensure_kubernetes_service(registry, error) && api_services_ensure(registry, error);
 }

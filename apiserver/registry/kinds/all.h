@@ -21,9 +21,11 @@ extern const struct kind kind_autoscaler; /* autoscaler.c */
 extern const struct kind kind_role, kind_cluster_role, kind_role_binding,
     kind_cluster_role_binding;                     /* rbac.c */
 extern const struct kind kind_certificate_request; /* certificates.c */
-extern const struct kind kind_network_policy, kind_custom_resource_definition, kind_priority_class,
-    kind_runtime_class, kind_resource_claim, kind_resource_claim_template,
-    kind_resource_slice; /* others.c */
+extern const struct kind kind_mutating_webhook_configuration, kind_validating_webhook_configuration,
+    kind_validating_admission_policy, kind_validating_admission_policy_binding,
+    kind_custom_resource_definition, kind_api_service; /* extensions.c */
+extern const struct kind kind_network_policy, kind_priority_class, kind_runtime_class,
+    kind_resource_claim, kind_resource_claim_template, kind_resource_slice; /* others.c */
 extern const struct kind kind_self_subject_access_review, kind_subject_access_review,
     kind_local_subject_access_review, kind_self_subject_rules_review; /* access_reviews.c */
 extern const struct kind kind_token_review, kind_self_subject_review; /* authentication.c */

@@ -24,49 +24,6 @@ const struct kind kind_network_policy = {
     .defaults = network_policy_defaults,
 };
 
-/* ---- custom resource definitions ---- */
-
-static void definition_fill_defaults(json_t *object)
-{
-    json_t *names = json_path(object, "spec", "names");
-    const char *kind = json_get_string(names, "kind");
-    if (kind == NULL) {
-        return;
-    }
-    cleanup(free_char)
-    char *singular = duplicate(kind);
-    for (char *c = singular; *c != '\0'; c++) {
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-    }
-    default_set(names, "singular", json_string(singular));
-    default_set(names, "listKind", json_sprintf("%sList", kind));
-}
-
-static bool definition_prepare_create(struct write *write, struct error *error)
-{
-    (void)error;
-    json_t *stored = json_array();
-    json_t *versions = json_path(write->object, "spec", "versions");
-    for (size_t i = 0; i < json_array_size(versions); i++) {
-        json_t *version = json_array_get(versions, i);
-        if (json_get_bool(version, "storage", false)) {
-            json_array_append(stored, json_object_get(version, "name"));
-        }
-    }
-    json_object_set_new(write->object, "status",
-                        json_pack("{s:o, s:{s:s, s:s}, s:[]}", "storedVersions", stored,
-                                  "acceptedNames", "plural", "", "kind", "", "conditions"));
-    return true;
-}
-
-const struct kind kind_custom_resource_definition = {
-    .group = "apiextensions.k8s.io",
-    .plural = "customresourcedefinitions",
-    .fill_defaults = definition_fill_defaults,
-    .prepare_create = definition_prepare_create,
-    .needs_revision = true,
-};
-
 /* ---- classes ---- */
 
 const struct kind kind_priority_class = {
