@@ -51,6 +51,7 @@ object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 tables := $(BUILD)/api-schemas/tables.c
 
 unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_sources))
+stub_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard test/stub/programs/*.c))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
 	$(BUILD)/coracle-scheduler $(BUILD)/coracle-node
 
@@ -116,6 +117,11 @@ $(BUILD)/coracle-node: $(BUILD)/node/main.o $(BUILD)/libnode.a $(BUILD)/libcommo
 $(BUILD)/libstub.a: $(call object,$(wildcard test/stub/*.c))
 	@rm -f $@ && ar rcs $@ $^
 
+# Servers of others, for the end-to-end tests.
+$(BUILD)/test/stub/programs/%: $(BUILD)/test/stub/programs/%.o $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(BUILD)/test/unit/%: $(BUILD)/test/unit/%.o $(BUILD)/libstub.a $(BUILD)/libcontrollers.a \
 	$(BUILD)/libscheduler.a $(BUILD)/libnode.a $(BUILD)/libapiserver.a $(BUILD)/libcommon.a
 	@echo "  LD    $@"
@@ -146,7 +152,7 @@ $(BUILD)/example: $(BUILD)/example.c $(BUILD)/libcommon.a
 
 example: $(BUILD)/example
 
-unit: $(unit_programs)
+unit: $(unit_programs) $(stub_programs)
 # What has threads of its own, for SANITIZE=thread.
 threaded_unit_sources := $(wildcard test/unit/test_http*.c test/unit/test_tls.c test/unit/test_cache*.c \
 	test/unit/test_client.c test/unit/test_informer.c test/unit/test_rbac.c test/unit/test_work_queue.c)

@@ -57,7 +57,12 @@ void user_add_extra(struct user *user, const char *key, const char *value);
 
 struct authenticator front_proxy_authenticator(const struct authn_options *options);
 struct authenticator certificate_authenticator(void);
-/* False when the file can't be read. */
+struct authenticator bootstrap_token_authenticator(struct registry *registry);
+/* False with an error when it can't be set up; options and audiences are borrowed. */
 bool token_file_authenticator(const char *path, struct authenticator *made, struct error *error);
+bool oidc_authenticator(const struct authn_options *options, struct authenticator *made,
+                        struct error *error);
+bool webhook_authenticator(const struct authn_options *options, const json_t *audiences,
+                           struct authenticator *made, struct error *error);
 
 #endif

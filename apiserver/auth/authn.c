@@ -10,7 +10,12 @@
 #include "common/json.h"
 #include "common/log.h"
 
-enum { by_request_max = 2, by_token_max = 6, workers_for_service_accounts = 4 };
+enum {
+    by_request_max = 2,
+    by_token_max = 6,
+    workers_for_service_accounts = 4,
+    workers_for_others = 8
+};
 
 struct authn {
     struct authenticator by_request[by_request_max], by_token[by_token_max];
@@ -95,6 +100,28 @@ static bool set_up_service_accounts(struct authn *authn, const struct authn_opti
     return true;
 }
 
+/* Those who ask servers of others. */
+static bool set_up_remote(struct authn *authn, const struct authn_options *options,
+                          struct error *error)
+{
+    struct authenticator authenticator;
+    if (options->oidc_issuer_url != NULL) {
+        if (!oidc_authenticator(options, &authenticator, error)) {
+            return false;
+        }
+        add_by_token(authn, authenticator);
+        authn->workers = workers_for_others;
+    }
+    if (options->webhook_config_file != NULL) {
+        if (!webhook_authenticator(options, authn->audiences, &authenticator, error)) {
+            return false;
+        }
+        add_by_token(authn, authenticator);
+        authn->workers = workers_for_others;
+    }
+    return true;
+}
+
 /* In upstream's order. */
 static bool set_up(struct authn *authn, const struct authn_options *options,
                    struct registry *registry, struct error *error)
@@ -104,8 +131,14 @@ static bool set_up(struct authn *authn, const struct authn_options *options,
         authn->by_request[authn->by_request_count++] = front_proxy_authenticator(options);
     }
     authn->by_request[authn->by_request_count++] = certificate_authenticator();
-    return set_up_token_file(authn, options->token_file, error) &&
-           set_up_service_accounts(authn, options, registry, error);
+    if (!set_up_token_file(authn, options->token_file, error) ||
+        !set_up_service_accounts(authn, options, registry, error)) {
+        return false;
+    }
+    if (options->bootstrap_tokens && registry != NULL) {
+        add_by_token(authn, bootstrap_token_authenticator(registry));
+    }
+    return set_up_remote(authn, options, error);
 }
 
 struct authn *authn_open(const struct authn_options *options, struct registry *registry,

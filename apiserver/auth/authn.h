@@ -4,9 +4,10 @@
  *
  * Authenticators are asked in upstream's order; the first that knows the caller decides: a front
  * proxy that vouches for somebody in headers, a client certificate (CN is the user, O the groups),
- * a bearer token (of the token file, or a service account's). Credentials that somebody took
- * offence at are refused (401 Unauthorized); none at all, or of a kind that nobody reads, is
- * system:anonymous in group system:unauthenticated. Everybody else is also in system:authenticated.
+ * a bearer token: of the token file, a service account's, a bootstrap token, an issuer's, or one
+ * that a webhook knows. Credentials that somebody took offence at are refused (401 Unauthorized);
+ * none at all, or of a kind that nobody reads, is system:anonymous in group system:unauthenticated.
+ * Everybody else is also in system:authenticated.
  *
  * Threads: authn_authenticate() and authn_review() from any thread.
  */
@@ -31,11 +32,19 @@ struct authn_options {
     const char *signing_key_file, *api_audiences, *jwks_uri;
     int64_t max_token_expiration_ns; /* 0: any. */
     bool extend_token_expiration;
+    bool bootstrap_tokens;
+    /* OpenID Connect. */
+    const char *oidc_issuer_url, *oidc_client_id, *oidc_ca_file, *oidc_username_claim,
+        *oidc_username_prefix, *oidc_groups_claim, *oidc_groups_prefix, *oidc_signing_algorithms;
+    struct flag_list oidc_required_claims;
+    /* The webhook: a kubeconfig. */
+    const char *webhook_config_file, *webhook_version;
+    int64_t webhook_cache_ttl_ns;
 };
 
 /* 'token_file': CSV lines token,user,uid[,"group,group"]. A file that can't be read or parsed is an
  * error that names file and line. The registry, borrowed, is where service accounts are looked up;
- * NULL: there are none. */
+ * NULL: there are none. The options are borrowed. */
 struct authn *authn_open(const struct authn_options *options, struct registry *registry,
                          struct error *error);
 /* Fits struct handler's 'authenticate', without the wish to be somebody else (impersonation.h). */

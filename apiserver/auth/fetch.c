@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/auth/fetch.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/buffer.h"
+#include "common/client_transport.h"
+#include "common/json.h"
+
+enum { answer_bytes_max = 1 << 20, timeout_ms = 10000 };
+
+struct fetcher {
+    struct client_transport *transport; /* Guarded by the lock. */
+    pthread_mutex_t lock;
+};
+
+struct fetcher *fetcher_new(struct client_config *config, struct error *error)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    struct client_transport *transport = client_transport_new(config, "coracle-apiserver", error);
+    if (transport == NULL) {
+        return NULL;
+    }
+    struct fetcher *fetcher = allocate_struct(struct fetcher);
+    fetcher->transport = transport;
+    pthread_mutex_init(&fetcher->lock, NULL);
+    return fetcher;
+}
+
+void fetcher_free(struct fetcher *fetcher)
+{
+    if (fetcher != NULL) {
+        client_transport_free(fetcher->transport);
+        pthread_mutex_destroy(&fetcher->lock);
+        free(fetcher);
+    }
+}
+
+static size_t take(char *bytes, size_t size, size_t count, void *argument)
+{
+    struct buffer *answer = argument;
+    if (answer->length + size * count > answer_bytes_max) {
+        return 0; /* Ends the transfer. */
+    }
+    buffer_add(answer, bytes, size * count);
+    return size * count;
+}
+
+static json_t *read_answer(CURL *easy, const struct buffer *answer, struct error *error)
+{
+    long code = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    if (code != 200 && code != 201) {
+        error_unavailable(error, "the answer was %ld", code);
+        return NULL;
+    }
+    json_t *json = json_parse(buffer_text(answer), answer->length, error);
+    if (json != NULL && !json_is_object(json)) {
+        json_decref(json);
+        json = NULL;
+        error_unavailable(error, "the answer was no JSON object");
+    }
+    return json;
+}
+
+json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body,
+                   struct error *error)
+{
+    cleanup(buffer_free)
+    struct buffer answer = BUFFER_INIT;
+    cleanup(free_char)
+    char *text = body ? json_text(body) : NULL;
+    char detail[CURL_ERROR_SIZE] = "";
+    CURL *easy = curl_easy_init();
+    pthread_mutex_lock(&fetcher->lock);
+    struct curl_slist *headers = client_transport_prepare(fetcher->transport, easy, path, NULL,
+                                                          body ? "application/json" : NULL);
+    pthread_mutex_unlock(&fetcher->lock);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
+    if (text != NULL) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text);
+    }
+    CURLcode result = curl_easy_perform(easy);
+    json_t *json = NULL;
+    if (result == CURLE_OK) {
+        json = read_answer(easy, &answer, error);
+    } else {
+        client_transport_failed(fetcher->transport, result, detail, body ? "POST" : "GET", path,
+                                error);
+    }
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(easy);
+    if (text != NULL) {
+        explicit_bzero(text, strlen(text)); /* It may hold a token. */
+    }
+    return json;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Asking somebody else's server for JSON: an issuer, a webhook. Blocks for up to some seconds, and
+ * takes answers of up to 1 MiB; redirects are not followed.
+ *
+ * Threads: fetch_json() from any thread.
+ */
+#ifndef APISERVER_AUTH_FETCH_H
+#define APISERVER_AUTH_FETCH_H
+
+#include <jansson.h>
+
+#include "common/client_config.h"
+
+struct fetcher;
+
+/* Takes over what is in 'config', whose server may have a path. 400 when it can't be used. */
+struct fetcher *fetcher_new(struct client_config *config, struct error *error);
+void fetcher_free(struct fetcher *fetcher); /* NULL is fine. */
+/* GET, or POST when there is a body, of the server's URL and the path behind it. NULL with an error
+ * for anything but a JSON object with 200 or 201. The caller's. */
+json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body,
+                   struct error *error);
+
+#endif

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The webhook: another server is asked about tokens that nobody here knows, by TokenReview. What it
+ * answers, yes or no, is kept for a while; that it could not be asked is not.
+ */
+#include <string.h>
+
+#include "apiserver/auth/authenticator.h"
+#include "apiserver/auth/fetch.h"
+#include "apiserver/auth/token_cache.h"
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/timestamp.h"
+
+struct webhook {
+    struct fetcher *server;
+    struct token_cache *answers; /* Statuses of TokenReviews. */
+    int64_t keep_ns;
+    const char *api_version;
+    const json_t *audiences; /* The API server's, borrowed; NULL: none. */
+};
+
+/* ---- asking ---- */
+
+/* The status of the review; the caller's. */
+static json_t *review(struct webhook *webhook, const struct question *question, struct error *error)
+{
+    cleanup(json_release)
+    json_t *spec = json_pack("{s:s%}", "token", question->token, question->token_length);
+    if (spec != NULL && question->audiences != NULL) {
+        json_object_set(spec, "audiences", (json_t *)question->audiences);
+    }
+    if (spec == NULL) {
+        return json_object(); /* No UTF-8: nobody's token. */
+    }
+    cleanup(json_release)
+    json_t *body = json_pack("{s:s, s:s, s:{s:n}, s:O, s:{s:{}}}", "kind", "TokenReview",
+                             "apiVersion", webhook->api_version, "metadata", "creationTimestamp",
+                             "spec", spec, "status", "user");
+    cleanup(json_release)
+    json_t *answer = fetch_json(webhook->server, "", body, error);
+    json_t *status = json_object_get(answer, "status");
+    if (answer != NULL && !json_is_object(status)) {
+        error_unavailable(error, "the webhook's answer has no status");
+    }
+    return json_is_object(status) ? json_incref(status) : NULL;
+}
+
+/* ---- reading the answer ---- */
+
+static void take_strings(const json_t *list, struct user *user,
+                         void (*add)(struct user *user, const char *text))
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (text != NULL) {
+            add(user, text);
+        }
+    }
+}
+
+static void take_user(const json_t *info, struct user *user)
+{
+    const char *name = json_get_string(info, "username"), *uid = json_get_string(info, "uid"), *key;
+    json_t *values;
+    user_set(user, name ? name : "", uid ? uid : "");
+    take_strings(json_object_get(info, "groups"), user, user_add_group);
+    json_object_foreach (json_object_get(info, "extra"), key, values) {
+        for (size_t i = 0; i < json_array_size(values); i++) {
+            const char *value = json_string_value(json_array_get(values, i));
+            user_add_extra(user, key, value ? value : "");
+        }
+    }
+}
+
+/* Those asked for that the webhook says the token is for: the API server's, unless it says so. The
+ * caller's. */
+static json_t *common_audiences(const struct webhook *webhook, const struct question *question,
+                                const json_t *status)
+{
+    const json_t *named = json_object_get(status, "audiences");
+    const json_t *is_for = json_array_size(named) > 0 ? named : webhook->audiences;
+    json_t *both = json_array();
+    for (size_t i = 0; i < json_array_size(question->audiences); i++) {
+        json_t *audience = json_array_get(question->audiences, i);
+        if (json_array_has_string(is_for, json_string_value(audience))) {
+            json_array_append(both, audience);
+        }
+    }
+    return both;
+}
+
+static enum verdict take_status(const struct webhook *webhook, const struct question *question,
+                                const json_t *status, struct identity *identity,
+                                struct error *error)
+{
+    cleanup(json_release)
+    json_t *audiences = common_audiences(webhook, question, status);
+    const char *complaint = json_get_string(status, "error");
+    if (question->audiences != NULL && json_array_size(audiences) == 0) {
+        return VERDICT_NOT_MINE;
+    }
+    if (!json_get_bool(status, "authenticated", false)) {
+        if (complaint == NULL || complaint[0] == '\0') {
+            return VERDICT_NOT_MINE;
+        }
+        error_set(error, 401, "Unauthorized", "%s", complaint);
+        return VERDICT_REFUSED;
+    }
+    take_user(json_object_get(status, "user"), &identity->user);
+    identity->audiences = json_array_size(audiences) > 0 ? steal(audiences) : NULL;
+    return VERDICT_KNOWN;
+}
+
+static enum verdict ask(void *state, const struct question *question, struct identity *identity,
+                        struct error *error)
+{
+    struct webhook *webhook = state;
+    cleanup(free_char)
+    char *audiences = question->audiences ? json_text(question->audiences) : duplicate("");
+    struct token_hash hash =
+        token_hash(question->token, question->token_length, audiences, strlen(audiences));
+    cleanup(json_release)
+    json_t *status = token_cache_get(webhook->answers, &hash, timestamp_monotonic());
+    if (status == NULL && !question->may_block) {
+        return VERDICT_BLOCKS;
+    }
+    if (status == NULL) {
+        status = review(webhook, question, error);
+        if (status == NULL) {
+            log_warning("the webhook could not be asked about a token: %s", error->message);
+            return VERDICT_REFUSED;
+        }
+        token_cache_put(webhook->answers, &hash, status, timestamp_monotonic() + webhook->keep_ns);
+    }
+    return take_status(webhook, question, status, identity, error);
+}
+
+/* ---- set-up ---- */
+
+static void free_state(void *state)
+{
+    struct webhook *webhook = state;
+    fetcher_free(webhook->server);
+    token_cache_free(webhook->answers);
+    free(webhook);
+}
+
+static const char *find_version(const char *version)
+{
+    return strcmp(version, "v1") == 0        ? "authentication.k8s.io/v1"
+           : strcmp(version, "v1beta1") == 0 ? "authentication.k8s.io/v1beta1"
+                                             : NULL;
+}
+
+bool webhook_authenticator(const struct authn_options *options, const json_t *audiences,
+                           struct authenticator *made, struct error *error)
+{
+    cleanup(client_config_clear)
+    struct client_config config = CLIENT_CONFIG_INIT;
+    const char *version = find_version(options->webhook_version);
+    if (version == NULL) {
+        return error_bad_request(error, "--authentication-token-webhook-version must be v1 or "
+                                        "v1beta1");
+    }
+    if (!client_config_from_file(&config, options->webhook_config_file, NULL, NULL, error)) {
+        return false;
+    }
+    struct fetcher *server = fetcher_new(&config, error);
+    if (server == NULL) {
+        return false;
+    }
+    struct webhook *webhook = allocate_struct(struct webhook);
+    *webhook = (struct webhook){.server = server,
+                                .answers = token_cache_new(),
+                                .keep_ns = options->webhook_cache_ttl_ns,
+                                .api_version = version,
+                                .audiences = audiences};
+    *made = (struct authenticator){
+        .ask = ask, .free = free_state, .state = webhook, .names_audiences = true};
+    return true;
+}

@@ -1,0 +1,155 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Who callers are by the word of others: an OpenID Connect issuer, a webhook; and bootstrap tokens.
+
+load helpers
+load identities
+
+setup_file() {
+    export DATA=$BATS_FILE_TMPDIR/data ISSUER_PORT
+    ISSUER_PORT=$(free_port)
+    ISSUER=https://127.0.0.1:$ISSUER_PORT
+    mkdir -p "$DATA/public/.well-known" "$DATA/reviews"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=issuer \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$DATA/issuer.key" -out "$DATA/issuer.crt" -days 2 2>/dev/null
+    new_key first
+    jq -n --arg issuer "$ISSUER" '{issuer: $issuer, jwks_uri: "\($issuer)/keys"}' \
+        >"$DATA/public/.well-known/openid-configuration"
+    "$BIN/test/stub/programs/issuer" "$DATA" "$ISSUER_PORT" "$DATA/issuer.crt" "$DATA/issuer.key" \
+        >"$BATS_FILE_TMPDIR/issuer.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/issuer.pid"
+    wait_until 10 grep -q "issuer serves" "$BATS_FILE_TMPDIR/issuer.log"
+    jq -n --arg server "$ISSUER/review" --arg ca "$(base64 -w0 "$DATA/issuer.crt")" '{apiVersion: "v1",
+        kind: "Config", "current-context": "a", contexts: [{name: "a", context: {cluster: "a", user: "a"}}],
+        clusters: [{name: "a", cluster: {server: $server, "certificate-authority-data": $ca}}],
+        users: [{name: "a", user: {}}]}' >"$DATA/webhook"
+    FLAGS="--oidc-issuer-url $ISSUER --oidc-client-id shop --oidc-ca-file $DATA/issuer.crt
+        --oidc-username-claim email --oidc-username-prefix oidc: --oidc-groups-claim groups
+        --oidc-groups-prefix oidc: --oidc-required-claim tenant=blue --oidc-signing-algs RS256,ES256
+        --authentication-token-webhook-config-file $DATA/webhook --authentication-token-webhook-version v1
+        --authentication-token-webhook-cache-ttl 1h --enable-bootstrap-token-auth --anonymous-auth=true" \
+        start_server
+}
+teardown_file() { each_of stop_server "stop_process issuer"; }
+
+setup() { ISSUER=https://127.0.0.1:$ISSUER_PORT; }
+
+# modulus NAME: of that key, as bytes.
+modulus() { printf "$(openssl rsa -in "$DATA/$1.rsa" -noout -modulus | cut -d= -f2 | sed 's/../\\x&/g')"; }
+
+# new_key NAME: the issuer has one more, and only that one.
+new_key() {
+    openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$DATA/$1.rsa"
+    jq -n --arg id "$1" --arg n "$(modulus "$1" | encode)" \
+        '{keys: [{kty: "RSA", use: "sig", alg: "RS256", kid: $id, n: $n, e: "AQAB"}]}' >"$DATA/public/keys.new"
+    mv "$DATA/public/keys.new" "$DATA/public/keys"
+}
+
+# id_token KEY [MORE CLAIMS]: of Jane, unless they say otherwise.
+id_token() {
+    forge "$DATA/$1.rsa" "$(jq -nc --arg iss "$ISSUER" --argjson now "$(date +%s)" --argjson more "${2:-{\}}" \
+        '{iss: $iss, aud: "shop", exp: ($now + 600), iat: $now, sub: "1", email: "jane@x.org",
+        groups: ["a", "b"], tenant: "blue"} + $more')" "{\"alg\":\"RS256\",\"kid\":\"$1\"}"
+}
+
+asked() { grep -c "$1" "$DATA/asked"; }
+
+@test "an issuer's token is its user, with the groups it claims" {
+    knows_jane() { [ "$(who "$(id_token first)")" = "oidc:jane@x.org oidc:a,oidc:b,system:authenticated " ]; }
+    wait_until 10 knows_jane
+    [ "$(who "$(id_token first '{"groups":"one","aud":["x","shop"],"jti":"7","email_verified":true}')")" = \
+        "oidc:jane@x.org oidc:one,system:authenticated credential-id" ]
+    [ "$(who "$(id_token first '{"groups":null}')")" = "oidc:jane@x.org system:authenticated " ]
+}
+
+@test "a token that the issuer did not mean is refused" {
+    local claims
+    for claims in '{"aud":"other"}' '{"exp":1}' '{"exp":null}' '{"nbf":9999999999}' '{"email":null}' \
+        '{"email_verified":false}' '{"tenant":"red"}' '{"tenant":null}' '{"groups":[1]}' '{"iss":"https://x"}'; do
+        [ "$(who "$(id_token first "$claims")")" = 401 ]
+    done
+    [ "$(review "$(id_token first '{"tenant":"red"}')" | jq -r .error)" = \
+        "[invalid bearer token, oidc: required claim tenant value does not match. Got = red, want = blue]" ]
+    [ "$(review "$(id_token first '{"email_verified":false}')" | jq -r .error)" = \
+        "[invalid bearer token, oidc: email not verified]" ]
+    openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$DATA/foreign.rsa"
+    claims=$(id_token first | cut -d. -f2 | decode)
+    [ "$(who "$(forge "$DATA/foreign.rsa" "$claims" '{"alg":"RS256","kid":"first"}')")" = 401 ]
+    [[ "$(who "$(forge "$DATA/first.rsa" "$claims" '{"alg":"RS256","kid":"first"}')")" == oidc:jane* ]]
+}
+
+@test "new keys of the issuer are fetched when they are needed, but not for all rubbish" {
+    local before
+    new_key second
+    [[ "$(who "$(id_token second)")" == "oidc:jane@x.org "* ]]
+    [ "$(who "$(id_token first '{"jti":"new"}')")" = 401 ]
+    before=$(asked "GET /keys")
+    for i in 1 2 3 4 5 6 7 8; do
+        [ "$(who "$(id_token first "{\"jti\":\"$i\"}")")" = 401 ]
+    done
+    [ $(($(asked "GET /keys") - before)) -le 4 ]
+    [[ "$(who "$(id_token second)")" == "oidc:jane@x.org "* ]]
+}
+
+@test "a webhook knows whose a token is, and is asked once" {
+    local before
+    echo '{"authenticated":true,"user":{"username":"hook","uid":"7","groups":["g"],"extra":{"k":["v"]}}}' \
+        >"$DATA/reviews/hooked"
+    [ "$(who hooked)" = "hook g,system:authenticated k" ]
+    before=$(asked "POST /review")
+    [ "$(who hooked)" = "hook g,system:authenticated k" ]
+    [ "$(who hooked)" = "hook g,system:authenticated k" ]
+    [ "$(asked "POST /review")" = "$before" ]
+    [ "$(who unknown)" = 401 ]
+    [ "$(who unknown)" = 401 ]
+    [ "$(asked "POST /review")" = $((before + 1)) ]
+    echo '{"authenticated":false,"error":"token is on a list"}' >"$DATA/reviews/listed"
+    [ "$(review listed)" = '{"user":{},"error":"[invalid bearer token, token is on a list]"}' ]
+    echo '{"authenticated":true,"user":{"username":"hook"},"audiences":["vault"]}' >"$DATA/reviews/vaulted"
+    [ "$(who vaulted)" = 401 ]
+    [ "$(review vaulted '["vault","x"]' | jq -c '[.user.username, .audiences]')" = '["hook",["vault"]]' ]
+}
+
+@test "a webhook that is slow or down holds up nobody else" {
+    local pids=()
+    kill -STOP "$(cat "$BATS_FILE_TMPDIR/issuer.pid")"
+    for i in 1 2 3; do
+        who "down$i" >"$BATS_TEST_TMPDIR/$i" &
+        pids+=($!)
+    done
+    for i in 1 2 3 4 5; do [ "$(api GET /readyz)" = ok ]; done
+    k create configmap while-down -n default >/dev/null
+    [ ! -s "$BATS_TEST_TMPDIR/1" ]
+    kill -CONT "$(cat "$BATS_FILE_TMPDIR/issuer.pid")"
+    wait "${pids[@]}"
+    [ "$(cat "$BATS_TEST_TMPDIR"/[123])" = "$(printf '401\n401\n401')" ]
+}
+
+@test "a bootstrap token is good as its secret says" {
+    local id=abcdef secret=0123456789abcdef
+    bootstrap() {
+        jq -n --argjson more "$1" '{apiVersion: "v1", kind: "Secret", type: "bootstrap.kubernetes.io/token",
+            metadata: {name: "bootstrap-token-abcdef", namespace: "kube-system"}, stringData: ({
+            "token-id": "abcdef", "token-secret": "0123456789abcdef",
+            "usage-bootstrap-authentication": "true"} + $more)}' | k replace --force -f - >/dev/null 2>&1
+    }
+    [ "$(who $id.$secret)" = 401 ]
+    bootstrap '{"auth-extra-groups":"system:bootstrappers:kubeadm:default-node-token,system:bootstrappers:a"}'
+    [ "$(who $id.$secret)" = "system:bootstrap:$id system:bootstrappers,system:bootstrappers:a,system:bootstrappers:kubeadm:default-node-token,system:authenticated " ]
+    for wrong in $id.0123456789abcdee $id.0123456789abcde $id.0123456789ABCDEF abcdeg.$secret; do
+        [ "$(who $wrong)" = 401 ]
+    done
+    for more in '{"usage-bootstrap-authentication":"false"}' '{"expiration":"2020-01-01T00:00:00Z"}' \
+        '{"auth-extra-groups":"system:masters"}' '{"token-secret":"other6789abcdefg"}'; do
+        bootstrap "$more"
+        [ "$(who $id.$secret)" = 401 ]
+    done
+    bootstrap '{"expiration":"2199-01-01T00:00:00Z"}'
+    [ "$(who $id.$secret)" = "system:bootstrap:$id system:bootstrappers,system:authenticated " ]
+    k delete secret bootstrap-token-abcdef -n kube-system >/dev/null
+    [ "$(who $id.$secret)" = 401 ]
+}
+
+@test "no token is in the log" {
+    not grep -qE 'hooked|0123456789abcdef|eyJ' "$BATS_FILE_TMPDIR/log"
+}
