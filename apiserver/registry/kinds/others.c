@@ -9,21 +9,6 @@
 #include "common/alloc.h"
 #include "common/json.h"
 
-/* ---- network policies ---- */
-
-/* Ingress always, egress if there are rules for it. */
-static const struct conditional_default network_policy_defaults[] = {
-    {"spec", "policyTypes", "[\"Ingress\",\"Egress\"]", "egress", default_when_present},
-    {"spec", "policyTypes", "[\"Ingress\"]", NULL, NULL},
-    {0},
-};
-
-const struct kind kind_network_policy = {
-    .group = "networking.k8s.io",
-    .plural = "networkpolicies",
-    .defaults = network_policy_defaults,
-};
-
 /* ---- classes ---- */
 
 const struct kind kind_priority_class = {
