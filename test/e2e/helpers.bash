@@ -4,11 +4,13 @@
 BIN=${BIN:-build/plain}
 KUBECTL=${KUBECTL:-kubectl}
 
-# free_port: below those that the kernel gives to clients' ends of connections. The stores' tests run
-# side by side, each in a range of its own.
+# A short-lived client need not collect garbage.
+export GOGC=off
+
+# free_port: below those that the kernel gives to clients' ends of connections. Files that run side by
+# side have a LANE each, and each lane a range of its own.
 free_port() {
-    local port=$((20000 + RANDOM % 6000))
-    [ "${STORE:-sqlite}" = sqlite ] || port=$((port + 6000))
+    local port=$((20000 + ${LANE:-0} % 12 * 1000 + RANDOM % 900))
     while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
     echo "$port"
 }
@@ -21,7 +23,7 @@ start_server() {
     fi
     export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
     : >"$BATS_FILE_TMPDIR/log" # What an earlier start said must not be taken for this one's.
-    HEALTH_PORT=${HEALTH_PORT:-$(free_port)} SERVICES=${SERVICES-} KEEP=${KEEP:-no} deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
+    ETCD_CLIENT_PORT=$(free_port) HEALTH_PORT=${HEALTH_PORT:-$(free_port)} SERVICES=${SERVICES-} KEEP=${KEEP:-no} deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/pid"
     wait_until 30 grep -q "Coracle is ready" "$BATS_FILE_TMPDIR/log" || {
         cat "$BATS_FILE_TMPDIR/log" >&2
@@ -48,13 +50,16 @@ not() {
     [ $status -eq 1 ]
 }
 
-# wait_until SECONDS COMMAND…: until the command succeeds.
+# wait_until SECONDS COMMAND…: until the command succeeds. Asked often at first, then less.
 wait_until() {
-    local deadline=$((SECONDS + $1))
+    local deadline=$((SECONDS + $1)) pause
+    local pauses=(0.02 0.05 0.05 0.1 0.1 0.2)
     shift
     until "$@"; do
         [ $SECONDS -lt $deadline ] || return 1
-        sleep 0.05
+        pause=${pauses[0]}
+        [ ${#pauses[@]} = 1 ] || pauses=("${pauses[@]:1}")
+        sleep "$pause"
     done
 }
 
