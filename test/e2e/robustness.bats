@@ -53,14 +53,15 @@ is_as_declared() {
         [ "$(k -n "$NS" get deployment web -o jsonpath='{.status.readyReplicas}/{.status.updatedReplicas}/{.status.replicas}')" = "$1/$1/$1" ]
 }
 
-# never_too_many REPLICAS: the pods that a rollout may have at a time, surge included.
+# never_too_many REPLICAS: what holds at any moment of a rollout. The sets together ask for no more
+# than the surge allows, and no set has more pods than a set was ever asked for: none was made twice.
+# (Pods may be more for a moment: a set is asked for less before its pods are gone.)
 never_too_many() {
-    local most
-    most=$(k -n "$NS" get pods -o json | jq '[.items[] | select(.metadata.deletionTimestamp == null)] | length')
-    [ "${most:-0}" -le $(($1 + 3)) ] || {
-        echo "$most pods at once" >&2
-        return 1
-    }
+    k -n "$NS" get replicasets,pods -o json | jq -e --argjson replicas "$1" '
+        ([.items[] | select(.kind == "ReplicaSet") | .spec.replicas] | add // 0) <= $replicas + 3 and
+        ([.items[] | select(.kind == "Pod" and .metadata.deletionTimestamp == null)
+            | .metadata.ownerReferences[0].uid] | group_by(.) | all(length <= $replicas))' >/dev/null ||
+        show_state
 }
 
 nothing_is_leaked() {
