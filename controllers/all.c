@@ -20,6 +20,7 @@ const struct controller_type *const controller_types[] = {
     &replicaset_controller,
     &root_ca_controller,
     &serviceaccount_controller,
+    &serviceaccount_tokens_controller,
     &taint_eviction_controller,
     NULL,
 };

@@ -19,6 +19,7 @@ extern const struct controller_type node_lifecycle_controller;
 extern const struct controller_type replicaset_controller;
 extern const struct controller_type root_ca_controller;
 extern const struct controller_type serviceaccount_controller;
+extern const struct controller_type serviceaccount_tokens_controller;
 extern const struct controller_type taint_eviction_controller;
 
 #endif

@@ -40,6 +40,7 @@ struct controller_type {
 /* What the command line says to controllers. */
 struct controller_settings {
     const char *root_ca_file; /* "": the CA that the API server itself is verified with. */
+    const char *service_account_private_key_file; /* "": no tokens are put into secrets. */
     int64_t terminated_pod_gc_threshold; /* 0: pods that have come to their end stay. */
     /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */
     bool allocate_node_cidrs;

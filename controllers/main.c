@@ -7,6 +7,7 @@
 static const char *controllers = "*";
 static struct controller_settings settings = {
     .root_ca_file = "",
+    .service_account_private_key_file = "",
     .allocate_node_cidrs = true,
     .cluster_cidr = "10.244.0.0/16",
     .service_cluster_ip_range = "",
@@ -68,6 +69,8 @@ int main(int count, char **arguments)
          "The CA of the config map kube-root-ca.crt in each namespace; without it, the one that "
          "the "
          "API server is verified with."},
+        {"service-account-private-key-file", FLAG_TEXT, &settings.service_account_private_key_file,
+         "Private key that signs the tokens in secrets of service accounts, PEM, RSA or EC."},
         {"terminated-pod-gc-threshold", FLAG_NUMBER, &settings.terminated_pod_gc_threshold,
          "How many pods that have come to their end are kept; 0: all."},
         {"", FLAG_TEXT, NULL, "Pod addresses of nodes"},

@@ -19,6 +19,7 @@ const struct api_resource resource_pods = {"v1", "pods", "Pod", true};
 const struct api_resource resource_replicasets = {"apps/v1", "replicasets", "ReplicaSet", true};
 const struct api_resource resource_replicationcontrollers = {"v1", "replicationcontrollers",
                                                              "ReplicationController", true};
+const struct api_resource resource_secrets = {"v1", "secrets", "Secret", true};
 const struct api_resource resource_service_accounts = {"v1", "serviceaccounts", "ServiceAccount",
                                                        true};
 const struct api_resource resource_services = {"v1", "services", "Service", true};

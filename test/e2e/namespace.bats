@@ -6,7 +6,7 @@ load helpers
 
 setup_file() {
     start_server
-    start_controllers
+    start_controllers --service-account-private-key-file "$DATA/pki/sa.key"
 }
 
 teardown_file() {
@@ -102,4 +102,42 @@ ca_is_right() {
     [ "$(k -n "$NS" get configmap kube-root-ca.crt -o json | jq -c '.data | keys')" = '["ca.crt"]' ]
     k -n "$NS" get configmap kube-root-ca.crt -o json |
         jq -r '.metadata.annotations["kubernetes.io/description"]' | grep -q '^Contains a CA bundle'
+}
+
+# token_secret ACCOUNT [MORE ANNOTATIONS]: a secret that asks for a token.
+token_secret() {
+    k apply -n "$NS" -f - >/dev/null <<YAML
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata: {name: token, annotations: {kubernetes.io/service-account.name: $1${2:+, $2}}}
+YAML
+}
+
+datum() {
+    k -n "$NS" get secret token -o json | jq -r --arg name "$1" '.data[$name] // "" | @base64d'
+}
+
+has_token() { [ -n "$(datum token)" ]; }
+
+@test "a secret gets a token of its account, which is good as long as the account is the same" {
+    new_namespace
+    local account uid token who=/apis/authentication.k8s.io/v1/selfsubjectreviews
+    k -n "$NS" create serviceaccount robot
+    uid=$(k -n "$NS" get serviceaccount robot -o jsonpath='{.metadata.uid}')
+    token_secret robot
+    wait_until 30 has_token
+    [ "$(datum namespace)" = "$NS" ]
+    [ "$(datum ca.crt)" = "$(cat "$DATA/pki/ca.crt")" ]
+    [ "$(k -n "$NS" get secret token -o json | jq -r '.metadata.annotations["kubernetes.io/service-account.uid"]')" = "$uid" ]
+    token=$(datum token)
+    [ "$(curl -sS --cacert "$DATA/pki/ca.crt" -H "Authorization: Bearer $token" --json '{}' \
+        "https://127.0.0.1:$PORT$who" | jq -r .status.userInfo.username)" = "system:serviceaccount:$NS:robot" ]
+    k -n "$NS" delete serviceaccount robot
+    wait_until 30 has_not "$NS" secret token
+    token_secret nobody
+    wait_until 30 has_not "$NS" secret token
+    k -n "$NS" create serviceaccount robot
+    token_secret robot "kubernetes.io/service-account.uid: $uid"
+    wait_until 30 has_not "$NS" secret token
 }
