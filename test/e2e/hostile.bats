@@ -6,16 +6,19 @@
 load helpers
 
 setup_file() {
-    [ "${STORE:-sqlite}" = sqlite ] || skip "none of it comes as far as a store"
+    [ "${STORE:-sqlite}" = sqlite ] || return 0
     start_server
     export SERVER
     SERVER=$(pgrep -P "$(cat "$BATS_FILE_TMPDIR/pid")" -x coracle-apiserv)
     descriptors >"$BATS_FILE_TMPDIR/descriptors"
     resident_kb >"$BATS_FILE_TMPDIR/resident"
 }
-teardown_file() { [ ! -e "$BATS_FILE_TMPDIR/pid" ] || stop_server; }
-setup() { ROOT=/api/v1/namespaces/default; }
-teardown() { is_ready; }
+teardown_file() { [ "${STORE:-sqlite}" != sqlite ] || stop_server; }
+setup() {
+    [ "${STORE:-sqlite}" = sqlite ] || skip "none of it comes as far as a store"
+    ROOT=/api/v1/namespaces/default
+}
+teardown() { [ "${STORE:-sqlite}" != sqlite ] || is_ready; }
 
 # ---- helpers ----
 
