@@ -9,6 +9,7 @@
 /* In the order in which they are asked. */
 static const struct admission_plugin *const plugins[] = {
     &admission_namespace_lifecycle,
+    &admission_node_restriction,
     &admission_taint_nodes_by_condition,
     &admission_priority,
     &admission_default_toleration_seconds,

@@ -34,7 +34,7 @@ bool admission_validate(const struct write *write, struct error *error);
 /* The write is about an object itself (not a subresource) of this kind. */
 bool admission_is_about(const struct write *write, const char *group, const char *plural);
 
-extern const struct admission_plugin admission_namespace_lifecycle,
+extern const struct admission_plugin admission_namespace_lifecycle, admission_node_restriction,
     admission_taint_nodes_by_condition, admission_priority, admission_default_toleration_seconds;
 
 #endif

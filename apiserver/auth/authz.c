@@ -3,21 +3,33 @@
 
 #include <string.h>
 
+#include "apiserver/auth/node_authorizer.h"
 #include "apiserver/auth/rbac.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
-enum mode { MODE_ALWAYS_ALLOW, MODE_ALWAYS_DENY, MODE_RBAC, MODE_COUNT };
+enum mode { MODE_ALWAYS_ALLOW, MODE_ALWAYS_DENY, MODE_NODE, MODE_RBAC, MODE_COUNT };
 
-static const char *const mode_names[MODE_COUNT] = {"AlwaysAllow", "AlwaysDeny", "RBAC"};
+static const char *const mode_names[MODE_COUNT] = {"AlwaysAllow", "AlwaysDeny", "Node", "RBAC"};
 
 struct authz {
     enum mode modes[MODE_COUNT]; /* In the order in which they are asked. */
     size_t mode_count;
     struct rbac *rbac;
+    struct node_authorizer *nodes; /* NULL unless it is among the modes. */
 };
 
 /* ---- modes ---- */
+
+static bool has_mode(const struct authz *authz, enum mode mode)
+{
+    for (size_t i = 0; i < authz->mode_count; i++) {
+        if (authz->modes[i] == mode) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool add_mode(struct authz *authz, const char *name, size_t length, struct error *error)
 {
@@ -30,11 +42,8 @@ static bool add_mode(struct authz *authz, const char *name, size_t length, struc
         return error_bad_request(error, "--authorization-mode: \"%.*s\" is no mode", (int)length,
                                  name);
     }
-    for (size_t i = 0; i < authz->mode_count; i++) {
-        if (authz->modes[i] == (enum mode)mode) {
-            return error_bad_request(error, "--authorization-mode names %s twice",
-                                     mode_names[mode]);
-        }
+    if (has_mode(authz, (enum mode)mode)) {
+        return error_bad_request(error, "--authorization-mode names %s twice", mode_names[mode]);
     }
     authz->modes[authz->mode_count++] = (enum mode)mode;
     return true;
@@ -63,6 +72,14 @@ struct authz *authz_open(const struct authz_options *options, struct cache *cach
     }
     authz->rbac = rbac_new();
     rbac_follow(authz->rbac, cache, scheme);
+    if (has_mode(authz, MODE_NODE)) {
+        authz->nodes = node_authorizer_new(error);
+        if (authz->nodes == NULL) {
+            authz_free(authz);
+            return NULL;
+        }
+        node_graph_follow(node_authorizer_graph(authz->nodes), cache, scheme);
+    }
     return authz;
 }
 
@@ -70,6 +87,7 @@ void authz_free(struct authz *authz)
 {
     if (authz != NULL) {
         rbac_free(authz->rbac);
+        node_authorizer_free(authz->nodes);
         free(authz);
     }
 }
@@ -92,6 +110,8 @@ static enum authz_decision ask(struct authz *authz, enum mode mode,
             buffer_add_literal(reason, "Everything is forbidden.");
         }
         return AUTHZ_NO_OPINION;
+    case MODE_NODE:
+        return node_authorizer_decide(authz->nodes, attributes, reason);
     default:
         return rbac_decide(authz->rbac, attributes, reason);
     }
@@ -134,14 +154,26 @@ static void add_everything(struct rbac_rules *rules)
     rbac_rules_compile(rules, all);
 }
 
+static void add_problem(struct buffer *problems, const char *text)
+{
+    buffer_addf(problems, "%s%s", problems->length > 0 ? ", " : "", text);
+}
+
 bool authz_rules_for(struct authz *authz, const struct user *user, const char *namespace,
                      struct rbac_rules *rules, struct buffer *problems)
 {
     bool complete = true;
+    const char *node;
     for (size_t i = 0; i < authz->mode_count; i++) {
         switch (authz->modes[i]) {
         case MODE_ALWAYS_ALLOW:
             add_everything(rules);
+            break;
+        case MODE_NODE:
+            if (node_identity(user, &node)) {
+                add_problem(problems, "node authorizer does not support user rule resolution");
+                complete = false;
+            }
             break;
         case MODE_RBAC:
             rbac_rules_for(authz->rbac, user, namespace, rules, problems);

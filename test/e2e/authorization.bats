@@ -13,6 +13,7 @@ joe-token,joe,2
 robot-token,system:serviceaccount:default:robot,3,"system:serviceaccounts,system:serviceaccounts:default"
 node-a-token,system:node:a,4,"system:nodes"
 node-b-token,system:node:b,5,"system:nodes"
+node-solo-token,system:node:solo,6,"system:nodes"
 CSV
     start_server
 }
@@ -227,6 +228,136 @@ YAML
     k delete clusterrole "more-$NS"
     wait_until 10 not gathered admin flowschemas
     stop_controllers
+}
+
+# ---- nodes ----
+
+# pod_on NODE NAME [SPEC FIELDS]: a pod that is bound to the node.
+pod_on() {
+    n create -f - <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: $2}
+spec:
+  nodeName: $1
+  containers: [{name: c, image: nginx}]
+  ${3:-}
+YAML
+}
+
+@test "a node reads what its pods use, and nothing of another's" {
+    n create secret generic mine --from-literal=a=b
+    n create secret generic theirs --from-literal=a=b
+    pod_on a mine 'volumes: [{name: v, secret: {secretName: mine}}]'
+    pod_on b theirs 'volumes: [{name: v, secret: {secretName: theirs}}]'
+    local base=/api/v1/namespaces/$NS
+    [ "$(ask node-a GET "$base/secrets/mine")" = 200 ]
+    [ "$(ask node-a GET "$base/secrets/theirs")" = 403 ]
+    [ "$(message)" = "secrets \"theirs\" is forbidden: User \"system:node:a\" cannot get resource \"secrets\" in API group \"\" in the namespace \"$NS\": no relationship found between node 'a' and this object" ]
+    [ "$(ask node-b GET "$base/secrets/theirs")" = 200 ]
+    [ "$(ask node-a GET "$base/secrets")" = 403 ]
+    [ "$(ask node-a GET "$base/pods/theirs")" = 403 ]
+    [ "$(ask node-a GET "/api/v1/pods?fieldSelector=spec.nodeName%3Da")" = 200 ]
+    [ "$(ask node-a GET /api/v1/pods)" = 403 ]
+    [ "$(ask node-a GET /api/v1/nodes)" = 403 ]
+    n delete pod mine --grace-period=0 --force
+    [ "$(ask node-a GET "$base/secrets/mine")" = 403 ]
+    [[ "$(as node-a auth can-i --list -n "$NS" 2>&1)" == *"node authorizer does not support user rule resolution"* ]]
+}
+
+@test "a node changes itself and its pods, but not what draws others to it" {
+    as node-a create -f - <<YAML
+apiVersion: v1
+kind: Node
+metadata: {name: a, labels: {kubernetes.io/hostname: a, own: "1"}}
+YAML
+    refused as node-a create -f - <<YAML
+apiVersion: v1
+kind: Node
+metadata: {name: c}
+YAML
+    [[ "$output" == *'nodes "c" is forbidden: node "a" is not allowed to modify node "c"'* ]]
+    as node-a label node a --overwrite own=2 node.kubernetes.io/x=y
+    refused as node-a label node a node-role.kubernetes.io/control-plane= node-restriction.kubernetes.io/x=y
+    [[ "$output" == *'is not allowed to modify labels: node-restriction.kubernetes.io/x, node-role.kubernetes.io/control-plane'* ]]
+    refused as node-a patch node a --type=merge -p '{"spec": {"taints": null}}'
+    [[ "$output" == *'node "a" is not allowed to modify taints'* ]]
+    refused as node-a label node b own=2
+    pod_on b theirs
+    pod_on a mine
+    refused as node-a -n "$NS" delete pod theirs
+    [[ "$output" == *'pods "theirs" is forbidden: node "a" can only delete pods with spec.nodeName set to itself'* ]]
+    [ "$(ask node-a PATCH "/api/v1/namespaces/$NS/pods/theirs/status" -H 'Content-Type: application/merge-patch+json' \
+        -d '{"status": {"phase": "Running"}}')" = 403 ]
+    [ "$(ask node-a PATCH "/api/v1/namespaces/$NS/pods/mine/status" -H 'Content-Type: application/merge-patch+json' \
+        -d '{"status": {"phase": "Running"}}')" = 200 ]
+    [ "$(ask node-a PATCH "/api/v1/namespaces/$NS/pods/mine/status" -H 'Content-Type: application/merge-patch+json' \
+        -d '{"metadata": {"labels": {"a": "b"}}}')" = 403 ]
+    [ "$(message)" = 'pods "mine" is forbidden: node "a" cannot update labels through pod status' ]
+    local eviction='{"apiVersion": "policy/v1", "kind": "Eviction"}'
+    [ "$(ask node-a POST "/api/v1/namespaces/$NS/pods/theirs/eviction" -H 'Content-Type: application/json' -d "$eviction")" = 403 ]
+    [ "$(message)" = 'pods "theirs" is forbidden: node a can only evict pods with spec.nodeName set to itself' ]
+    [ "$(ask node-a POST "/api/v1/namespaces/$NS/pods/mine/eviction" -H 'Content-Type: application/json' -d "$eviction")" = 201 ]
+}
+
+@test "a node makes no pods but mirrors of its own, and no leases but its own" {
+    mirror() {
+        local uid
+        uid=$(k get node a -o jsonpath='{.metadata.uid}')
+        as node-a -n "$NS" create -f - <<YAML
+apiVersion: v1
+kind: Pod
+metadata:
+  name: $1
+  annotations: {$2: x}
+  ownerReferences: [{apiVersion: v1, kind: Node, name: a, uid: $uid, controller: true}]
+spec:
+  nodeName: $3
+  containers: [{name: c, image: nginx}]
+  ${4:-}
+YAML
+    }
+    refused mirror plain other/annotation a
+    [[ "$output" == *'pod does not have "kubernetes.io/config.mirror" annotation, node "a" can only create mirror pods'* ]]
+    refused mirror other kubernetes.io/config.mirror b
+    [[ "$output" == *'node "a" can only create pods with spec.nodeName set to itself'* ]]
+    refused mirror greedy kubernetes.io/config.mirror a 'volumes: [{name: v, secret: {secretName: theirs}}]'
+    [[ "$output" == *'node "a" can not create pods that reference secrets'* ]]
+    mirror good kubernetes.io/config.mirror a
+    lease() {
+        ask node-a POST /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases -H 'Content-Type: application/json' \
+            -d "{\"apiVersion\": \"coordination.k8s.io/v1\", \"kind\": \"Lease\", \"metadata\": {\"name\": \"$1\"}}"
+    }
+    [ "$(lease b)" = 403 ]
+    [ "$(message)" = 'leases.coordination.k8s.io "b" is forbidden: can only access node lease with the same name as the requesting node' ]
+    [ "$(lease a)" = 201 ]
+    token() {
+        ask node-a POST "/api/v1/namespaces/$NS/serviceaccounts/robot/token" -H 'Content-Type: application/json' \
+            -d "{\"apiVersion\": \"authentication.k8s.io/v1\", \"kind\": \"TokenRequest\", \"spec\": $1}"
+    }
+    n create serviceaccount robot
+    [ "$(token '{}')" = 403 ]
+    [[ "$(message)" == *"no relationship found between node 'a' and this object" ]]
+    pod_on a robots 'serviceAccountName: robot'
+    [ "$(token '{}')" = 403 ]
+    [[ "$(message)" == *"node requested token not bound to a pod" ]]
+    uid=$(n get pod robots -o jsonpath='{.metadata.uid}')
+    [ "$(token "{\"boundObjectRef\": {\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"name\": \"robots\", \"uid\": \"$uid\"}}")" = 201 ]
+}
+
+@test "a kubelet lives on what one node may do" {
+    sed -e 's/client-certificate-data: .*/token: node-solo-token/' -e '/client-key-data/d' \
+        "$DATA/pki/node.kubeconfig" >"$DATA/pki/solo.kubeconfig"
+    "$BIN/coracle-node" --kubeconfig "$DATA/pki/solo.kubeconfig" --hostname-override solo \
+        --healthz-bind-address 127.0.0.1:0 >"$BATS_FILE_TMPDIR/node.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/node.pid"
+    wait_until 10 k wait node solo --for=condition=Ready --timeout=10s
+    k patch node solo -p '{"spec": {"podCIDR": "10.9.0.0/24", "podCIDRs": ["10.9.0.0/24"]}}'
+    pod_on solo lonely
+    n wait pod lonely --for=condition=Ready --timeout=10s
+    n delete pod lonely --wait --timeout=30s --grace-period=1
+    stop_process node
+    not grep -i forbidden "$BATS_FILE_TMPDIR/node.log"
 }
 
 # ---- reviews ----

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/pod.h"
@@ -324,6 +325,17 @@ static bool evict_within_budget(const struct eviction *eviction, const struct ob
 
 /* ---- the request ---- */
 
+/* Admission looks at the eviction before it touches budget or pod. */
+static bool check_admission(const struct eviction *eviction, const json_t *pod, struct error *error)
+{
+    cleanup(write_clear)
+    struct write write = {0};
+    write_begin(&write, eviction->registry, eviction->request, eviction->response,
+                eviction->request->resource, WRITE_CREATE);
+    write.live = json_incref((json_t *)pod);
+    return admission_validate(&write, error);
+}
+
 static bool evict(const struct eviction *eviction, struct error *error)
 {
     const struct request *request = eviction->request;
@@ -337,6 +349,9 @@ static bool evict(const struct eviction *eviction, struct error *error)
         }
         cleanup(json_release)
         json_t *pod = object_tree(object);
+        if (!check_admission(eviction, pod, error)) {
+            return false;
+        }
         if (!disrupts_already(pod) && !has_phase(pod, "Pending")) {
             return evict_within_budget(eviction, object, pod, error);
         }

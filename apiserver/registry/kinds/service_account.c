@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/auth/authn.h"
 #include "apiserver/auth/service_account_names.h"
 #include "apiserver/auth/service_accounts.h"
@@ -55,6 +56,16 @@ static bool check_names(const struct token_request *token, struct error *error)
         check_name(token, "namespace", info->namespace, "namespace", &errors);
     }
     return !field_errors_any(&errors) || error_invalid(error, group, kind, info->name, &errors);
+}
+
+static bool check_admission(const struct token_request *token, struct error *error)
+{
+    cleanup(write_clear)
+    struct write write = {0};
+    write_begin(&write, token->registry, token->request, token->response, token->request->resource,
+                WRITE_CREATE);
+    write.object = json_incref(token->body);
+    return admission_validate(&write, error);
 }
 
 static bool check_expiration(const struct token_request *token, struct error *error)
@@ -299,8 +310,8 @@ static void serve_token(struct registry *registry, struct request *request,
         error_set(&error, 404, "NotFound", "the server could not find the requested resource");
     }
     done = done && decode(&token, &error) && check_names(&token, &error) &&
-           start_claims(&token, &error) && check_expiration(&token, &error) &&
-           bind(&token, &error) && issue(&token, &error);
+           check_admission(&token, &error) && start_claims(&token, &error) &&
+           check_expiration(&token, &error) && bind(&token, &error) && issue(&token, &error);
     if (done) {
         response_set_json(response, request, 201, token.body);
     } else {
