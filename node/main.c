@@ -113,8 +113,12 @@ static void pods_are_known(void *argument)
 
 static bool start(struct service *service, struct error *error)
 {
-    static const struct informer_options bound = {.field_selector = "spec.nodeName%21%3D"};
+    static struct informer_options bound = {.field_selector = "spec.nodeName%21%3D"}, own;
     struct fleet *fleet = allocate_struct(struct fleet);
+    if (only_name != NULL) { /* A kubelet may read no more than this. */
+        bound.field_selector = format("spec.nodeName%%3D%s", only_name);
+        own.field_selector = format("metadata.name%%3D%s", only_name);
+    }
     kubelet_options.status_report_ms = status_report_ns / 1000000;
     kubelet_options.events = tell_events ? service->events : NULL;
     fleet->service = service;
@@ -124,7 +128,7 @@ static bool start(struct service *service, struct error *error)
     informer_add_handler(
         informer_factory_get(service->informers, &pods_resource, &pod_class, &bound), pod_changed,
         fleet);
-    informer_add_handler(informer_factory_get(service->informers, &nodes_resource, &textless, NULL),
+    informer_add_handler(informer_factory_get(service->informers, &nodes_resource, &textless, &own),
                          node_changed, fleet);
     loop_call(service->loop, start_kubelets, fleet); /* Before the first events. */
     informer_factory_start(service->informers);
