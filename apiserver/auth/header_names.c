@@ -25,7 +25,7 @@ static bool decode(char *text)
     char *to = text;
     for (const char *from = text; *from != '\0'; from++) {
         if (*from == '%') {
-            *to++ = (char)(digit(from[1]) << 4 | digit(from[2]));
+            *to++ = (char)(digit(from[1]) * 16 + digit(from[2]));
             from += 2;
         } else {
             *to++ = *from;

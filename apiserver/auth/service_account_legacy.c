@@ -177,7 +177,7 @@ enum verdict legacy_claims_validate(struct service_accounts *accounts,
                                     const struct question *question, const json_t *claims,
                                     struct identity *identity, struct error *error)
 {
-    struct legacy legacy;
+    struct legacy legacy = {0};
     cleanup(bound_object_clear)
     struct bound_object secret = {0};
     if (!claims_check_times(claims, timestamp_now(), error) ||

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What verifying tokens is made of: times, keys from files that change, findings that are kept. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* cmocka needs the headers above. */
+#include <cmocka.h>
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "apiserver/auth/keyring.h"
+#include "apiserver/auth/service_account_claims.h"
+#include "apiserver/auth/service_account_names.h"
+#include "apiserver/auth/token_cache.h"
+#include "common/alloc.h"
+#include "common/json.h"
+
+/* ---- times ---- */
+
+static void a_token_is_good_from_nbf_to_exp_and_a_minute_around(void **state)
+{
+    (void)state;
+    static const int64_t now_s = 1000000;
+    static const struct {
+        const char *claims, *refusal;
+    } table[] = {
+        {"{}", NULL},
+        {"{\"nbf\":1000000,\"exp\":1000000,\"iat\":1000000}", NULL},
+        {"{\"exp\":999940}", NULL},
+        {"{\"exp\":999939}", "service account token has expired"},
+        {"{\"exp\":999939.9}", "service account token has expired"},
+        {"{\"exp\":0}", "service account token has expired"},
+        {"{\"exp\":-1e300}", "service account token has expired"},
+        {"{\"exp\":1e300}", NULL},
+        {"{\"nbf\":1000060}", NULL},
+        {"{\"nbf\":1000061}", "service account token is not valid yet"},
+        {"{\"nbf\":1e300}", "service account token is not valid yet"},
+        {"{\"nbf\":-1e300}", NULL},
+        {"{\"iat\":1000060}", NULL},
+        {"{\"iat\":1000061}", "service account token is issued in the future"},
+        {"{\"nbf\":1000061,\"exp\":1}", "service account token is not valid yet"},
+    };
+    for (size_t i = 0; i < array_length(table); i++) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        cleanup(json_release)
+        json_t *claims = json_parse(table[i].claims, strlen(table[i].claims), NULL);
+        bool good = claims_check_times(claims, now_s * 1000000000, &error);
+        assert_int_equal(good, table[i].refusal == NULL);
+        if (!good) {
+            assert_string_equal(error.message, table[i].refusal);
+        }
+    }
+}
+
+/* ---- names ---- */
+
+static void only_names_of_service_accounts_are_split(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        "jane",
+        "system:serviceaccount",
+        "system:serviceaccount:",
+        "system:serviceaccount:a",
+        "system:serviceaccount:a:",
+        "system:serviceaccount::b",
+        "system:serviceaccount:a:b:c",
+        "system:serviceaccount:A:b",
+        "system:serviceaccount:a.b:c",
+        "system:serviceaccount:a:b/c",
+        "system:serviceaccounts:a:b",
+    };
+    cleanup(free_char)
+    char *namespace = NULL;
+    cleanup(free_char)
+    char *name = NULL;
+    for (size_t i = 0; i < array_length(others); i++) {
+        assert_false(service_account_split(others[i], &namespace, &name));
+        assert_null(namespace);
+    }
+    assert_true(service_account_split("system:serviceaccount:a-1:b.c", &namespace, &name));
+    assert_string_equal(namespace, "a-1");
+    assert_string_equal(name, "b.c");
+}
+
+/* ---- findings ---- */
+
+static void a_finding_is_kept_until_it_runs_out(void **state)
+{
+    (void)state;
+    struct token_cache *cache = token_cache_new();
+    struct token_hash hash = token_hash("token", 5, NULL, 0);
+    cleanup(json_release)
+    json_t *first = json_string("first");
+    cleanup(json_release)
+    json_t *second = json_string("second");
+    assert_null(token_cache_get(cache, &hash, 1));
+    token_cache_put(cache, &hash, first, 100);
+    json_t *found = token_cache_get(cache, &hash, 99);
+    assert_ptr_equal(found, first);
+    json_decref(found);
+    assert_null(token_cache_get(cache, &hash, 100));
+    token_cache_put(cache, &hash, second, 200);
+    found = token_cache_get(cache, &hash, 150);
+    assert_ptr_equal(found, second);
+    json_decref(found);
+    token_cache_free(cache);
+}
+
+static void what_a_finding_depends_on_is_part_of_it(void **state)
+{
+    (void)state;
+    struct token_cache *cache = token_cache_new();
+    struct token_hash hashes[] = {
+        token_hash("token", 5, NULL, 0), token_hash("toke", 4, NULL, 0),
+        token_hash("token", 5, "", 0),   token_hash("token", 5, "a", 1),
+        token_hash("tokena", 6, "", 0),
+    };
+    for (size_t i = 0; i < array_length(hashes); i++) {
+        cleanup(json_release)
+        json_t *finding = json_integer((json_int_t)i);
+        token_cache_put(cache, &hashes[i], finding, 100);
+    }
+    for (size_t i = 0; i < array_length(hashes); i++) {
+        cleanup(json_release)
+        json_t *found = token_cache_get(cache, &hashes[i], 1);
+        assert_int_equal(json_integer_value(found), i);
+    }
+    token_cache_free(cache);
+}
+
+static void findings_are_bounded_and_the_newest_is_there(void **state)
+{
+    (void)state;
+    enum { many = 20000, most = 4096 };
+    struct token_cache *cache = token_cache_new();
+    size_t kept = 0;
+    for (int i = 0; i < many; i++) {
+        cleanup(json_release)
+        json_t *finding = json_integer(i);
+        struct token_hash hash = token_hash((const char *)&i, sizeof i, NULL, 0);
+        token_cache_put(cache, &hash, finding, 100 + i);
+        cleanup(json_release)
+        json_t *found = token_cache_get(cache, &hash, 1);
+        assert_ptr_equal(found, finding);
+    }
+    for (int i = 0; i < many; i++) {
+        struct token_hash hash = token_hash((const char *)&i, sizeof i, NULL, 0);
+        cleanup(json_release)
+        json_t *found = token_cache_get(cache, &hash, 1);
+        kept += found != NULL;
+    }
+    assert_in_range(kept, 1, most);
+    token_cache_free(cache);
+}
+
+/* ---- keys ---- */
+
+/* Writes a key that is new, and older or newer than what was there. */
+static void write_key(const char *path, bool is_private, time_t changed)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    if (is_private) {
+        PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
+    } else {
+        PEM_write_PUBKEY(file, key);
+    }
+    fclose(file);
+    EVP_PKEY_free(key);
+    struct timespec times[2] = {{.tv_sec = changed}, {.tv_sec = changed}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+struct files {
+    char folder[32], public[64], private[64];
+};
+
+static void make_files(struct files *files)
+{
+    *files = (struct files){.folder = "/tmp/keyring-test-XXXXXX"};
+    assert_non_null(mkdtemp(files->folder));
+    snprintf(files->public, sizeof files->public, "%s/public", files->folder);
+    snprintf(files->private, sizeof files->private, "%s/private", files->folder);
+    write_key(files->public, false, 1000);
+    write_key(files->private, true, 1000);
+}
+
+static void remove_files(const struct files *files)
+{
+    unlink(files->public);
+    unlink(files->private);
+    rmdir(files->folder);
+}
+
+/* The generation and the number of keys that verify. */
+static uint64_t generation_of(struct keyring *keyring, size_t *count)
+{
+    cleanup(key_set_release)
+    struct key_set *set = keyring_get(keyring);
+    *count = set->keys.count;
+    return set->generation;
+}
+
+static void keys_are_read_again_when_their_files_change(void **state)
+{
+    (void)state;
+    struct files files;
+    make_files(&files);
+    const char *const list[] = {files.public, NULL};
+    struct keyring *keyring = keyring_open(list, files.private, NULL);
+    assert_non_null(keyring);
+    size_t count;
+    uint64_t first = generation_of(keyring, &count);
+    assert_int_equal(count, 2);
+    cleanup(key_set_release)
+    struct key_set *before = keyring_get(keyring);
+    write_key(files.public, false, 2000);
+    const struct timespec pause = {.tv_nsec = 20000000};
+    while (generation_of(keyring, &count) == first) {
+        nanosleep(&pause, NULL);
+    }
+    assert_int_equal(count, 2);
+    assert_int_equal(before->keys.count, 2); /* Whoever has the old ones still has them. */
+    keyring_free(keyring);
+    remove_files(&files);
+}
+
+static void keys_that_cannot_be_read_are_an_error(void **state)
+{
+    (void)state;
+    struct files files;
+    make_files(&files);
+    const char *const none[] = {"/tmp/there/is/no/such/file", NULL}, *const empty[] = {NULL};
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    assert_null(keyring_open(none, NULL, &error));
+    assert_non_null(strstr(error.message, "/tmp/there/is/no/such/file"));
+    assert_null(keyring_open(empty, files.public, &error));
+    assert_non_null(strstr(error.message, "holds no private key"));
+    remove_files(&files);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_is_good_from_nbf_to_exp_and_a_minute_around),
+        cmocka_unit_test(only_names_of_service_accounts_are_split),
+        cmocka_unit_test(a_finding_is_kept_until_it_runs_out),
+        cmocka_unit_test(what_a_finding_depends_on_is_part_of_it),
+        cmocka_unit_test(findings_are_bounded_and_the_newest_is_there),
+        cmocka_unit_test(keys_are_read_again_when_their_files_change),
+        cmocka_unit_test(keys_that_cannot_be_read_are_an_error),
+    };
+    return cmocka_run_group_tests_name("parts of tokens", tests, NULL, NULL);
+}
