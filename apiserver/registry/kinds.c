@@ -15,6 +15,8 @@ static const struct kind *const kinds[] = {
     &kind_config_map,
     &kind_event,
     &kind_node,
+    &kind_lease,
+    &kind_disruption_budget,
     &kind_service_account,
     &kind_resource_quota,
     &kind_limit_range,

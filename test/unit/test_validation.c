@@ -133,16 +133,20 @@ static bool prune(const struct resource *resource, json_t *object)
 /* Makes 'write' one of this object, consumes it, and takes it up to where it is validated. False
  * when it doesn't come so far. */
 static bool begin(struct write *write, const struct resource *resource, json_t *object,
-                  const json_t *live)
+                  const json_t *live, const char *subresource)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     bool creates = live == NULL;
     write_begin(write, &registry, NULL, NULL, resource, creates ? WRITE_CREATE : WRITE_UPDATE);
     write->object = object;
+    write->subresource = subresource;
     write->live = creates ? NULL : json_deep_copy(live);
     if (!prune(resource, object)) {
         return false;
+    }
+    if (write->kind->to_storage != NULL) {
+        write->kind->to_storage(object, resource);
     }
     json_t *metadata = json_get_or_add_object(object, "metadata");
     const char *name = json_get_string(metadata, "name");
@@ -233,7 +237,7 @@ static void try_create(struct write *write, const struct resource *resource, con
 {
     json_t *object = json_deep_copy(base);
     bool changed = apply_changes(object, changes, removals);
-    if (!begin(write, resource, object, NULL) || !changed) {
+    if (!begin(write, resource, object, NULL, "") || !changed) {
         buffer_add_text(report, "    the object could not be made\n");
         return;
     }
@@ -256,14 +260,17 @@ static void try_update(const struct resource *resource, const json_t *base, cons
     }
     bool changed = apply_changes(created.object, json_object_get(one, "live"), NULL);
     json_t *object = json_deep_copy(created.object);
+    if (created.kind->from_storage != NULL) {
+        created.kind->from_storage(object, resource);
+    }
     changed = changed &&
               apply_changes(object, json_object_get(one, "set"), json_object_get(one, "remove"));
-    if (!begin(&updated, resource, object, created.object) || !changed) {
+    const char *subresource = json_get_string(one, "subresource");
+    if (!begin(&updated, resource, object, created.object, subresource ? subresource : "") ||
+        !changed) {
         buffer_add_text(report, "    the update could not be made\n");
         return;
     }
-    const char *subresource = json_get_string(one, "subresource");
-    updated.subresource = subresource ? subresource : "";
     write_validate(&updated, errors);
 }
 

@@ -6,9 +6,9 @@
 #include "apiserver/registry/kinds.h"
 
 extern const struct kind kind_namespace;
-extern const struct kind kind_pod, kind_binding; /* pod.c */
-extern const struct kind kind_service;           /* service.c */
-extern const struct kind kind_event, kind_node;  /* core.c */
+extern const struct kind kind_pod, kind_binding;                                    /* pod.c */
+extern const struct kind kind_service;                                              /* service.c */
+extern const struct kind kind_event, kind_node, kind_lease, kind_disruption_budget; /* core.c */
 extern const struct kind kind_secret, kind_config_map, kind_service_account, kind_resource_quota,
     kind_limit_range; /* config.c */
 extern const struct kind kind_persistent_volume, kind_persistent_volume_claim, kind_storage_class,

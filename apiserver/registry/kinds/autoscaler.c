@@ -7,6 +7,7 @@
 
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/validation/cluster.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -137,6 +138,7 @@ const struct kind kind_autoscaler = {
     .group = "autoscaling",
     .plural = "horizontalpodautoscalers",
     .defaults = defaults,
+    .validate = validate_autoscaler,
     .from_storage = from_storage,
     .to_storage = to_storage,
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Small hooks of the core group. */
+/* Small hooks of the core group, and of kinds that serve the cluster as a whole. */
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/validation/cluster.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -57,6 +58,7 @@ static void event_to_storage(json_t *object, const struct resource *resource)
 const struct kind kind_event = {
     .group = "",
     .plural = "events",
+    .validate = validate_event,
     .expires = true,
     .from_storage = event_from_storage,
     .to_storage = event_to_storage,
@@ -78,5 +80,20 @@ const struct kind kind_node = {
     .group = "",
     .plural = "nodes",
     .fill_defaults = node_fill_defaults,
+    .validate = validate_node,
     .created_with_status = true,
+};
+
+/* ---- what others go by ---- */
+
+const struct kind kind_lease = {
+    .group = "coordination.k8s.io",
+    .plural = "leases",
+    .validate = validate_lease,
+};
+
+const struct kind kind_disruption_budget = {
+    .group = "policy",
+    .plural = "poddisruptionbudgets",
+    .validate = validate_disruption_budget,
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/validation/cluster.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -72,6 +73,7 @@ const struct kind kind_namespace = {
     .fill_defaults = fill_defaults,
     .prepare_create = prepare_create,
     .prepare_update = prepare_update,
+    .validate = validate_namespace,
     .before_delete = before_delete,
     .mark_deleting = mark_deleting,
     .may_go = may_go,

@@ -129,6 +129,22 @@ void check_positive(const json_t *number, const struct field_path *path,
     }
 }
 
+void check_not_negative(const json_t *number, const struct field_path *path,
+                        struct field_errors *errors)
+{
+    if (json_integer_value(number) < 0) {
+        field_error(errors, FIELD_INVALID, path, number, "must be greater than or equal to 0");
+    }
+}
+
+void check_counters(const json_t *status, const char *const *members, struct field_errors *errors)
+{
+    for (; *members != NULL; members++) {
+        check_not_negative(json_object_get(status, *members),
+                           FIELD(FIELD(NULL, "status"), *members), errors);
+    }
+}
+
 void check_port(const json_t *port, const struct field_path *path, struct field_errors *errors)
 {
     if (json_is_string(port)) {

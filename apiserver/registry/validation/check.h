@@ -54,6 +54,10 @@ bool check_any_below(const struct field_errors *errors, const struct field_path 
 /* A number above 0, which an absent one is not. */
 void check_positive(const json_t *number, const struct field_path *path,
                     struct field_errors *errors);
+void check_not_negative(const json_t *number, const struct field_path *path,
+                        struct field_errors *errors);
+/* So are all of these members of a status; the list ends with NULL. */
+void check_counters(const json_t *status, const char *const *members, struct field_errors *errors);
 /* A port: a number from 1 to 65535, or a name. */
 void check_port(const json_t *port, const struct field_path *path, struct field_errors *errors);
 /* A relative path without "..". */

@@ -123,6 +123,7 @@ void validate_deployment(const struct write *write, struct field_errors *errors)
     const json_t *spec = json_object_get(write->object, "spec");
     const json_t *deadline = json_object_get(spec, "progressDeadlineSeconds");
     if (!is_whole(write)) {
+        validate_deployment_status(write, errors);
         return;
     }
     validate_selector(spec, "deployment", "invalid label selector", errors);
@@ -141,6 +142,8 @@ void validate_replica_set(const struct write *write, struct field_errors *errors
     if (is_whole(write)) {
         validate_selector(spec, "deployment", "invalid label selector", errors);
         validate_template(spec, "ReplicaSet", errors);
+    } else {
+        validate_replica_status(write, errors);
     }
 }
 
@@ -202,6 +205,7 @@ void validate_stateful_set(const struct write *write, struct field_errors *error
     const json_t *spec = json_object_get(write->object, "spec");
     const char *policy = check_text(spec, "podManagementPolicy");
     if (!is_whole(write)) {
+        validate_stateful_set_status(write, errors);
         return;
     }
     if (!check_one_of(policy, policies)) {
@@ -248,6 +252,7 @@ void validate_daemon_set(const struct write *write, struct field_errors *errors)
     const json_t *strategy = json_object_get(spec, "updateStrategy");
     const struct field_path *path = FIELD(&spec_path, "updateStrategy");
     if (!is_whole(write)) {
+        validate_daemon_set_status(write, errors);
         return;
     }
     validate_selector(spec, "daemonset", NULL, errors);
@@ -268,6 +273,7 @@ void validate_replication_controller(const struct write *write, struct field_err
     json_t *selector = json_object_get(spec, "selector");
     const json_t *template = json_object_get(spec, "template");
     if (!is_whole(write)) {
+        validate_replica_status(write, errors);
         return;
     }
     if (json_object_size(selector) == 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rules of the kinds that make pods. Each is a kind's hook (registry/kinds.h): it looks at the
- * whole object on create and update, and at nothing when a subresource is written. */
+ * whole object on create and update, and at the status when that is written. */
 #ifndef APISERVER_REGISTRY_VALIDATION_WORKLOADS_H
 #define APISERVER_REGISTRY_VALIDATION_WORKLOADS_H
 
@@ -13,6 +13,11 @@ void validate_stateful_set(const struct write *write, struct field_errors *error
 void validate_daemon_set(const struct write *write, struct field_errors *errors);
 void validate_replication_controller(const struct write *write, struct field_errors *errors);
 void validate_pod_template_object(const struct write *write, struct field_errors *errors);
+/* workload_status.c: what a status update brings. */
+void validate_deployment_status(const struct write *write, struct field_errors *errors);
+void validate_replica_status(const struct write *write, struct field_errors *errors);
+void validate_stateful_set_status(const struct write *write, struct field_errors *errors);
+void validate_daemon_set_status(const struct write *write, struct field_errors *errors);
 /* jobs.c */
 void validate_job(const struct write *write, struct field_errors *errors);
 /* A JobSpec, its selector left aside. */
