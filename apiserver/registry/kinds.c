@@ -57,6 +57,8 @@ static const struct kind *const kinds[] = {
     &kind_certificate_request,
     &kind_priority_class,
     &kind_runtime_class,
+    &kind_flow_schema,
+    &kind_priority_level,
     &kind_resource_claim,
     &kind_resource_claim_template,
     &kind_resource_slice,

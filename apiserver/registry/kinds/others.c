@@ -5,6 +5,7 @@
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/validation/classes.h"
+#include "apiserver/registry/validation/flow_control.h"
 #include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -22,6 +23,20 @@ const struct kind kind_runtime_class = {
     .plural = "runtimeclasses",
     .validate = validate_runtime_class,
     .warn = warn_about_runtime_class,
+};
+
+/* ---- flow control ---- */
+
+const struct kind kind_flow_schema = {
+    .group = "flowcontrol.apiserver.k8s.io",
+    .plural = "flowschemas",
+    .validate = validate_flow_schema,
+};
+
+const struct kind kind_priority_level = {
+    .group = "flowcontrol.apiserver.k8s.io",
+    .plural = "prioritylevelconfigurations",
+    .validate = validate_priority_level,
 };
 
 /* ---- device claims and slices ---- */
