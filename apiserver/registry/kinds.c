@@ -59,6 +59,7 @@ static const struct kind *const kinds[] = {
     &kind_runtime_class,
     &kind_flow_schema,
     &kind_priority_level,
+    &kind_device_class,
     &kind_resource_claim,
     &kind_resource_claim_template,
     &kind_resource_slice,

@@ -27,7 +27,7 @@ extern const struct kind kind_mutating_webhook_configuration, kind_validating_we
 extern const struct kind kind_network_policy, kind_ingress, kind_ingress_class, kind_ip_address,
     kind_service_cidr, kind_endpoints, kind_endpoint_slice; /* networking.c */
 extern const struct kind kind_priority_class, kind_runtime_class, kind_flow_schema,
-    kind_priority_level, kind_resource_claim, kind_resource_claim_template,
+    kind_priority_level, kind_device_class, kind_resource_claim, kind_resource_claim_template,
     kind_resource_slice; /* others.c */
 extern const struct kind kind_self_subject_access_review, kind_subject_access_review,
     kind_local_subject_access_review, kind_self_subject_rules_review; /* access_reviews.c */

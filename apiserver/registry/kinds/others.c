@@ -5,6 +5,7 @@
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/validation/classes.h"
+#include "apiserver/registry/validation/devices.h"
 #include "apiserver/registry/validation/flow_control.h"
 #include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
@@ -62,16 +63,25 @@ const struct kind kind_resource_claim = {
     .group = "resource.k8s.io",
     .plural = "resourceclaims",
     .defaults = claim_defaults,
+    .validate = validate_resource_claim,
 };
 
 const struct kind kind_resource_claim_template = {
     .group = "resource.k8s.io",
     .plural = "resourceclaimtemplates",
     .defaults = claim_template_defaults,
+    .validate = validate_resource_claim_template,
 };
 
 const struct kind kind_resource_slice = {
     .group = "resource.k8s.io",
     .plural = "resourceslices",
     .defaults = slice_defaults,
+    .validate = validate_resource_slice,
+};
+
+const struct kind kind_device_class = {
+    .group = "resource.k8s.io",
+    .plural = "deviceclasses",
+    .validate = validate_device_class,
 };
