@@ -207,10 +207,11 @@ static void serve_resource(struct api *api, struct request *request, struct resp
 
 /* ---- the handler ---- */
 
-static bool authorize(void *argument, const struct request *request, struct error *error)
+static enum authorization authorize(void *argument, const struct request *request, bool block,
+                                    struct error *error)
 {
     const struct api *api = argument;
-    return authz_check_request(api->registry->authz, request, error);
+    return authz_check_request(api->registry->authz, request, block, error);
 }
 
 static bool may_impersonate(void *argument, const struct authz_attributes *attributes,
@@ -224,6 +225,10 @@ static enum authentication authenticate(void *argument, const struct credentials
                                         bool block, struct user *user, struct error *error)
 {
     struct api *api = argument;
+    if (!block && authz_workers(api->registry->authz) > 0 &&
+        credentials_header(credentials, "Impersonate-User") != NULL) {
+        return AUTHENTICATION_BLOCKS; /* Whether one may has to be asked for. */
+    }
     enum authentication result =
         authn_authenticate(api->registry->authn, credentials, block, user, error);
     return result != AUTHENTICATION_DONE ||

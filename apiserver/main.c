@@ -67,7 +67,8 @@ static bool check_options(const struct options *options, struct error *error)
     if (options->workers > workers_max) {
         return error_bad_request(error, "--workers must not be above %d", workers_max);
     }
-    return check_address("bind-address", options->bind_address, error) &&
+    return authz_check_options(&options->authz, error) &&
+           check_address("bind-address", options->bind_address, error) &&
            check_address("advertise-address", options->advertise_address, error) &&
            check_not_negative("workers", options->workers, error) &&
            check_not_negative("event-ttl", options->event_ttl_ns, error) &&
@@ -93,7 +94,10 @@ static bool parse_options(int count, char **arguments, struct options *options, 
                   .oidc_signing_algorithms = "RS256",
                   .webhook_version = "v1beta1",
                   .webhook_cache_ttl_ns = INT64_C(120) * 1000000000},
-        .authz = {.modes = "Node,RBAC"},
+        .authz = {.modes = "Node,RBAC",
+                  .webhook_version = "v1beta1",
+                  .webhook_authorized_ttl_ns = INT64_C(300) * 1000000000,
+                  .webhook_unauthorized_ttl_ns = INT64_C(30) * 1000000000},
         .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
     };
     cleanup(free_char)
@@ -177,7 +181,17 @@ static bool parse_options(int count, char **arguments, struct options *options, 
         {"requestheader-extra-headers-prefix", FLAG_TEXT, &options->authn.proxy_extra_prefixes,
          "Beginnings of headers with more about the user, such as X-Remote-Extra-."},
         {"authorization-mode", FLAG_TEXT, &options->authz.modes,
-         "Who decides whether a request is allowed, in this order: AlwaysAllow, AlwaysDeny, Node, RBAC."},
+         "Who decides whether a request is allowed, in this order: AlwaysAllow, AlwaysDeny, Node, "
+         "RBAC, "
+         "Webhook."},
+        {"authorization-webhook-config-file", FLAG_TEXT, &options->authz.webhook_config_file,
+         "Kubeconfig that says which server to ask in mode Webhook."},
+        {"authorization-webhook-version", FLAG_TEXT, &options->authz.webhook_version,
+         "Version of the SubjectAccessReviews that it gets: v1 or v1beta1."},
+        {"authorization-webhook-cache-authorized-ttl", FLAG_DURATION,
+         &options->authz.webhook_authorized_ttl_ns, "How long its yes is kept."},
+        {"authorization-webhook-cache-unauthorized-ttl", FLAG_DURATION,
+         &options->authz.webhook_unauthorized_ttl_ns, "How long its no is kept."},
         {"", FLAG_TEXT, NULL, "Admission"},
         {"enable-admission-plugins", FLAG_TEXT, &options->admission.enable, enable_help},
         {"disable-admission-plugins", FLAG_TEXT, &options->admission.disable,
@@ -356,7 +370,8 @@ static struct server *serve(struct api *api, const struct options *options, stru
         .key_file = options->key,
         .client_ca_file = options->client_ca,
         .proxy_ca_file = options->authn.proxy_ca_file,
-        .authentication_workers = authn_workers(api->registry->authn),
+        .authentication_workers =
+            authn_workers(api->registry->authn) + authz_workers(api->registry->authz),
         .workers = (unsigned)options->workers,
     };
     struct handler handler = api_handler(api);

@@ -5,18 +5,23 @@
 
 #include "apiserver/auth/node_authorizer.h"
 #include "apiserver/auth/rbac.h"
+#include "apiserver/auth/webhook_authorizer.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
-enum mode { MODE_ALWAYS_ALLOW, MODE_ALWAYS_DENY, MODE_NODE, MODE_RBAC, MODE_COUNT };
+enum mode { MODE_ALWAYS_ALLOW, MODE_ALWAYS_DENY, MODE_NODE, MODE_RBAC, MODE_WEBHOOK, MODE_COUNT };
 
-static const char *const mode_names[MODE_COUNT] = {"AlwaysAllow", "AlwaysDeny", "Node", "RBAC"};
+static const char *const mode_names[MODE_COUNT] = {"AlwaysAllow", "AlwaysDeny", "Node", "RBAC",
+                                                   "Webhook"};
+
+enum { waiting_workers = 16 };
 
 struct authz {
     enum mode modes[MODE_COUNT]; /* In the order in which they are asked. */
     size_t mode_count;
     struct rbac *rbac;
-    struct node_authorizer *nodes; /* NULL unless it is among the modes. */
+    struct node_authorizer *nodes;      /* NULL unless it is among the modes. */
+    struct webhook_authorizer *webhook; /* The same. */
 };
 
 /* ---- modes ---- */
@@ -39,11 +44,12 @@ static bool add_mode(struct authz *authz, const char *name, size_t length, struc
         mode++;
     }
     if (mode == MODE_COUNT) {
-        return error_bad_request(error, "--authorization-mode: \"%.*s\" is no mode", (int)length,
-                                 name);
+        return error_bad_request(error, "authorization-mode \"%.*s\" is not a valid mode",
+                                 (int)length, name);
     }
     if (has_mode(authz, (enum mode)mode)) {
-        return error_bad_request(error, "--authorization-mode names %s twice", mode_names[mode]);
+        return error_bad_request(
+            error, "authorization-mode \"%s\" has mode specified more than once", mode_names[mode]);
     }
     authz->modes[authz->mode_count++] = (enum mode)mode;
     return true;
@@ -59,25 +65,47 @@ static bool parse_modes(struct authz *authz, const char *list, struct error *err
         name += length + (name[length] == ',');
     }
     return authz->mode_count > 0 ||
-           error_bad_request(error, "--authorization-mode needs at least one mode");
+           error_bad_request(error, "at least one authorization-mode must be passed");
+}
+
+bool authz_check_options(const struct authz_options *options, struct error *error)
+{
+    struct authz authz = {0};
+    if (!parse_modes(&authz, options->modes, error)) {
+        return false;
+    }
+    if (has_mode(&authz, MODE_WEBHOOK) != (options->webhook_config_file != NULL)) {
+        return options->webhook_config_file != NULL
+                   ? error_bad_request(error, "cannot specify --authorization-webhook-config-file "
+                                              "without mode Webhook")
+                   : error_bad_request(error, "authorization-mode Webhook's authorization config "
+                                              "file not passed");
+    }
+    return strcmp(options->webhook_version, "v1") == 0 ||
+           strcmp(options->webhook_version, "v1beta1") == 0 ||
+           error_bad_request(error, "--authorization-webhook-version must be v1 or v1beta1");
+}
+
+/* What the modes need. */
+static bool open_authorizers(struct authz *authz, const struct authz_options *options,
+                             struct error *error)
+{
+    return (!has_mode(authz, MODE_NODE) || (authz->nodes = node_authorizer_new(error)) != NULL) &&
+           (!has_mode(authz, MODE_WEBHOOK) ||
+            (authz->webhook = webhook_authorizer_new(options, error)) != NULL);
 }
 
 struct authz *authz_open(const struct authz_options *options, struct cache *cache,
                          const struct scheme *scheme, struct error *error)
 {
     struct authz *authz = allocate_struct(struct authz);
-    if (!parse_modes(authz, options->modes, error)) {
+    if (!parse_modes(authz, options->modes, error) || !open_authorizers(authz, options, error)) {
         authz_free(authz);
         return NULL;
     }
     authz->rbac = rbac_new();
     rbac_follow(authz->rbac, cache, scheme);
-    if (has_mode(authz, MODE_NODE)) {
-        authz->nodes = node_authorizer_new(error);
-        if (authz->nodes == NULL) {
-            authz_free(authz);
-            return NULL;
-        }
+    if (authz->nodes != NULL) {
         node_graph_follow(node_authorizer_graph(authz->nodes), cache, scheme);
     }
     return authz;
@@ -88,8 +116,14 @@ void authz_free(struct authz *authz)
     if (authz != NULL) {
         rbac_free(authz->rbac);
         node_authorizer_free(authz->nodes);
+        webhook_authorizer_free(authz->webhook);
         free(authz);
     }
+}
+
+unsigned authz_workers(const struct authz *authz)
+{
+    return authz->webhook != NULL ? waiting_workers : 0;
 }
 
 struct rbac *authz_rbac(struct authz *authz)
@@ -100,7 +134,8 @@ struct rbac *authz_rbac(struct authz *authz)
 /* ---- decisions ---- */
 
 static enum authz_decision ask(struct authz *authz, enum mode mode,
-                               const struct authz_attributes *attributes, struct buffer *reason)
+                               const struct authz_attributes *attributes, struct buffer *reason,
+                               struct error *error)
 {
     switch (mode) {
     case MODE_ALWAYS_ALLOW:
@@ -112,13 +147,15 @@ static enum authz_decision ask(struct authz *authz, enum mode mode,
         return AUTHZ_NO_OPINION;
     case MODE_NODE:
         return node_authorizer_decide(authz->nodes, attributes, reason);
+    case MODE_WEBHOOK:
+        return webhook_authorizer_decide(authz->webhook, attributes, reason, error);
     default:
         return rbac_decide(authz->rbac, attributes, reason);
     }
 }
 
 enum authz_decision authz_decide(struct authz *authz, const struct authz_attributes *attributes,
-                                 struct buffer *reason)
+                                 struct buffer *reason, struct error *error)
 {
     if (user_in_group(attributes->user, "system:masters")) {
         return AUTHZ_ALLOW;
@@ -129,7 +166,7 @@ enum authz_decision authz_decide(struct authz *authz, const struct authz_attribu
         cleanup(buffer_free)
         struct buffer one = BUFFER_INIT;
         enum authz_decision decision =
-            ask(authz, authz->modes[i], attributes, reason != NULL ? &one : NULL);
+            ask(authz, authz->modes[i], attributes, reason != NULL ? &one : NULL, error);
         if (decision != AUTHZ_NO_OPINION) {
             if (reason != NULL) {
                 buffer_add_text(reason, buffer_text(&one));
@@ -174,6 +211,10 @@ bool authz_rules_for(struct authz *authz, const struct user *user, const char *n
                 add_problem(problems, "node authorizer does not support user rule resolution");
                 complete = false;
             }
+            break;
+        case MODE_WEBHOOK:
+            add_problem(problems, "webhook authorizer does not support user rule resolution");
+            complete = false;
             break;
         case MODE_RBAC:
             rbac_rules_for(authz->rbac, user, namespace, rules, problems);
@@ -248,20 +289,51 @@ static bool refuse(const struct authz_attributes *attributes, const struct buffe
                : error_set(error, 403, "Forbidden", "forbidden: %s", message.bytes);
 }
 
+/* What there is to say about a decision; whoever may not is told why. */
+static enum authorization conclude(const struct authz_attributes *attributes,
+                                   enum authz_decision decision, const struct buffer *reason,
+                                   struct error *why, struct error *error)
+{
+    if (decision == AUTHZ_ALLOW) {
+        return AUTHORIZATION_GRANTED;
+    }
+    if (decision == AUTHZ_BLOCKS) {
+        return AUTHORIZATION_BLOCKS;
+    }
+    if (error_is_set(why)) {
+        error_set(error, 500, "InternalError", "Internal Server Error: %s", why->message);
+    } else {
+        refuse(attributes, reason, error);
+    }
+    return AUTHORIZATION_REFUSED;
+}
+
+static enum authorization check(struct authz *authz, const struct authz_attributes *attributes,
+                                struct error *error)
+{
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    cleanup(buffer_free)
+    struct buffer reason = BUFFER_INIT;
+    /* Reasons cost time; they are asked for when they are needed, which is seldom. */
+    bool asks_reason = authz->webhook != NULL;
+    enum authz_decision decision =
+        authz_decide(authz, attributes, asks_reason ? &reason : NULL, &why);
+    if (!asks_reason && decision == AUTHZ_NO_OPINION) {
+        error_clear(&why);
+        decision = authz_decide(authz, attributes, &reason, &why);
+    }
+    return conclude(attributes, decision, &reason, &why, error);
+}
+
 bool authz_check(struct authz *authz, const struct authz_attributes *attributes,
                  struct error *error)
 {
-    if (authz_decide(authz, attributes, NULL) == AUTHZ_ALLOW) {
-        return true;
-    }
-    /* Reasons cost time; they are asked for when they are needed, which is seldom. */
-    cleanup(buffer_free)
-    struct buffer reason = BUFFER_INIT;
-    return authz_decide(authz, attributes, &reason) == AUTHZ_ALLOW ||
-           refuse(attributes, &reason, error);
+    return check(authz, attributes, error) == AUTHORIZATION_GRANTED;
 }
 
-bool authz_check_request(struct authz *authz, const struct request *request, struct error *error)
+enum authorization authz_check_request(struct authz *authz, const struct request *request,
+                                       bool may_block, struct error *error)
 {
     const struct request_info *info = &request->info;
     struct authz_attributes attributes = {
@@ -276,6 +348,7 @@ bool authz_check_request(struct authz *authz, const struct request *request, str
         .name = info->name,
         .path = request->path,
         .field_selector = request_parameter(request, "fieldSelector"),
+        .no_wait = !may_block,
     };
-    return authz_check(authz, &attributes, error);
+    return check(authz, &attributes, error);
 }

@@ -297,13 +297,20 @@ static bool take_apart(struct exchange *exchange, const char *method, struct err
 }
 
 /* Whether the request is worth reading its body, now that it is known who asks. */
-static bool may_proceed(struct exchange *exchange, struct error *error)
+static enum authorization may_proceed(struct exchange *exchange, bool may_block,
+                                      struct error *error)
 {
     const struct handler *handler = &exchange->server->handler;
-    struct request *request = &exchange->request;
-    return (handler->authorize == NULL || handler->authorize(handler->argument, request, error)) &&
-           (announced_length(exchange) <= exchange->server->options.body_limit_bytes ||
-            too_large(exchange, error));
+    enum authorization result =
+        handler->authorize != NULL
+            ? handler->authorize(handler->argument, &exchange->request, may_block, error)
+            : AUTHORIZATION_GRANTED;
+    if (result == AUTHORIZATION_GRANTED &&
+        announced_length(exchange) > exchange->server->options.body_limit_bytes) {
+        too_large(exchange, error);
+        return AUTHORIZATION_REFUSED;
+    }
+    return result;
 }
 
 static void refuse(struct exchange *exchange, const struct error *error)
@@ -315,8 +322,9 @@ void exchange_authenticate(struct exchange *exchange)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
-    if (authenticate(exchange, true, &error) == AUTHENTICATION_DONE &&
-        may_proceed(exchange, &error)) {
+    bool known = exchange->request.user.name != NULL; /* It is authorization that has to wait. */
+    if ((known || authenticate(exchange, true, &error) == AUTHENTICATION_DONE) &&
+        may_proceed(exchange, true, &error) == AUTHORIZATION_GRANTED) {
         exchange->state = EXCHANGE_ADMITTED;
     } else {
         refuse(exchange, &error);
@@ -368,7 +376,13 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
         if (result == AUTHENTICATION_BLOCKS) {
             return authenticate_elsewhere(exchange);
         }
-        if (result == AUTHENTICATION_DONE && may_proceed(exchange, &error)) {
+        enum authorization granted = result == AUTHENTICATION_DONE
+                                         ? may_proceed(exchange, false, &error)
+                                         : AUTHORIZATION_REFUSED;
+        if (granted == AUTHORIZATION_BLOCKS) {
+            return authenticate_elsewhere(exchange);
+        }
+        if (granted == AUTHORIZATION_GRANTED) {
             return MHD_YES;
         }
     }

@@ -52,15 +52,22 @@ enum authentication {
     AUTHENTICATION_BLOCKS,  /* It can't be told without waiting: ask again from where one may. */
 };
 
+enum authorization {
+    AUTHORIZATION_REFUSED, /* The error is what to answer. */
+    AUTHORIZATION_GRANTED,
+    AUTHORIZATION_BLOCKS, /* As above. */
+};
+
 struct handler {
     /* Finds out who asks, on the HTTP thread; where that 'may_block', on a worker of its own kind,
      * so that those who wait for an issuer keep nobody else waiting. */
     enum authentication (*authenticate)(void *argument, const struct credentials *credentials,
                                         bool may_block, struct user *user, struct error *error);
-    /* Whether request->user may do what request->info says, or false with the error to answer
-     * (403). Asked before the body is read, so that nobody makes the server keep a body for
-     * nothing. Must not block. May be NULL. */
-    bool (*authorize)(void *argument, const struct request *request, struct error *error);
+    /* Whether request->user may do what request->info says; the error to answer is 403. Asked
+     * before the body is read, so that nobody makes the server keep a body for nothing; on the HTTP
+     * thread, and where that 'may_block', on the same workers. May be NULL. */
+    enum authorization (*authorize)(void *argument, const struct request *request, bool may_block,
+                                    struct error *error);
     /* Whether serving this request may wait for disk or network. Quick. */
     bool (*may_block)(void *argument, const struct request *request);
     /* Fills the response. request->info and request->user are set. */
@@ -81,7 +88,7 @@ struct server_options {
     const char *client_ca_file, *proxy_ca_file;
     unsigned http_threads;           /* 0: one a core. */
     unsigned workers;                /* 0: 32. */
-    unsigned authentication_workers; /* 0: none; 'authenticate' never blocks. */
+    unsigned authentication_workers; /* 0: none; neither 'authenticate' nor 'authorize' blocks. */
     size_t body_limit_bytes;         /* 0: 3 MiB, as upstream's resource write limit. */
     size_t header_limit_bytes;       /* 0: 16 KiB. */
     unsigned connection_limit;       /* 0: 20,000. */

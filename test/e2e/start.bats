@@ -45,6 +45,17 @@ refused() {
         --store-file s --etcd-servers http://127.0.0.1:1
 }
 
+@test "modes of authorization go together or are refused" {
+    GOOD+=(--store-file s)
+    refused 2 'authorization-mode "Maybe" is not a valid mode' "${GOOD[@]}" --authorization-mode RBAC,Maybe
+    refused 2 'authorization-mode "RBAC" has mode specified more than once' "${GOOD[@]}" --authorization-mode RBAC,RBAC
+    refused 2 "authorization-mode Webhook's authorization config file not passed" \
+        "${GOOD[@]}" --authorization-mode Webhook
+    refused 2 "cannot specify --authorization-webhook-config-file without mode Webhook" \
+        "${GOOD[@]}" --authorization-webhook-config-file x
+    refused 2 "--authorization-webhook-version must be v1 or v1beta1" "${GOOD[@]}" --authorization-webhook-version v2
+}
+
 @test "values out of range are refused" {
     GOOD+=(--store-file s)
     refused 2 "--secure-port: 0 is no port" "${GOOD[@]}" --secure-port 0

@@ -36,10 +36,18 @@ static enum authentication authenticate(void *argument, const struct credentials
     return AUTHENTICATION_DONE;
 }
 
-static bool authorize(void *argument, const struct request *request, struct error *error)
+static enum authorization authorize(void *argument, const struct request *request, bool block,
+                                    struct error *error)
 {
     (void)argument;
-    return strcmp(request->path, "/forbidden") != 0 || error_set(error, 403, "Forbidden", "no");
+    if (strncmp(request->path, "/thought-over", 13) == 0 && !block) {
+        return AUTHORIZATION_BLOCKS;
+    }
+    if (strstr(request->path, "forbidden") == NULL) {
+        return AUTHORIZATION_GRANTED;
+    }
+    error_set(error, 403, "Forbidden", "no");
+    return AUTHORIZATION_REFUSED;
 }
 
 static bool may_block(void *argument, const struct request *request)
@@ -315,6 +323,21 @@ static void who_takes_long_to_be_refused_keeps_the_connection_in_step(void **sta
     client_close(client);
 }
 
+static void what_takes_long_to_be_allowed_is_served_or_refused_like_others(void **state)
+{
+    struct client *client = client_open(*state);
+    client_send(client, "GET /thought-over HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_expect(client, "<GET /thought-over, 0 bytes>");
+    client_send(client, "POST /thought-over/forbidden HTTP/1.1\r\nHost: a\r\n"
+                        "Content-Length: 5\r\n\r\nabcde");
+    client_expect(client, "HTTP/1.1 403 ");
+    client_send(client,
+                "POST /thought-over HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer slow good\r\n"
+                "Content-Length: 5\r\n\r\nabcde");
+    client_expect(client, "<POST /thought-over, 5 bytes>");
+    client_close(client);
+}
+
 static void credentials_that_stand_twice_are_refused(void **state)
 {
     cleanup(free_char)
@@ -536,6 +559,7 @@ int main(void)
         test(who_asks_before_sending_a_good_body_is_told_to_go_on),
         test(who_takes_long_to_recognise_is_served_like_others),
         test(who_takes_long_to_be_refused_keeps_the_connection_in_step),
+        test(what_takes_long_to_be_allowed_is_served_or_refused_like_others),
         test(credentials_that_stand_twice_are_refused),
         test(a_caller_who_is_refused_is_so_before_the_body_counts),
         test(a_large_answer_is_compressed_for_who_asks),

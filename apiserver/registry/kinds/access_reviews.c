@@ -184,13 +184,18 @@ static void decide(struct registry *registry, const struct user *user, json_t *r
         .path = text_of(json_object_get(spec, "nonResourceAttributes"), "path"),
         .field_selector = field_selector,
     };
-    enum authz_decision decision = authz_decide(registry->authz, &attributes, &reason);
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    enum authz_decision decision = authz_decide(registry->authz, &attributes, &reason, &why);
     json_t *status = json_pack("{s:b}", "allowed", decision == AUTHZ_ALLOW);
     if (decision == AUTHZ_DENY) {
         json_object_set_new(status, "denied", json_true());
     }
     if (reason.length > 0) {
         json_object_set_new(status, "reason", json_string(buffer_text(&reason)));
+    }
+    if (error_is_set(&why)) {
+        json_object_set_new(status, "evaluationError", json_string(why.message));
     }
     json_object_set_new(review, "metadata", json_pack("{s:n}", "creationTimestamp"));
     json_object_set_new(review, "status", status);

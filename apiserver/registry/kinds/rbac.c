@@ -23,7 +23,7 @@ static bool may(const struct write *write, const char *verb, const char *plural,
     struct authz_attributes attributes = AUTHZ_RESOURCE(&write->request->user, verb, group, plural);
     attributes.namespace = namespace;
     attributes.name = name;
-    return authz_decide(write->registry->authz, &attributes, NULL) == AUTHZ_ALLOW;
+    return authz_decide(write->registry->authz, &attributes, NULL, NULL) == AUTHZ_ALLOW;
 }
 
 static void describe_user(const struct user *user, struct buffer *out)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * An identity provider of others, on loopback, with TLS: for tests of OpenID Connect and of the
- * webhook for tokens.
+ * An identity provider of others, on loopback, with TLS: for tests of OpenID Connect and of
+ * webhooks.
  *
  *   issuer FOLDER PORT CERTIFICATE KEY
  *
- * GET /… answers with the file of that name in FOLDER/public; POST /review takes a TokenReview and
- * answers with the status in FOLDER/reviews/<token>, or that it does not know the token. What was
- * asked is a line each in FOLDER/asked.
+ * GET /… answers with the file of that name in FOLDER/public; POST /review takes a TokenReview or
+ * SubjectAccessReview and answers with the status in FOLDER/reviews/<token or user>, or with a no.
+ * What was asked is a line each in FOLDER/asked.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -49,7 +49,7 @@ static json_t *status_of(const char *token)
                      ? client_config_read_file(name, file_bytes_max, NULL)
                      : NULL;
     json_t *status = text ? json_parse(text, strlen(text), NULL) : NULL;
-    return status ? status : json_pack("{s:b}", "authenticated", 0);
+    return status ? status : json_pack("{s:b, s:b}", "authenticated", 0, "allowed", 0);
 }
 
 static char *review(const struct buffer *body)
@@ -57,6 +57,7 @@ static char *review(const struct buffer *body)
     cleanup(json_release)
     json_t *asked = json_parse(buffer_text(body), body->length, NULL);
     const char *token = json_path_string(asked, "spec", "token");
+    token = token ? token : json_path_string(asked, "spec", "user");
     if (token == NULL) {
         return NULL;
     }

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/auth/webhook_authorizer.h"
+
+#include <string.h>
+
+#include "apiserver/auth/fetch.h"
+#include "apiserver/auth/token_cache.h"
+#include "common/alloc.h"
+#include "common/json.h"
+#include "common/timestamp.h"
+
+enum { kept_bytes_max = 10000 }; /* Of a question; answers to larger ones are not kept. */
+
+struct webhook_authorizer {
+    struct fetcher *server;
+    struct token_cache *answers; /* Statuses of reviews, by their specs. */
+    const char *api_version;
+    bool has_groups_in_group; /* v1beta1 calls the list of groups "group". */
+    int64_t authorized_ttl_ns, unauthorized_ttl_ns;
+};
+
+/* ---- the question ---- */
+
+static void set_text(json_t *object, const char *name, const char *text)
+{
+    if (text != NULL && text[0] != '\0') {
+        json_object_set_new(object, name, json_string(text));
+    }
+}
+
+static json_t *resource_attributes(const struct authz_attributes *attributes)
+{
+    json_t *object = json_object();
+    set_text(object, "namespace", attributes->namespace);
+    set_text(object, "verb", attributes->verb);
+    set_text(object, "group", attributes->group);
+    set_text(object, "version", attributes->version);
+    set_text(object, "resource", attributes->resource);
+    set_text(object, "subresource", attributes->subresource);
+    set_text(object, "name", attributes->name);
+    return object;
+}
+
+static json_t *spec_of(const struct webhook_authorizer *authorizer,
+                       const struct authz_attributes *attributes)
+{
+    const struct user *user = attributes->user;
+    json_t *spec = json_object(), *groups = json_array();
+    if (attributes->is_resource) {
+        json_object_set_new(spec, "resourceAttributes", resource_attributes(attributes));
+    } else {
+        json_t *path = json_object();
+        set_text(path, "path", attributes->path);
+        set_text(path, "verb", attributes->verb);
+        json_object_set_new(spec, "nonResourceAttributes", path);
+    }
+    for (size_t i = 0; i < user->group_count; i++) {
+        json_array_append_new(groups, json_string(user->groups[i]));
+    }
+    set_text(spec, "user", user->name);
+    set_text(spec, "uid", user->uid);
+    json_object_set_new(spec, authorizer->has_groups_in_group ? "group" : "groups", groups);
+    if (user->extra != NULL) {
+        json_object_set(spec, "extra", user->extra);
+    }
+    return spec;
+}
+
+/* ---- the answer ---- */
+
+/* The status of the review; the caller's. */
+static json_t *ask(struct webhook_authorizer *authorizer, json_t *spec, struct error *error)
+{
+    cleanup(json_release)
+    json_t *body = json_pack("{s:s, s:s, s:{s:n}, s:O, s:{s:b}}", "kind", "SubjectAccessReview",
+                             "apiVersion", authorizer->api_version, "metadata", "creationTimestamp",
+                             "spec", spec, "status", "allowed", 0);
+    cleanup(json_release)
+    json_t *answer = fetch_json(authorizer->server, "", body, error);
+    json_t *status = json_object_get(answer, "status");
+    if (answer != NULL && !json_is_object(status)) {
+        error_internal(error, "the webhook's answer has no status");
+    }
+    return json_is_object(status) ? json_incref(status) : NULL;
+}
+
+static enum authz_decision read_status(const json_t *status, struct buffer *reason,
+                                       struct error *error)
+{
+    bool allowed = json_get_bool(status, "allowed", false);
+    bool denied = json_get_bool(status, "denied", false);
+    const char *why = json_get_string(status, "reason");
+    if (allowed && denied) {
+        error_internal(error,
+                       "webhook subject access review returned both allow and deny response");
+        return AUTHZ_DENY;
+    }
+    if (reason != NULL && why != NULL) {
+        buffer_add_text(reason, why);
+    }
+    return denied ? AUTHZ_DENY : allowed ? AUTHZ_ALLOW : AUTHZ_NO_OPINION;
+}
+
+enum authz_decision webhook_authorizer_decide(struct webhook_authorizer *authorizer,
+                                              const struct authz_attributes *attributes,
+                                              struct buffer *reason, struct error *error)
+{
+    cleanup(json_release)
+    json_t *spec = spec_of(authorizer, attributes);
+    cleanup(free_char)
+    char *text = json_text(spec);
+    size_t length = strlen(text);
+    struct token_hash hash = token_hash(text, length, NULL, 0);
+    int64_t now = timestamp_monotonic();
+    cleanup(json_release)
+    json_t *status = token_cache_get(authorizer->answers, &hash, now);
+    if (status == NULL && attributes->no_wait) {
+        return AUTHZ_BLOCKS;
+    }
+    if (status == NULL) {
+        status = ask(authorizer, spec, error);
+        if (status == NULL) {
+            return AUTHZ_NO_OPINION;
+        }
+        int64_t keep_ns = json_get_bool(status, "allowed", false) ? authorizer->authorized_ttl_ns
+                                                                  : authorizer->unauthorized_ttl_ns;
+        if (length <= kept_bytes_max && keep_ns > 0) {
+            token_cache_put(authorizer->answers, &hash, status, timestamp_monotonic() + keep_ns);
+        }
+    }
+    return read_status(status, reason, error);
+}
+
+/* ---- set-up ---- */
+
+struct webhook_authorizer *webhook_authorizer_new(const struct authz_options *options,
+                                                  struct error *error)
+{
+    cleanup(client_config_clear)
+    struct client_config config = CLIENT_CONFIG_INIT;
+    bool is_v1 = strcmp(options->webhook_version, "v1") == 0;
+    if (!client_config_from_file(&config, options->webhook_config_file, NULL, NULL, error)) {
+        return NULL;
+    }
+    struct fetcher *server = fetcher_new(&config, error);
+    if (server == NULL) {
+        return NULL;
+    }
+    struct webhook_authorizer *authorizer = allocate_struct(struct webhook_authorizer);
+    *authorizer = (struct webhook_authorizer){
+        .server = server,
+        .answers = token_cache_new(),
+        .api_version = is_v1 ? "authorization.k8s.io/v1" : "authorization.k8s.io/v1beta1",
+        .has_groups_in_group = !is_v1,
+        .authorized_ttl_ns = options->webhook_authorized_ttl_ns,
+        .unauthorized_ttl_ns = options->webhook_unauthorized_ttl_ns,
+    };
+    return authorizer;
+}
+
+void webhook_authorizer_free(struct webhook_authorizer *authorizer)
+{
+    if (authorizer != NULL) {
+        fetcher_free(authorizer->server);
+        token_cache_free(authorizer->answers);
+        free(authorizer);
+    }
+}

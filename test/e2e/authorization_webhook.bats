@@ -1,0 +1,94 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Who may do what by the word of another server, beside RBAC.
+
+load helpers
+
+setup_file() {
+    export DATA=$BATS_FILE_TMPDIR/data HOOK_PORT
+    HOOK_PORT=$(free_port)
+    mkdir -p "$DATA/reviews"
+    printf '%s-token,%s,1\n' jane jane joe joe mallory mallory ann ann >"$DATA/tokens.csv"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=hook \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$DATA/hook.key" -out "$DATA/hook.crt" -days 2 2>/dev/null
+    start_hook
+    jq -n --arg server "https://127.0.0.1:$HOOK_PORT/review" --arg ca "$(base64 -w0 "$DATA/hook.crt")" '{apiVersion: "v1",
+        kind: "Config", "current-context": "a", contexts: [{name: "a", context: {cluster: "a", user: "a"}}],
+        clusters: [{name: "a", cluster: {server: $server, "certificate-authority-data": $ca}}],
+        users: [{name: "a", user: {}}]}' >"$DATA/webhook"
+    FLAGS="--authorization-mode RBAC,Webhook --authorization-webhook-config-file $DATA/webhook
+        --authorization-webhook-version v1 --authorization-webhook-cache-authorized-ttl 1h
+        --authorization-webhook-cache-unauthorized-ttl 0s" start_server
+}
+teardown_file() { each_of stop_server "stop_process hook"; }
+
+start_hook() {
+    "$BIN/test/stub/programs/issuer" "$DATA" "$HOOK_PORT" "$DATA/hook.crt" "$DATA/hook.key" \
+        >"$BATS_FILE_TMPDIR/hook.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/hook.pid"
+    wait_until 10 grep -q "issuer serves" "$BATS_FILE_TMPDIR/hook.log"
+}
+
+# ask USER METHOD PATH [CURL ARGUMENTS…]: the answer's status, its body in $BATS_TEST_TMPDIR/body.
+ask() {
+    local user=$1 method=$2 path=$3
+    shift 3
+    curl -sS -X "$method" --cacert "$DATA/pki/ca.crt" -H "Authorization: Bearer $user-token" \
+        -o "$BATS_TEST_TMPDIR/body" -w '%{http_code}' "$@" "https://127.0.0.1:$PORT$path"
+}
+
+message() { jq -r .message "$BATS_TEST_TMPDIR/body"; }
+asked() { wc -l <"$DATA/asked"; }
+
+@test "what RBAC does not allow the webhook may allow, and is asked once" {
+    local before
+    [ "$(ask jane GET /api/v1/nodes)" = 403 ]
+    echo '{"allowed": true, "reason": "she is nice"}' >"$DATA/reviews/jane"
+    [ "$(ask jane GET /api/v1/nodes)" = 200 ]
+    before=$(asked)
+    [ "$(ask jane GET /api/v1/nodes)" = 200 ]
+    [ "$(asked)" = "$before" ]
+    [ "$(ask jane POST /api/v1/namespaces -H 'Content-Type: application/json' \
+        -d '{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "hooked"}}')" = 201 ]
+    [ "$(asked)" -gt "$before" ]
+    before=$(asked)
+    [ "$(ask jane GET /api)" = 200 ] # RBAC alone knows.
+    [ "$(asked)" = "$before" ]
+}
+
+@test "a no of the webhook comes with its reason" {
+    echo '{"allowed": false, "denied": true, "reason": "he is on a list"}' >"$DATA/reviews/joe"
+    [ "$(ask joe GET /api/v1/nodes)" = 403 ]
+    [[ "$(message)" == *'at the cluster scope: he is on a list' ]]
+    run api POST /apis/authorization.k8s.io/v1/subjectaccessreviews -H 'Content-Type: application/json' -d \
+        '{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": "joe", "resourceAttributes": {"resource": "nodes", "verb": "list"}}}'
+    [ "$(jq -cS .status <<<"$output")" = '{"allowed":false,"denied":true,"reason":"he is on a list"}' ]
+}
+
+@test "impersonation is a question to the webhook, too" {
+    echo '{"allowed": true}' >"$DATA/reviews/ann"
+    [ "$(ask ann GET /api/v1/nodes -H 'Impersonate-User: mallory')" = 403 ]
+    [[ "$(message)" == *'User "mallory" cannot list'* ]]
+    [ "$(ask mallory GET /api/v1/nodes -H 'Impersonate-User: ann')" = 403 ]
+    [[ "$(message)" == *'User "mallory" cannot impersonate'* ]]
+}
+
+@test "a webhook that is silent or gone holds up nobody else" {
+    kill -STOP "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
+    local waiting=() n
+    for n in 1 2 3 4 5 6; do
+        ask mallory GET "/api/v1/namespaces/x$n" >/dev/null &
+        waiting+=($!)
+    done
+    for n in $(seq 20); do
+        [ "$(curl -sS --max-time 5 --cacert "$DATA/pki/ca.crt" "https://127.0.0.1:$PORT/readyz")" = ok ]
+    done
+    [ "$(api GET /api/v1/nodes --max-time 5 | jq -r .kind)" = NodeList ]
+    kill -CONT "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
+    wait "${waiting[@]}"
+    stop_process hook
+    [ "$(ask mallory GET /api/v1/nodes)" = 500 ]
+    [[ "$(message)" == "Internal Server Error: "* ]]
+    start_hook
+    [ "$(ask mallory GET /api/v1/nodes)" = 403 ]
+}
