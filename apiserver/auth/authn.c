@@ -252,9 +252,9 @@ static json_t *common_audiences(const json_t *asked, const json_t *own)
 {
     json_t *both = json_array();
     for (size_t i = 0; i < json_array_size(asked); i++) {
-        json_t *audience = json_array_get(asked, i);
-        if (json_array_has_string(own, json_string_value(audience))) {
-            json_array_append(both, audience);
+        const char *audience = json_string_value(json_array_get(asked, i));
+        if (audience != NULL && json_array_has_string(own, audience)) {
+            json_array_append_new(both, json_string(audience));
         }
     }
     return both;
@@ -276,8 +276,8 @@ static enum verdict ask_about_token(struct authn *authn, struct question *questi
             continue;
         }
         enum verdict verdict = ask_all(authenticator, 1, question, identity, &reasons);
-        if (verdict == VERDICT_KNOWN && !authenticator->names_audiences) {
-            identity->audiences = json_incref(is_own ? (json_t *)authn->audiences : common);
+        if (verdict == VERDICT_KNOWN && !authenticator->names_audiences && !is_own) {
+            identity->audiences = json_incref(common);
         }
         if (verdict == VERDICT_KNOWN || verdict == VERDICT_BLOCKS) {
             return verdict;
@@ -404,5 +404,8 @@ json_t *authn_review(struct authn *authn, const char *token, const json_t *audie
         return json_pack("{s:{}, s:s}", "user", "error", why);
     }
     (void)error;
+    if (identity.audiences == NULL && authn->audiences != NULL) {
+        identity.audiences = json_deep_copy(authn->audiences);
+    }
     return review_of_known(&identity);
 }

@@ -104,19 +104,15 @@ static json_t *verify(struct oidc *oidc, const struct question *question, enum v
     return *verdict == VERDICT_KNOWN ? json_incref(token.claims) : NULL;
 }
 
-static json_t *find_claims(struct oidc *oidc, const struct question *question,
-                           enum verdict *verdict, struct error *error)
+/* The same, remembered for a moment; the caller's reference. */
+static struct finding *find_claims(struct oidc *oidc, const struct question *question,
+                                   enum verdict *verdict, struct error *error)
 {
     struct token_hash hash = token_hash(question->token, question->token_length, NULL, 0);
     int64_t now = timestamp_monotonic();
-    json_t *claims = token_cache_get(oidc->verified, &hash, now);
-    if (claims == NULL) {
-        claims = verify(oidc, question, verdict, error);
-        if (claims != NULL) {
-            token_cache_put(oidc->verified, &hash, claims, now + verified_for_ns);
-        }
-    }
-    return claims;
+    struct finding *known = token_cache_get(oidc->verified, &hash, now);
+    json_t *claims = known ? NULL : verify(oidc, question, verdict, error);
+    return claims ? token_cache_put(oidc->verified, &hash, claims, now + verified_for_ns) : known;
 }
 
 /* ---- what it says ---- */
@@ -229,11 +225,12 @@ static enum verdict ask(void *state, const struct question *question, struct ide
 {
     struct oidc *oidc = state;
     enum verdict verdict = VERDICT_NOT_MINE;
-    cleanup(json_release)
-    json_t *claims = find_claims(oidc, question, &verdict, error);
-    if (claims == NULL) {
+    cleanup(finding_release)
+    struct finding *found = find_claims(oidc, question, &verdict, error);
+    if (found == NULL) {
         return verdict;
     }
+    const json_t *claims = found->json;
     if (!is_for(claims, oidc->options->oidc_client_id)) {
         error_set(error, 401, "Unauthorized", "oidc: verify token: oidc: expected audience \"%s\"",
                   oidc->options->oidc_client_id);

@@ -63,9 +63,11 @@ static json_t *verify(struct service_accounts *accounts, const struct question *
     return json_incref(token.claims);
 }
 
-/* The same, remembered: what is signed stays so as long as the keys stay. */
-static json_t *find_claims(struct service_accounts *accounts, const struct question *question,
-                           enum verdict *verdict, struct error *error)
+/* The same, remembered: what is signed stays so as long as the keys stay. The caller's reference.
+ */
+static struct finding *find_claims(struct service_accounts *accounts,
+                                   const struct question *question, enum verdict *verdict,
+                                   struct error *error)
 {
     cleanup(key_set_release)
     struct key_set *set = keyring_get(accounts->keys);
@@ -74,37 +76,35 @@ static json_t *find_claims(struct service_accounts *accounts, const struct quest
         hash.bytes[TOKEN_HASH_BYTES - 1 - i] ^= (unsigned char)(set->generation >> 8 * i);
     }
     int64_t now = timestamp_monotonic();
-    json_t *claims = token_cache_get(accounts->verified, &hash, now);
-    if (claims == NULL) {
-        claims = verify(accounts, question, set, verdict, error);
-        if (claims != NULL) {
-            token_cache_put(accounts->verified, &hash, claims, now + verified_for_ns);
-        }
-    }
-    return claims;
+    struct finding *known = token_cache_get(accounts->verified, &hash, now);
+    json_t *claims = known ? NULL : verify(accounts, question, set, verdict, error);
+    return claims ? token_cache_put(accounts->verified, &hash, claims, now + verified_for_ns)
+                  : known;
 }
 
 /* ---- for whom ---- */
 
-/* As Go prints a list of strings. */
+/* A string, or the strings of a list, as Go prints a list. */
 static char *quoted(const json_t *strings)
 {
     cleanup(buffer_free)
     struct buffer text = BUFFER_INIT;
+    const char *only = json_string_value(strings);
+    if (only != NULL) {
+        buffer_addf(&text, "\"%s\"", only);
+    }
     for (size_t i = 0; i < json_array_size(strings); i++) {
-        buffer_addf(&text, "%s\"%s\"", i > 0 ? " " : "",
-                    json_string_value(json_array_get(strings, i)));
+        const char *item = json_string_value(json_array_get(strings, i));
+        buffer_addf(&text, "%s\"%s\"", i > 0 ? " " : "", item ? item : "");
     }
     return format("[%s]", buffer_text(&text));
 }
 
-/* "aud" is a string or a list of them. The caller's. */
-static json_t *audiences_of(const json_t *claims)
+/* 'audiences' is a string or a list of them. */
+static bool holds(const json_t *audiences, const char *audience)
 {
-    json_t *audience = json_object_get(claims, "aud");
-    return json_is_string(audience)  ? json_pack("[O]", audience)
-           : json_is_array(audience) ? json_incref(audience)
-                                     : json_array();
+    const char *only = json_string_value(audiences);
+    return only != NULL ? strcmp(only, audience) == 0 : json_array_has_string(audiences, audience);
 }
 
 /* Fills those asked for that the token is for; one of a secret is for the API server. */
@@ -112,17 +112,16 @@ static bool check_audiences(const struct service_accounts *accounts,
                             const struct question *question, const json_t *claims,
                             struct identity *identity, struct error *error)
 {
-    cleanup(json_release)
-    json_t *named = audiences_of(claims);
-    const json_t *is_for = json_array_size(named) > 0 ? named : accounts->audiences;
+    const json_t *named = json_object_get(claims, "aud");
+    bool names_some = json_string_length(named) > 0 || json_array_size(named) > 0;
+    const json_t *is_for = names_some ? named : accounts->audiences;
     const json_t *wanted = question->audiences ? question->audiences : accounts->audiences;
     cleanup(json_release)
     json_t *both = json_array();
-    for (size_t i = 0; i < json_array_size(is_for); i++) {
-        json_t *audience = json_array_get(is_for, i);
-        if (json_is_string(audience) &&
-            json_array_has_string(wanted, json_string_value(audience))) {
-            json_array_append(both, audience);
+    for (size_t i = 0; i < json_array_size(wanted); i++) {
+        const char *audience = json_string_value(json_array_get(wanted, i));
+        if (audience != NULL && holds(is_for, audience)) {
+            json_array_append_new(both, json_string(audience));
         }
     }
     if (json_array_size(both) == 0 && accounts->audiences != NULL) {
@@ -145,11 +144,12 @@ static enum verdict ask(void *state, const struct question *question, struct ide
 {
     struct service_accounts *accounts = state;
     enum verdict verdict = VERDICT_NOT_MINE;
-    cleanup(json_release)
-    json_t *claims = find_claims(accounts, question, &verdict, error);
-    if (claims == NULL) {
+    cleanup(finding_release)
+    struct finding *found = find_claims(accounts, question, &verdict, error);
+    if (found == NULL) {
         return verdict;
     }
+    const json_t *claims = found->json;
     if (!check_audiences(accounts, question, claims, identity, error)) {
         return VERDICT_REFUSED;
     }

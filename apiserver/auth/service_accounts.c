@@ -123,7 +123,8 @@ char *service_accounts_sign(struct service_accounts *accounts, json_t *claims, s
         error_internal(error, "there is no key to sign tokens with");
         return NULL;
     }
-    json_object_set(claims, "iss", json_array_get(accounts->issuers, 0));
+    const char *issuer = json_string_value(json_array_get(accounts->issuers, 0));
+    json_object_set_new(claims, "iss", json_string(issuer));
     return jwt_sign(&set->signing.keys[0], claims, error);
 }
 
@@ -162,10 +163,11 @@ static json_t *jwks_of(const struct key_set *set)
 
 static json_t *configuration_of(const struct service_accounts *accounts, const struct key_set *set)
 {
-    return json_pack("{s:O, s:s, s:[s], s:[s], s:o}", "issuer",
-                     json_array_get(accounts->issuers, 0), "jwks_uri", accounts->jwks_uri,
-                     "response_types_supported", "id_token", "subject_types_supported", "public",
-                     "id_token_signing_alg_values_supported", algorithms_of(set));
+    return json_pack("{s:s, s:s, s:[s], s:[s], s:o}", "issuer",
+                     json_string_value(json_array_get(accounts->issuers, 0)), "jwks_uri",
+                     accounts->jwks_uri, "response_types_supported", "id_token",
+                     "subject_types_supported", "public", "id_token_signing_alg_values_supported",
+                     algorithms_of(set));
 }
 
 bool service_accounts_serve(struct service_accounts *accounts, const struct request *request,

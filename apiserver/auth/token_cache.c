@@ -11,7 +11,7 @@ enum { rows = 512, ways = 4 }; /* 2,048 tokens. */
 
 struct place {
     struct token_hash hash;
-    json_t *finding; /* NULL: free. */
+    struct finding *finding; /* NULL: free. */
     int64_t until_ns;
 };
 
@@ -23,6 +23,19 @@ struct row {
 struct token_cache {
     struct row rows[rows];
 };
+
+static void finding_unref(struct finding *finding)
+{
+    if (finding != NULL && atomic_fetch_sub(&finding->references, 1) == 1) {
+        json_decref(finding->json);
+        free(finding);
+    }
+}
+
+void finding_release(struct finding **finding)
+{
+    finding_unref(*finding);
+}
 
 struct token_hash token_hash(const char *token, size_t length, const char *context,
                              size_t context_length)
@@ -53,7 +66,7 @@ void token_cache_free(struct token_cache *cache)
 {
     for (size_t i = 0; cache != NULL && i < rows; i++) {
         for (size_t way = 0; way < ways; way++) {
-            json_decref(cache->rows[i].places[way].finding);
+            finding_unref(cache->rows[i].places[way].finding);
         }
         pthread_mutex_destroy(&cache->rows[i].lock);
     }
@@ -65,16 +78,18 @@ static struct row *row_of(struct token_cache *cache, const struct token_hash *ha
     return &cache->rows[(hash->bytes[0] << 8 | hash->bytes[1]) % rows];
 }
 
-json_t *token_cache_get(struct token_cache *cache, const struct token_hash *hash, int64_t now_ns)
+struct finding *token_cache_get(struct token_cache *cache, const struct token_hash *hash,
+                                int64_t now_ns)
 {
     struct row *row = row_of(cache, hash);
-    json_t *finding = NULL;
+    struct finding *finding = NULL;
     pthread_mutex_lock(&row->lock);
     for (size_t i = 0; i < ways; i++) {
         struct place *place = &row->places[i];
         if (place->finding != NULL && place->until_ns > now_ns &&
             memcmp(place->hash.bytes, hash->bytes, TOKEN_HASH_BYTES) == 0) {
-            finding = json_incref(place->finding);
+            finding = place->finding;
+            atomic_fetch_add(&finding->references, 1);
         }
     }
     pthread_mutex_unlock(&row->lock);
@@ -99,14 +114,18 @@ static struct place *choose(struct row *row, const struct token_hash *hash)
     return chosen;
 }
 
-void token_cache_put(struct token_cache *cache, const struct token_hash *hash, json_t *finding,
-                     int64_t until_ns)
+struct finding *token_cache_put(struct token_cache *cache, const struct token_hash *hash,
+                                json_t *json, int64_t until_ns)
 {
     struct row *row = row_of(cache, hash);
+    struct finding *fresh = allocate_struct(struct finding);
+    atomic_store(&fresh->references, 2); /* The cache's and the caller's. */
+    fresh->json = json;
     pthread_mutex_lock(&row->lock);
     struct place *place = choose(row, hash);
-    json_t *before = place->finding;
-    *place = (struct place){.hash = *hash, .finding = json_incref(finding), .until_ns = until_ns};
+    struct finding *before = place->finding;
+    *place = (struct place){.hash = *hash, .finding = fresh, .until_ns = until_ns};
     pthread_mutex_unlock(&row->lock);
-    json_decref(before);
+    finding_unref(before);
+    return fresh;
 }

@@ -9,10 +9,20 @@
 #define APISERVER_AUTH_TOKEN_CACHE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct token_cache;
+
+/* Many threads read the tree at a time, so that nobody may as much as take a reference to a part of
+ * it: jansson's counters are not made for that. */
+struct finding {
+    atomic_uint references;
+    json_t *json;
+};
+
+void finding_release(struct finding **finding); /* For cleanup(). */
 
 enum { TOKEN_HASH_BYTES = 32 };
 
@@ -26,10 +36,12 @@ struct token_hash token_hash(const char *token, size_t length, const char *conte
 
 struct token_cache *token_cache_new(void);
 void token_cache_free(struct token_cache *cache);
-/* What was put there and has not run out at 'now_ns' (monotonic); a reference, the caller's, to
- * something that nobody changes any more. NULL when there is nothing. */
-json_t *token_cache_get(struct token_cache *cache, const struct token_hash *hash, int64_t now_ns);
-void token_cache_put(struct token_cache *cache, const struct token_hash *hash, json_t *finding,
-                     int64_t until_ns);
+/* What was put there and has not run out at 'now_ns' (monotonic); the caller's reference. NULL when
+ * there is nothing. */
+struct finding *token_cache_get(struct token_cache *cache, const struct token_hash *hash,
+                                int64_t now_ns);
+/* Consumes the tree; the caller's reference. */
+struct finding *token_cache_put(struct token_cache *cache, const struct token_hash *hash,
+                                json_t *json, int64_t until_ns);
 
 #endif

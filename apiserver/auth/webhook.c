@@ -29,7 +29,7 @@ static json_t *review(struct webhook *webhook, const struct question *question, 
     cleanup(json_release)
     json_t *spec = json_pack("{s:s%}", "token", question->token, question->token_length);
     if (spec != NULL && question->audiences != NULL) {
-        json_object_set(spec, "audiences", (json_t *)question->audiences);
+        json_object_set_new(spec, "audiences", json_deep_copy(question->audiences));
     }
     if (spec == NULL) {
         return json_object(); /* No UTF-8: nobody's token. */
@@ -83,9 +83,9 @@ static json_t *common_audiences(const struct webhook *webhook, const struct ques
     const json_t *is_for = json_array_size(named) > 0 ? named : webhook->audiences;
     json_t *both = json_array();
     for (size_t i = 0; i < json_array_size(question->audiences); i++) {
-        json_t *audience = json_array_get(question->audiences, i);
-        if (json_array_has_string(is_for, json_string_value(audience))) {
-            json_array_append(both, audience);
+        const char *audience = json_string_value(json_array_get(question->audiences, i));
+        if (json_array_has_string(is_for, audience)) {
+            json_array_append_new(both, json_string(audience));
         }
     }
     return both;
@@ -121,20 +121,21 @@ static enum verdict ask(void *state, const struct question *question, struct ide
     char *audiences = question->audiences ? json_text(question->audiences) : duplicate("");
     struct token_hash hash =
         token_hash(question->token, question->token_length, audiences, strlen(audiences));
-    cleanup(json_release)
-    json_t *status = token_cache_get(webhook->answers, &hash, timestamp_monotonic());
-    if (status == NULL && !question->may_block) {
+    cleanup(finding_release)
+    struct finding *known = token_cache_get(webhook->answers, &hash, timestamp_monotonic());
+    if (known == NULL && !question->may_block) {
         return VERDICT_BLOCKS;
     }
-    if (status == NULL) {
-        status = review(webhook, question, error);
+    if (known == NULL) {
+        json_t *status = review(webhook, question, error);
         if (status == NULL) {
             log_warning("the webhook could not be asked about a token: %s", error->message);
             return VERDICT_REFUSED;
         }
-        token_cache_put(webhook->answers, &hash, status, timestamp_monotonic() + webhook->keep_ns);
+        known = token_cache_put(webhook->answers, &hash, status,
+                                timestamp_monotonic() + webhook->keep_ns);
     }
-    return take_status(webhook, question, status, identity, error);
+    return take_status(webhook, question, known->json, identity, error);
 }
 
 /* ---- set-up ---- */

@@ -96,21 +96,20 @@ static void a_finding_is_kept_until_it_runs_out(void **state)
     (void)state;
     struct token_cache *cache = token_cache_new();
     struct token_hash hash = token_hash("token", 5, NULL, 0);
-    cleanup(json_release)
-    json_t *first = json_string("first");
-    cleanup(json_release)
-    json_t *second = json_string("second");
     assert_null(token_cache_get(cache, &hash, 1));
-    token_cache_put(cache, &hash, first, 100);
-    json_t *found = token_cache_get(cache, &hash, 99);
-    assert_ptr_equal(found, first);
-    json_decref(found);
+    cleanup(finding_release)
+    struct finding *first = token_cache_put(cache, &hash, json_string("first"), 100);
+    cleanup(finding_release)
+    struct finding *before = token_cache_get(cache, &hash, 99);
+    assert_ptr_equal(before, first);
     assert_null(token_cache_get(cache, &hash, 100));
-    token_cache_put(cache, &hash, second, 200);
-    found = token_cache_get(cache, &hash, 150);
-    assert_ptr_equal(found, second);
-    json_decref(found);
+    cleanup(finding_release)
+    struct finding *second = token_cache_put(cache, &hash, json_string("second"), 200);
+    cleanup(finding_release)
+    struct finding *after = token_cache_get(cache, &hash, 150);
+    assert_ptr_equal(after, second);
     token_cache_free(cache);
+    assert_string_equal(json_string_value(before->json), "first"); /* Who has it keeps it. */
 }
 
 static void what_a_finding_depends_on_is_part_of_it(void **state)
@@ -123,14 +122,15 @@ static void what_a_finding_depends_on_is_part_of_it(void **state)
         token_hash("tokena", 6, "", 0),
     };
     for (size_t i = 0; i < array_length(hashes); i++) {
-        cleanup(json_release)
-        json_t *finding = json_integer((json_int_t)i);
-        token_cache_put(cache, &hashes[i], finding, 100);
+        cleanup(finding_release)
+        struct finding *finding =
+            token_cache_put(cache, &hashes[i], json_integer((json_int_t)i), 100);
+        assert_non_null(finding);
     }
     for (size_t i = 0; i < array_length(hashes); i++) {
-        cleanup(json_release)
-        json_t *found = token_cache_get(cache, &hashes[i], 1);
-        assert_int_equal(json_integer_value(found), i);
+        cleanup(finding_release)
+        struct finding *found = token_cache_get(cache, &hashes[i], 1);
+        assert_int_equal(json_integer_value(found->json), i);
     }
     token_cache_free(cache);
 }
@@ -142,18 +142,17 @@ static void findings_are_bounded_and_the_newest_is_there(void **state)
     struct token_cache *cache = token_cache_new();
     size_t kept = 0;
     for (int i = 0; i < many; i++) {
-        cleanup(json_release)
-        json_t *finding = json_integer(i);
         struct token_hash hash = token_hash((const char *)&i, sizeof i, NULL, 0);
-        token_cache_put(cache, &hash, finding, 100 + i);
-        cleanup(json_release)
-        json_t *found = token_cache_get(cache, &hash, 1);
+        cleanup(finding_release)
+        struct finding *finding = token_cache_put(cache, &hash, json_integer(i), 100 + i);
+        cleanup(finding_release)
+        struct finding *found = token_cache_get(cache, &hash, 1);
         assert_ptr_equal(found, finding);
     }
     for (int i = 0; i < many; i++) {
         struct token_hash hash = token_hash((const char *)&i, sizeof i, NULL, 0);
-        cleanup(json_release)
-        json_t *found = token_cache_get(cache, &hash, 1);
+        cleanup(finding_release)
+        struct finding *found = token_cache_get(cache, &hash, 1);
         kept += found != NULL;
     }
     assert_in_range(kept, 1, most);

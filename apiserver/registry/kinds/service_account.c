@@ -288,7 +288,8 @@ static bool start_claims(struct token_request *token, struct error *error)
         json_pack("{s:s, s:o}", "namespace", info->namespace, "serviceaccount", reference(account));
     json_t *spec = json_get_or_add_object(token->body, "spec");
     if (json_array_size(json_object_get(spec, "audiences")) == 0) {
-        json_object_set(spec, "audiences", (json_t *)service_accounts_audiences(token->accounts));
+        json_object_set_new(spec, "audiences",
+                            json_deep_copy(service_accounts_audiences(token->accounts)));
     }
     return true;
 }
