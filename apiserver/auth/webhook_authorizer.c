@@ -112,23 +112,27 @@ enum authz_decision webhook_authorizer_decide(struct webhook_authorizer *authori
     size_t length = strlen(text);
     struct token_hash hash = token_hash(text, length, NULL, 0);
     int64_t now = timestamp_monotonic();
-    cleanup(json_release)
-    json_t *status = token_cache_get(authorizer->answers, &hash, now);
-    if (status == NULL && attributes->no_wait) {
+    cleanup(finding_release)
+    struct finding *known = token_cache_get(authorizer->answers, &hash, now);
+    if (known != NULL) {
+        return read_status(known->json, reason, error);
+    }
+    if (attributes->no_wait) {
         return AUTHZ_BLOCKS;
     }
+    cleanup(json_release)
+    json_t *status = ask(authorizer, spec, error);
     if (status == NULL) {
-        status = ask(authorizer, spec, error);
-        if (status == NULL) {
-            return AUTHZ_NO_OPINION;
-        }
-        int64_t keep_ns = json_get_bool(status, "allowed", false) ? authorizer->authorized_ttl_ns
-                                                                  : authorizer->unauthorized_ttl_ns;
-        if (length <= kept_bytes_max && keep_ns > 0) {
-            token_cache_put(authorizer->answers, &hash, status, timestamp_monotonic() + keep_ns);
-        }
+        return AUTHZ_NO_OPINION;
     }
-    return read_status(status, reason, error);
+    enum authz_decision decision = read_status(status, reason, error);
+    int64_t keep_ns = json_get_bool(status, "allowed", false) ? authorizer->authorized_ttl_ns
+                                                              : authorizer->unauthorized_ttl_ns;
+    if (length <= kept_bytes_max && keep_ns > 0) {
+        known = token_cache_put(authorizer->answers, &hash, steal(status),
+                                timestamp_monotonic() + keep_ns);
+    }
+    return decision;
 }
 
 /* ---- set-up ---- */
