@@ -82,7 +82,51 @@ YAML
         jq -e '.details.causes[0].message | endswith("updates may not modify existing certificate content")'
 }
 
+# ---- definitions ----
+
+@test "a definition remembers all versions in which objects may be stored" {
+    version() {
+        echo "{name: $1, served: true, storage: $2, schema: {openAPIV3Schema: {type: object}}}"
+    }
+    definition() {
+        cat <<YAML
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: books.example.com}
+spec: {group: example.com, scope: Namespaced, names: {plural: books, kind: Book}, versions: [$1]}
+YAML
+    }
+    definition "$(version v1 true)" | k apply -f -
+    definition "$(version v1 false), $(version v2 true)" | k apply -f -
+    [ "$(k get crd books.example.com -o jsonpath='{.status.storedVersions}')" = '["v1","v2"]' ]
+    run k apply -f - <<<"$(definition "$(version v2 true)")"
+    [ "$status" -ne 0 ]
+    grep 'status.storedVersions\[0\]: Invalid value: "v1": must appear in spec.versions' <<<"$output"
+    k delete crd books.example.com
+}
+
 # ---- volumes ----
+
+@test "a volume tells since when it is in its phase" {
+    k create -f - <<YAML
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: $NS}
+spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, hostPath: {path: /data}}
+YAML
+    path=/api/v1/persistentvolumes/$NS
+    api GET "$path" | jq -e '.status.phase == "Pending" and (.status.lastPhaseTransitionTime | fromdate)'
+    # A phase that is the same says nothing; another one tells its own time.
+    set_status() {
+        api PATCH "$path/status" -H 'Content-Type: application/merge-patch+json' --data "{\"status\": $1}"
+    }
+    set_status '{"lastPhaseTransitionTime": "2020-01-01T00:00:00Z"}' >/dev/null
+    set_status '{"phase": "Pending"}' | jq -e '.status.lastPhaseTransitionTime == "2020-01-01T00:00:00Z"'
+    set_status '{"phase": "Available"}' | jq -e '.status.lastPhaseTransitionTime > "2020-01-01T00:00:00Z"'
+    set_status '{"phase": "Bound", "lastPhaseTransitionTime": "2021-01-01T00:00:00Z"}' |
+        jq -e '.status.lastPhaseTransitionTime == "2021-01-01T00:00:00Z"'
+    k delete pv "$NS"
+}
 
 @test "a bound claim grows, and does nothing else" {
     k -n "$NS" apply -f - <<YAML

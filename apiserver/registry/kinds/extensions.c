@@ -98,11 +98,31 @@ static bool definition_prepare_create(struct write *write, struct error *error)
     return true;
 }
 
+/* Objects are stored in a new storage version from now on, beside those that were before. */
+static bool definition_prepare_update(struct write *write, struct error *error)
+{
+    (void)error;
+    const json_t *versions = json_path(write->object, "spec", "versions");
+    json_t *status = json_deep_copy(json_object_get(write->object, "status")); /* The live one's. */
+    json_t *stored = json_object_get(status, "storedVersions");
+    json_object_set_new(write->object, "status", status ? status : json_object());
+    for (size_t i = 0; write->subresource[0] == '\0' && i < json_array_size(versions); i++) {
+        const json_t *version = json_array_get(versions, i);
+        const char *name = json_get_string(version, "name");
+        if (json_get_bool(version, "storage", false) && name != NULL && stored != NULL &&
+            !json_array_has_string(stored, name)) {
+            json_array_append_new(stored, json_string(name));
+        }
+    }
+    return true;
+}
+
 const struct kind kind_custom_resource_definition = {
     .group = "apiextensions.k8s.io",
     .plural = "customresourcedefinitions",
     .fill_defaults = definition_fill_defaults,
     .prepare_create = definition_prepare_create,
+    .prepare_update = definition_prepare_update,
     .validate = validate_definition,
     .needs_revision = true,
 };

@@ -8,13 +8,50 @@
 #include "apiserver/registry/validation/storage.h"
 #include "apiserver/registry/validation/warnings.h"
 #include "common/json.h"
+#include "common/timestamp.h"
 
-static bool prepare_create(struct write *write, struct error *error)
+/* ---- volumes ---- */
+
+static const char transition_time[] = "lastPhaseTransitionTime";
+
+static void set_transition_time(json_t *status)
+{
+    char now[TIMESTAMP_SIZE];
+    timestamp_format(timestamp_now(), now);
+    json_object_set_new(status, transition_time, json_string(now));
+}
+
+static bool volume_prepare_create(struct write *write, struct error *error)
 {
     (void)error;
-    json_object_set_new(write->object, "status", json_pack("{s:s}", "phase", "Pending"));
+    json_t *status = json_pack("{s:s}", "phase", "Pending");
+    set_transition_time(status);
+    json_object_set_new(write->object, "status", status);
     return true;
 }
+
+/* Whoever changes the phase may tell when that was, and need not. */
+static bool volume_prepare_update(struct write *write, struct error *error)
+{
+    (void)error;
+    json_t *status = json_object_get(write->object, "status");
+    const json_t *live = json_object_get(write->live, "status");
+    if (!check_equal(json_object_get(status, "phase"), json_object_get(live, "phase")) &&
+        check_equal(json_object_get(status, transition_time),
+                    json_object_get(live, transition_time))) {
+        set_transition_time(status);
+    }
+    return true;
+}
+
+const struct kind kind_persistent_volume = {
+    .group = "",
+    .plural = "persistentvolumes",
+    .prepare_create = volume_prepare_create,
+    .prepare_update = volume_prepare_update,
+    .validate = validate_persistent_volume,
+    .warn = warn_about_persistent_volume,
+};
 
 /* ---- claims ---- */
 
@@ -44,19 +81,18 @@ static void claim_fill_defaults(json_t *object)
     }
 }
 
-const struct kind kind_persistent_volume = {
-    .group = "",
-    .plural = "persistentvolumes",
-    .prepare_create = prepare_create,
-    .validate = validate_persistent_volume,
-    .warn = warn_about_persistent_volume,
-};
+static bool claim_prepare_create(struct write *write, struct error *error)
+{
+    (void)error;
+    json_object_set_new(write->object, "status", json_pack("{s:s}", "phase", "Pending"));
+    return true;
+}
 
 const struct kind kind_persistent_volume_claim = {
     .group = "",
     .plural = "persistentvolumeclaims",
     .fill_defaults = claim_fill_defaults,
-    .prepare_create = prepare_create,
+    .prepare_create = claim_prepare_create,
     .validate = validate_volume_claim,
     .warn = warn_about_volume_claim,
 };
