@@ -107,7 +107,7 @@ static json_t *read_roles(const struct aggregation *state)
     indexer_select(informer_indexer(state->roles), NULL, NULL, &list);
     json_t *roles = json_array();
     if (list.count > 0) {
-        qsort(list.items, list.count, sizeof *list.items, compare_names);
+        qsort(list.items, list.count, sizeof(struct cached_object *), compare_names);
     }
     for (size_t i = 0; i < list.count; i++) {
         json_array_append_new(roles, cached_object_tree(list.items[i]));

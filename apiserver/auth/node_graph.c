@@ -85,7 +85,7 @@ static void link_target(struct map *targets, struct source *source, const char *
     use->count++;
     target->references++;
     source->targets =
-        grow(source->targets, source->count, &source->capacity, sizeof *source->targets);
+        grow(source->targets, source->count, &source->capacity, sizeof(struct target *));
     source->targets[source->count++] = target;
 }
 

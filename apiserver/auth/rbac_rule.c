@@ -276,7 +276,7 @@ static bool rule_covers(const struct rbac_rule *rule, const struct grain *grain)
     if (!has_or_any(&rule->verbs, grain->verb)) {
         return false;
     }
-    if (grain->url != NULL) {
+    if (grain->resource == NULL) {
         return any_url_covers(&rule->urls, grain->url) && rule->names.count == 0;
     }
     return has_or_any(&rule->groups, grain->group) &&
