@@ -2,6 +2,7 @@
 /* The chain of authenticators, and what holds for whoever they know. */
 #include "apiserver/auth/authn.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "apiserver/auth/authenticator.h"
@@ -9,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/timestamp.h"
 
 enum {
     by_request_max = 2,
@@ -22,10 +24,12 @@ struct authn {
     size_t by_request_count, by_token_count;
     bool anonymous;
     unsigned workers;
+    _Atomic int64_t complained_ns; /* When the log last told of somebody who was refused. */
     struct service_accounts *service_accounts; /* NULL: there are no keys for their tokens. */
     const json_t *audiences; /* Strings: for whom tokens have to be; NULL: anybody. */
 };
 
+static const int64_t complaint_interval_ns = 1000000000;
 static const char group_authenticated[] = "system:authenticated";
 static const char group_unauthenticated[] = "system:unauthenticated";
 static const char user_anonymous[] = "system:anonymous";
@@ -205,8 +209,9 @@ static void complain(struct complaints *complaints, const char *text)
 /* The one, or all in brackets; the caller's. */
 static char *complaints_join(const struct complaints *complaints)
 {
-    return complaints->count == 1 ? duplicate(buffer_text(&complaints->text))
-                                  : format("[%s]", buffer_text(&complaints->text));
+    return complaints->count == 0   ? duplicate("it has no credentials")
+           : complaints->count == 1 ? duplicate(buffer_text(&complaints->text))
+                                    : format("[%s]", buffer_text(&complaints->text));
 }
 
 /* Asks one after the other. VERDICT_REFUSED when nobody knows and somebody took offence. */
@@ -316,12 +321,18 @@ static void add_common_group(struct user *user)
     }
 }
 
-static enum authentication refuse(const struct complaints *complaints, struct error *error)
+/* What is wrong is for those who run the server, not for those who guess; one line a second,
+ * however many guess. */
+static enum authentication refuse(struct authn *authn, const struct complaints *complaints,
+                                  struct error *error)
 {
-    /* What is wrong is for those who run the server, not for those who guess. */
-    cleanup(free_char)
-    char *reasons = complaints_join(complaints);
-    log_debug("a request could not be authenticated: %s", reasons);
+    int64_t now = timestamp_monotonic(), before = atomic_load(&authn->complained_ns);
+    if (now - before >= complaint_interval_ns &&
+        atomic_compare_exchange_strong(&authn->complained_ns, &before, now)) {
+        cleanup(free_char)
+        char *reasons = complaints_join(complaints);
+        log_warning("a request could not be authenticated: %s", reasons);
+    }
     error_set(error, 401, "Unauthorized", "Unauthorized");
     return AUTHENTICATION_REFUSED;
 }
@@ -340,7 +351,7 @@ enum authentication authn_authenticate(struct authn *authn, const struct credent
         return AUTHENTICATION_BLOCKS;
     }
     if (verdict == VERDICT_REFUSED || (verdict == VERDICT_NOT_MINE && !authn->anonymous)) {
-        return refuse(&complaints, error);
+        return refuse(authn, &complaints, error);
     }
     if (verdict == VERDICT_KNOWN) {
         add_common_group(&identity.user);

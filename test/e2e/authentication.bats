@@ -76,7 +76,7 @@ YAML
     local answer
     answer=$(request robot '{"audiences":["vault","'$ISSUER'"],"expirationSeconds":700}')
     [ "$(jq -c '[.kind, .apiVersion, .metadata.name, .metadata.namespace, .spec]' <<<"$answer")" = \
-        "[\"TokenRequest\",\"authentication.k8s.io/v1\",\"robot\",\"$NS\",{\"audiences\":[\"vault\",\"$ISSUER\"],\"expirationSeconds\":700}]" ]
+        "[\"TokenRequest\",\"authentication.k8s.io/v1\",\"robot\",\"$NS\",{\"audiences\":[\"vault\",\"$ISSUER\"],\"expirationSeconds\":700,\"boundObjectRef\":null}]" ]
     [ "$(claims "$(jq -r .status.token <<<"$answer")" '[.aud, .exp - .iat]')" = "[[\"vault\",\"$ISSUER\"],700]" ]
     [[ "$(request robot '{"expirationSeconds":599}' | jq -r '"\(.code) \(.message)"')" == \
         '422 TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes' ]]

@@ -258,6 +258,10 @@ static bool issue(struct token_request *token, struct error *error)
     json_int_t seconds = json_get_int(json_object_get(token->body, "spec"), "expirationSeconds", 0);
     timestamp_format(token->now + seconds * 1000000000, until);
     complete_metadata(token);
+    json_t *spec = json_object_get(token->body, "spec");
+    if (json_object_get(spec, "boundObjectRef") == NULL) {
+        json_object_set_new(spec, "boundObjectRef", json_null()); /* As upstream prints it. */
+    }
     json_object_set_new(token->body, "status",
                         json_pack("{s:s, s:s}", "token", text, "expirationTimestamp", until));
     return true;

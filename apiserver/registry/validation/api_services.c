@@ -28,8 +28,7 @@ static void validate_local(const json_t *spec, struct field_errors *errors)
     const json_t *bundle = json_object_get(spec, "caBundle");
     if (json_string_length(bundle) > 0) {
         size_t length = 0;
-        cleanup(free_char)
-        char *bytes = base64_decode(json_string_value(bundle), json_string_length(bundle), &length);
+        free(base64_decode(json_string_value(bundle), json_string_length(bundle), &length));
         cleanup(free_char)
         char *shown = format("%zu bytes", length);
         check_invalid_text(shown, "local APIServices may not have a caBundle",
