@@ -36,9 +36,9 @@ kind: Pod
 metadata: {name: $name, labels: {app: web}}
 spec: {nodeName: n1, ${spec:+$spec,} containers: [{name: c, image: i, ports: [{name: http, containerPort: 8080}]}]}
 YAML
-    kn patch pod "$name" --subresource=status --type=merge -p "{\"status\":{\"phase\":\"Running\",
+    patch_status "/api/v1/namespaces/$NS/pods/$name" "{\"status\":{\"phase\":\"Running\",
         \"podIP\":\"$ip\",\"podIPs\":[{\"ip\":\"$ip\"}],
-        \"conditions\":[{\"type\":\"Ready\",\"status\":\"$ready\"}]}}" >/dev/null
+        \"conditions\":[{\"type\":\"Ready\",\"status\":\"$ready\"}]}}"
 }
 
 # service NAME [SPEC]: one that selects app: web.
@@ -109,7 +109,7 @@ expect_slices() {
     pod a 10.1.0.1
     service web
     expect_slices web '[.items[].endpoints[]?] | length' 1
-    kn patch pod a --subresource=status --type=merge -p '{"status":{"phase":"Succeeded"}}'
+    patch_status "/api/v1/namespaces/$NS/pods/a" '{"status":{"phase":"Succeeded"}}'
     expect_slices web '[.items[].endpoints[]?] | length' 0
 }
 
@@ -146,8 +146,8 @@ kind: Pod
 metadata: {name: b, labels: {app: web}}
 spec: {nodeName: n1, containers: [{name: c, image: i, ports: [{name: http, containerPort: 9090}]}]}
 YAML
-    kn patch pod b --subresource=status --type=merge -p \
-        '{"status":{"phase":"Running","podIP":"10.1.0.2","podIPs":[{"ip":"10.1.0.2"}]}}' >/dev/null
+    patch_status "/api/v1/namespaces/$NS/pods/b" \
+        '{"status":{"phase":"Running","podIP":"10.1.0.2","podIPs":[{"ip":"10.1.0.2"}]}}'
     service web
     expect_slices web '[.items[] | [.ports[0].port, .endpoints[0].addresses[0]]] | sort | tostring' \
         '[[8080,"10.1.0.1"],[9090,"10.1.0.2"]]'

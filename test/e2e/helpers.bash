@@ -85,6 +85,11 @@ api() {
         --key "$DATA/pki/admin.key" "$@" "https://127.0.0.1:$PORT$path"
 }
 
+# patch_status PATH JSON: of one object, as those do who play its controller. (Older clients can't.)
+patch_status() {
+    api PATCH "$1/status" --fail-with-body -H 'Content-Type: application/strategic-merge-patch+json' -d "$2" >/dev/null
+}
+
 # new_namespace: makes one of its own for the test and makes it kubectl's default.
 new_namespace() {
     NS=t-$BATS_TEST_NUMBER-$RANDOM

@@ -32,6 +32,7 @@ event() { # event KIND NAME REASON MESSAGE: there is such an event.
         jq -e --arg text "$4" 'any(.items[]; .message == $text)'
 }
 ready_of() { k get pod "$1" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}'; }
+is_gone() { ! k get pod "$1" >/dev/null 2>&1; }
 is_deleting() { [ -n "$(k get pod "$1" -o jsonpath='{.metadata.deletionTimestamp}')" ]; }
 stays() { [ -z "$(k get pod "$1" -o jsonpath='{.metadata.deletionTimestamp}')" ]; }
 # pod NAME NODE [TOLERATIONS]
@@ -80,7 +81,7 @@ pod() {
     kill_node "$node"
     wait_until 30 is_deleting brief
     revive_node "$node"
-    k wait pod brief --for delete --timeout 30s
+    wait_until 30 is_gone brief
     wait_until 30 has_taints "$node" ""
 }
 

@@ -166,7 +166,7 @@ is_told() { [ -n "$(told "$@")" ]; }
     [ "$(becomes gated .status.phase Running && condition gated Ready)" = \
         "False ReadinessGatesNotReady corresponding condition of pod readiness gate \"example.com/open\" does not exist." ]
     gate() {
-        k -n "$NS" patch pod gated --subresource=status -p "{\"status\":{\"conditions\":[
+        patch_status "/api/v1/namespaces/$NS/pods/gated" "{\"status\":{\"conditions\":[
             {\"type\":\"example.com/open\",\"status\":\"$1\"}]}}"
     }
     gate False
@@ -321,7 +321,7 @@ was_renewed() { [ "$(renewed)" != "$1" ]; }
     becomes other .status.phase Succeeded
     [ "$(renewed)" = "$last" ]
     is victim .status.phase Running
-    k patch node node-2 --subresource=status -p '{"status":{"conditions":[
+    patch_status /api/v1/nodes/node-2 '{"status":{"conditions":[
         {"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown","lastTransitionTime":"2020-01-01T00:00:00Z"}]}}'
     k annotate node node-2 simulate.coracle.io/dead-
     wait_until 20 gone_pod victim

@@ -36,7 +36,7 @@ YAML
 
 # status POD STATUS
 status() {
-    kn patch pod "$1" --subresource=status --type=merge -p "{\"status\":$2}" >/dev/null
+    patch_status "/api/v1/namespaces/$NS/pods/$1" "{\"status\":$2}"
 }
 
 start_collector() {

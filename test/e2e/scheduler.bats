@@ -172,7 +172,7 @@ refused() {
     wait_until 20 is_on first n
     pod second
     refused second "0/1 nodes are available: 1 Too many pods."
-    k patch pod first --subresource=status -p '{"status":{"phase":"Succeeded"}}' >/dev/null
+    patch_status "/api/v1/namespaces/$NS/pods/first" '{"status":{"phase":"Succeeded"}}'
     wait_until 20 is_on second n
 }
 
@@ -185,7 +185,7 @@ refused() {
     wait_until 20 is_on b n
     pod c "$gpus"
     refused c "0/1 nodes are available: 1 Insufficient example.com/gpu."
-    k patch node n --subresource=status -p '{"status":{"allocatable":{"example.com/gpu":"3"}}}' >/dev/null
+    patch_status /api/v1/nodes/n '{"status":{"allocatable":{"example.com/gpu":"3"}}}'
     wait_until 20 is_on c n
 }
 
