@@ -21,15 +21,18 @@ struct authn;
 struct registry;
 struct service_accounts;
 
-/* As on the command line; NULL where it says nothing. Lists are separated by commas. */
+/* As on the command line; NULL where it says nothing. Values of lists may have commas between
+ * parts, but those of keys and issuers. */
 struct authn_options {
     bool anonymous;
     const char *token_file;
-    const char *proxy_ca_file, *proxy_allowed_names, *proxy_username_headers, *proxy_uid_headers,
-        *proxy_group_headers, *proxy_extra_prefixes;
+    const char *proxy_ca_file;
+    struct flag_list proxy_allowed_names, proxy_username_headers, proxy_uid_headers,
+        proxy_group_headers, proxy_extra_prefixes;
     /* Service accounts; of the lists the first issuer signs. */
     struct flag_list key_files, issuers;
-    const char *signing_key_file, *api_audiences, *jwks_uri;
+    const char *signing_key_file, *jwks_uri;
+    struct flag_list api_audiences;
     int64_t max_token_expiration_ns; /* 0: any. */
     bool extend_token_expiration;
     bool bootstrap_tokens;

@@ -14,18 +14,20 @@ struct front_proxy {
     char **allowed_names, **username_headers, **uid_headers, **group_headers, **extra_prefixes;
 };
 
-/* Parts of a list with commas between, NULL-terminated; the caller's. */
-static char **split(const char *list)
+/* All parts of a list, NULL-terminated; the caller's. */
+static char **split(const struct flag_list *list)
 {
     size_t count = 0, capacity = 0;
     char **parts = NULL;
-    cleanup(free_char)
-    char *copy = duplicate(list ? list : "");
-    char *rest = NULL;
-    for (char *part = strtok_r(copy, ", ", &rest); part != NULL;
-         part = strtok_r(NULL, ", ", &rest)) {
-        parts = grow(parts, count, &capacity, sizeof *parts);
-        parts[count++] = duplicate(part);
+    for (size_t i = 0; i < list->count; i++) {
+        cleanup(free_char)
+        char *copy = duplicate(list->values[i]);
+        char *rest = NULL;
+        for (char *part = strtok_r(copy, ", ", &rest); part != NULL;
+             part = strtok_r(NULL, ", ", &rest)) {
+            parts = grow(parts, count, &capacity, sizeof *parts);
+            parts[count++] = duplicate(part);
+        }
     }
     parts = grow(parts, count, &capacity, sizeof *parts);
     parts[count] = NULL;
@@ -132,10 +134,10 @@ static void free_state(void *state)
 struct authenticator front_proxy_authenticator(const struct authn_options *options)
 {
     struct front_proxy *proxy = allocate_struct(struct front_proxy);
-    proxy->allowed_names = split(options->proxy_allowed_names);
-    proxy->username_headers = split(options->proxy_username_headers);
-    proxy->uid_headers = split(options->proxy_uid_headers);
-    proxy->group_headers = split(options->proxy_group_headers);
-    proxy->extra_prefixes = split(options->proxy_extra_prefixes);
+    proxy->allowed_names = split(&options->proxy_allowed_names);
+    proxy->username_headers = split(&options->proxy_username_headers);
+    proxy->uid_headers = split(&options->proxy_uid_headers);
+    proxy->group_headers = split(&options->proxy_group_headers);
+    proxy->extra_prefixes = split(&options->proxy_extra_prefixes);
     return (struct authenticator){.ask = ask, .free = free_state, .state = proxy};
 }

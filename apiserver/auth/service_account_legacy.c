@@ -28,7 +28,7 @@ static bool refused(struct error *error, const char *text)
 
 static bool read_claims(const json_t *claims, struct legacy *legacy, struct error *error)
 {
-    const char *subject = json_get_string(claims, "sub");
+    const char *subject = "";
     const struct {
         const char **to, *claim, *missing;
     } table[] = {
@@ -39,10 +39,11 @@ static bool read_claims(const json_t *claims, struct legacy *legacy, struct erro
         {&legacy->uid, CLAIM("service-account.uid"), "serviceAccountUID claim is missing"},
     };
     for (size_t i = 0; i < array_length(table); i++) {
-        *table[i].to = json_get_string(claims, table[i].claim);
-        if (*table[i].to == NULL || **table[i].to == '\0') {
+        const char *value = json_get_string(claims, table[i].claim);
+        if (value == NULL || value[0] == '\0') {
             return refused(error, table[i].missing);
         }
+        *table[i].to = value;
     }
     cleanup(free_char)
     char *expected = service_account_username(legacy->namespace, legacy->account);
@@ -177,7 +178,7 @@ enum verdict legacy_claims_validate(struct service_accounts *accounts,
                                     const struct question *question, const json_t *claims,
                                     struct identity *identity, struct error *error)
 {
-    struct legacy legacy = {0};
+    struct legacy legacy = {"", "", "", ""};
     cleanup(bound_object_clear)
     struct bound_object secret = {0};
     if (!claims_check_times(claims, timestamp_now(), error) ||

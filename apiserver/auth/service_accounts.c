@@ -19,18 +19,21 @@ static json_t *strings_of(const char *const *values)
     return list;
 }
 
-/* --api-audiences, a list with commas; else the issuers; NULL when there are none. */
-static json_t *find_audiences(const char *given, const json_t *issuers)
+/* --api-audiences; else the issuers; NULL when there are none. */
+static json_t *find_audiences(const struct flag_list *given, const json_t *issuers)
 {
-    if (given == NULL) {
+    if (given->count == 0) {
         return json_array_size(issuers) > 0 ? json_incref((json_t *)issuers) : NULL;
     }
     json_t *list = json_array();
-    cleanup(free_char)
-    char *copy = duplicate(given);
-    char *rest = NULL;
-    for (char *part = strtok_r(copy, ",", &rest); part != NULL; part = strtok_r(NULL, ",", &rest)) {
-        json_array_append_new(list, json_string(part));
+    for (size_t i = 0; i < given->count; i++) {
+        cleanup(free_char)
+        char *copy = duplicate(given->values[i]);
+        char *rest = NULL;
+        for (char *part = strtok_r(copy, ",", &rest); part != NULL;
+             part = strtok_r(NULL, ",", &rest)) {
+            json_array_append_new(list, json_string(part));
+        }
     }
     return list;
 }
@@ -64,7 +67,7 @@ struct service_accounts *service_accounts_open(const struct authn_options *optio
     struct service_accounts *accounts = allocate_struct(struct service_accounts);
     accounts->registry = registry;
     accounts->issuers = strings_of(options->issuers.values);
-    accounts->audiences = find_audiences(options->api_audiences, accounts->issuers);
+    accounts->audiences = find_audiences(&options->api_audiences, accounts->issuers);
     accounts->max_expiration = options->max_token_expiration_ns / 1000000000;
     accounts->extend_expiration = options->extend_token_expiration;
     accounts->jwks_uri = options->jwks_uri ? duplicate(options->jwks_uri)

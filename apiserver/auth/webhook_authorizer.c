@@ -129,8 +129,9 @@ enum authz_decision webhook_authorizer_decide(struct webhook_authorizer *authori
     int64_t keep_ns = json_get_bool(status, "allowed", false) ? authorizer->authorized_ttl_ns
                                                               : authorizer->unauthorized_ttl_ns;
     if (length <= kept_bytes_max && keep_ns > 0) {
-        known = token_cache_put(authorizer->answers, &hash, steal(status),
-                                timestamp_monotonic() + keep_ns);
+        struct finding *kept = token_cache_put(authorizer->answers, &hash, steal(status),
+                                               timestamp_monotonic() + keep_ns);
+        finding_release(&kept);
     }
     return decision;
 }

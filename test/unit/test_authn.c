@@ -184,11 +184,11 @@ static struct authn *open_proxies(const char *allowed)
     struct authn_options options = {
         .anonymous = true,
         .proxy_ca_file = "some",
-        .proxy_allowed_names = allowed,
-        .proxy_username_headers = "X-Remote-User,X-Other-User",
-        .proxy_uid_headers = "X-Remote-Uid",
-        .proxy_group_headers = "X-Remote-Group",
-        .proxy_extra_prefixes = "X-Remote-Extra-",
+        .proxy_allowed_names = {.values = {allowed}, .count = allowed != NULL},
+        .proxy_username_headers = {.values = {"X-Remote-User", "X-Other-User"}, .count = 2},
+        .proxy_uid_headers = {.values = {"X-Remote-Uid"}, .count = 1},
+        .proxy_group_headers = {.values = {"X-Remote-Group"}, .count = 1},
+        .proxy_extra_prefixes = {.values = {"X-Remote-Extra-"}, .count = 1},
     };
     return authn_open(&options, NULL, NULL);
 }
