@@ -16,7 +16,7 @@
 static const char group[] = "rbac.authorization.k8s.io";
 static const char autoupdate[] = "rbac.authorization.kubernetes.io/autoupdate";
 
-enum { thread_count = 8, retry_seconds = 1 };
+enum { thread_count = 32, retry_seconds = 1 };
 
 /* ---- the objects ---- */
 
