@@ -13,6 +13,7 @@
 #define APISERVER_AUTH_AUTHENTICATOR_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "apiserver/auth/authn.h"
 
@@ -58,11 +59,13 @@ void user_add_extra(struct user *user, const char *key, const char *value);
 struct authenticator front_proxy_authenticator(const struct authn_options *options);
 struct authenticator certificate_authenticator(void);
 struct authenticator bootstrap_token_authenticator(struct registry *registry);
-/* False with an error when it can't be set up; options and audiences are borrowed. */
+/* False with an error when it can't be set up; options, audiences and flag are
+ * borrowed. What waits for somebody else's server gives up soon after 'stopping' is set. */
 bool token_file_authenticator(const char *path, struct authenticator *made, struct error *error);
-bool oidc_authenticator(const struct authn_options *options, struct authenticator *made,
-                        struct error *error);
+bool oidc_authenticator(const struct authn_options *options, const atomic_bool *stopping,
+                        struct authenticator *made, struct error *error);
 bool webhook_authenticator(const struct authn_options *options, const json_t *audiences,
-                           struct authenticator *made, struct error *error);
+                           const atomic_bool *stopping, struct authenticator *made,
+                           struct error *error);
 
 #endif

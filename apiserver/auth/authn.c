@@ -106,18 +106,19 @@ static bool set_up_service_accounts(struct authn *authn, const struct authn_opti
 
 /* Those who ask servers of others. */
 static bool set_up_remote(struct authn *authn, const struct authn_options *options,
-                          struct error *error)
+                          struct registry *registry, struct error *error)
 {
+    const atomic_bool *stopping = registry ? &registry->stopping : NULL;
     struct authenticator authenticator;
     if (options->oidc_issuer_url != NULL) {
-        if (!oidc_authenticator(options, &authenticator, error)) {
+        if (!oidc_authenticator(options, stopping, &authenticator, error)) {
             return false;
         }
         add_by_token(authn, authenticator);
         authn->workers = workers_for_others;
     }
     if (options->webhook_config_file != NULL) {
-        if (!webhook_authenticator(options, authn->audiences, &authenticator, error)) {
+        if (!webhook_authenticator(options, authn->audiences, stopping, &authenticator, error)) {
             return false;
         }
         add_by_token(authn, authenticator);
@@ -142,7 +143,7 @@ static bool set_up(struct authn *authn, const struct authn_options *options,
     if (options->bootstrap_tokens && registry != NULL) {
         add_by_token(authn, bootstrap_token_authenticator(registry));
     }
-    return set_up_remote(authn, options, error);
+    return set_up_remote(authn, options, registry, error);
 }
 
 struct authn *authn_open(const struct authn_options *options, struct registry *registry,

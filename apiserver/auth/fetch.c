@@ -14,6 +14,7 @@ enum { answer_bytes_max = 1 << 20, timeout_ms = 10000 };
 struct fetcher {
     struct client_transport *transport; /* Guarded by the lock. */
     pthread_mutex_t lock;
+    const atomic_bool *stopping; /* NULL: it never does. */
 };
 
 struct fetcher *fetcher_new(struct client_config *config, struct error *error)
@@ -27,6 +28,11 @@ struct fetcher *fetcher_new(struct client_config *config, struct error *error)
     fetcher->transport = transport;
     pthread_mutex_init(&fetcher->lock, NULL);
     return fetcher;
+}
+
+void fetcher_stop_when(struct fetcher *fetcher, const atomic_bool *stopping)
+{
+    fetcher->stopping = stopping;
 }
 
 void fetcher_free(struct fetcher *fetcher)
@@ -46,6 +52,18 @@ static size_t take(char *bytes, size_t size, size_t count, void *argument)
     }
     buffer_add(answer, bytes, size * count);
     return size * count;
+}
+
+/* Called about once a second; anything but 0 ends the transfer. */
+static int check_stop(void *argument, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                      curl_off_t up)
+{
+    const struct fetcher *fetcher = argument;
+    (void)down_total;
+    (void)down;
+    (void)up_total;
+    (void)up;
+    return fetcher->stopping != NULL && atomic_load(fetcher->stopping);
 }
 
 static json_t *read_answer(CURL *easy, const struct buffer *answer, struct error *error)
@@ -82,6 +100,9 @@ json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, check_stop);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, fetcher);
     if (text != NULL) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text);
     }

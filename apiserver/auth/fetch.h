@@ -9,6 +9,7 @@
 #define APISERVER_AUTH_FETCH_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "common/client_config.h"
 
@@ -16,6 +17,8 @@ struct fetcher;
 
 /* Takes over what is in 'config', whose server may have a path. 400 when it can't be used. */
 struct fetcher *fetcher_new(struct client_config *config, struct error *error);
+/* What is under way fails soon after the flag (borrowed) is set. */
+void fetcher_stop_when(struct fetcher *fetcher, const atomic_bool *stopping);
 void fetcher_free(struct fetcher *fetcher); /* NULL is fine. */
 /* GET, or POST when there is a body, of the server's URL and the path behind it. NULL with an error
  * for anything but a JSON object with 200 or 201. The caller's. */

@@ -325,14 +325,15 @@ static void free_state(void *state)
     free(oidc);
 }
 
-bool oidc_authenticator(const struct authn_options *options, struct authenticator *made,
-                        struct error *error)
+bool oidc_authenticator(const struct authn_options *options, const atomic_bool *stopping,
+                        struct authenticator *made, struct error *error)
 {
     char **algorithms = check_options(options, error)
                             ? split_algorithms(options->oidc_signing_algorithms, error)
                             : NULL;
-    struct oidc_keys *keys =
-        algorithms ? oidc_keys_open(options->oidc_issuer_url, options->oidc_ca_file, error) : NULL;
+    struct oidc_keys *keys = algorithms ? oidc_keys_open(options->oidc_issuer_url,
+                                                         options->oidc_ca_file, stopping, error)
+                                        : NULL;
     if (keys == NULL) {
         free_strings(algorithms);
         return false;

@@ -21,6 +21,7 @@ enum {
 
 struct oidc_keys {
     char *issuer, *ca_file;
+    const atomic_bool *server_stops;
     pthread_t thread;
     bool runs;
     pthread_mutex_t lock; /* Guards the rest. */
@@ -47,7 +48,11 @@ static json_t *fetch(const struct oidc_keys *keys, const char *url, const char *
         }
     }
     struct fetcher *fetcher = fetcher_new(&config, error);
-    json_t *document = fetcher ? fetch_json(fetcher, path, NULL, error) : NULL;
+    if (fetcher == NULL) {
+        return NULL;
+    }
+    fetcher_stop_when(fetcher, keys->server_stops);
+    json_t *document = fetch_json(fetcher, path, NULL, error);
     fetcher_free(fetcher);
     return document;
 }
@@ -151,7 +156,8 @@ static void *fetch_always(void *argument)
 
 /* ---- life ---- */
 
-struct oidc_keys *oidc_keys_open(const char *issuer, const char *ca_file, struct error *error)
+struct oidc_keys *oidc_keys_open(const char *issuer, const char *ca_file,
+                                 const atomic_bool *stopping, struct error *error)
 {
     struct oidc_keys *keys = allocate_struct(struct oidc_keys);
     pthread_condattr_t monotonic;
@@ -160,6 +166,7 @@ struct oidc_keys *oidc_keys_open(const char *issuer, const char *ca_file, struct
     pthread_mutex_init(&keys->lock, NULL);
     pthread_cond_init(&keys->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    keys->server_stops = stopping;
     keys->issuer = duplicate(issuer);
     keys->ca_file = ca_file ? duplicate(ca_file) : NULL;
     keys->refreshes = refreshes_max;

@@ -156,7 +156,8 @@ static const char *find_version(const char *version)
 }
 
 bool webhook_authenticator(const struct authn_options *options, const json_t *audiences,
-                           struct authenticator *made, struct error *error)
+                           const atomic_bool *stopping, struct authenticator *made,
+                           struct error *error)
 {
     cleanup(client_config_clear)
     struct client_config config = CLIENT_CONFIG_INIT;
@@ -172,6 +173,7 @@ bool webhook_authenticator(const struct authn_options *options, const json_t *au
     if (server == NULL) {
         return false;
     }
+    fetcher_stop_when(server, stopping);
     struct webhook *webhook = allocate_struct(struct webhook);
     *webhook = (struct webhook){.server = server,
                                 .answers = token_cache_new(),
