@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/bootstrap.h"
 
+#include <string.h>
+
 #include "apiserver/api_services.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/service.h"
@@ -126,8 +128,6 @@ static bool ensure_service_range(struct registry *registry, struct error *error)
     if (present != NULL) {
         return true;
     }
-    cleanup(free_char)
-    char *range = service_allocator_range(registry->services);
     char now[TIMESTAMP_SIZE];
     timestamp_format(timestamp_now(), now);
     cleanup(json_release)
@@ -136,7 +136,9 @@ static bool ensure_service_range(struct registry *registry, struct error *error)
                   "status", "True", "reason", "", "message",
                   "Kubernetes default Service CIDR is ready", "lastTransitionTime", now);
     return ensure(registry, "networking.k8s.io", "servicecidrs", "", "kubernetes",
-                  json_pack("{s:{s:[s]}}", "spec", "cidrs", range), error) &&
+                  json_pack("{s:{s:o}}", "spec", "cidrs",
+                            service_allocator_ranges(registry->services)),
+                  error) &&
            update(registry, resource, "status", "", "kubernetes", status, error);
 }
 
@@ -162,9 +164,10 @@ static bool ensure_kubernetes_service(struct registry *registry, struct error *e
     }
     json_t *slice =
         json_pack("{s:{s:{s:s}}, s:s, s:[{s:[s], s:{s:b}}], s:[{s:s, s:i, s:s}]}", "metadata",
-                  "labels", "kubernetes.io/service-name", "kubernetes", "addressType", "IPv4",
-                  "endpoints", "addresses", registry->advertise_address, "conditions", "ready", 1,
-                  "ports", "name", "https", "port", registry->secure_port, "protocol", "TCP");
+                  "labels", "kubernetes.io/service-name", "kubernetes", "addressType",
+                  strchr(registry->advertise_address, ':') ? "IPv6" : "IPv4", "endpoints",
+                  "addresses", registry->advertise_address, "conditions", "ready", 1, "ports",
+                  "name", "https", "port", registry->secure_port, "protocol", "TCP");
     return ensure(registry, "discovery.k8s.io", "endpointslices", "default", "kubernetes", slice,
                   error);
 }

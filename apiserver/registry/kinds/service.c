@@ -6,6 +6,9 @@
 
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/kinds/service_families.h"
+#include "apiserver/registry/validation/check.h"
+#include "apiserver/registry/validation/networking.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -31,8 +34,6 @@ static const struct conditional_default defaults[] = {
     {"spec", "externalTrafficPolicy", "\"Cluster\"", "type", "NodePort|LoadBalancer"},
     {"spec", "allocateLoadBalancerNodePorts", "true", "type", "LoadBalancer"},
     {"spec", "internalTrafficPolicy", "\"Cluster\"", "type", SOME_ADDRESS},
-    {"spec", "ipFamilies", "[\"IPv4\"]", "type", SOME_ADDRESS},
-    {"spec", "ipFamilyPolicy", "\"SingleStack\"", "type", SOME_ADDRESS},
     {0},
 };
 
@@ -78,29 +79,31 @@ static void fill_defaults(json_t *object)
     }
 }
 
-/* clusterIP is the first of clusterIPs; either may be given. */
-static void join_addresses(json_t *spec)
+/* The families that the cluster has addresses of, the default first. */
+static void fill_families(const struct write *write, json_t *spec, const json_t *live,
+                          struct field_errors *errors)
 {
-    json_t *one = json_object_get(spec, "clusterIP");
-    json_t *list = json_object_get(spec, "clusterIPs");
-    if (is_type(spec, "ExternalName")) {
-        json_object_del(spec, "clusterIP");
-        json_object_del(spec, "clusterIPs");
-    } else if (json_string_length(one) > 0) {
-        json_object_set_new(spec, "clusterIPs", json_pack("[O]", one));
-    } else if (json_array_size(list) > 0) {
-        json_object_set(spec, "clusterIP", json_array_get(list, 0));
+    const char *cluster[SERVICE_FAMILIES_MAX] = {"IPv4"};
+    size_t count = 1;
+    if (write->registry->services != NULL) {
+        count = service_allocator_families(write->registry->services, cluster);
     }
+    service_fill_families(spec, live, cluster, count, errors);
 }
 
 static bool prepare_create(struct write *write, struct error *error)
 {
     (void)error;
     json_t *spec = json_object_get(write->object, "spec");
+    json_t *address = json_object_get(spec, "clusterIP");
     json_object_set_new(write->object, "status", json_pack("{s:{}}", "loadBalancer"));
-    if (spec != NULL) {
-        join_addresses(spec);
+    if (json_string_length(address) > 0 &&
+        json_array_size(json_object_get(spec, "clusterIPs")) == 0) {
+        json_object_set_new(spec, "clusterIPs", json_pack("[O]", address));
     }
+    cleanup(field_errors_clear)
+    struct field_errors errors = FIELD_ERRORS_INIT; /* Validation finds them again. */
+    fill_families(write, spec, NULL, &errors);
     return true;
 }
 
@@ -121,30 +124,38 @@ static json_int_t health_port(const json_t *spec)
     return json_get_int(spec, "healthCheckNodePort", 0);
 }
 
-/* What only the former type had a use for goes with it, unless the client changed it as well: then
- * validation tells. As upstream, so that changing the type alone is enough. */
-static void drop_unused(json_t *spec, const json_t *live)
+static bool lists_port(const json_t *ports, json_int_t port)
 {
-    static const char *const outside[] = {"externalTrafficPolicy", NULL};
-    static const char *const local[] = {"healthCheckNodePort", NULL};
-    static const char *const balancer[] = {"allocateLoadBalancerNodePorts", "loadBalancerClass",
-                                           NULL};
-    const char *const *unused[3] = {NULL, NULL, NULL};
-    bool had = is_reachable_from_outside(live), has = is_reachable_from_outside(spec);
-    unused[0] = had && !has ? outside : NULL;
-    unused[1] = is_type(live, "LoadBalancer") && !is_type(spec, "LoadBalancer") ? balancer : NULL;
-    unused[2] = needs_health_port(live) && !needs_health_port(spec) ? local : NULL;
-    for (size_t i = 0; i < array_length(unused); i++) {
-        for (size_t at = 0; unused[i] != NULL && unused[i][at] != NULL; at++) {
-            const json_t *value = json_object_get(spec, unused[i][at]);
-            if (json_equal(value, json_object_get(live, unused[i][at]))) {
-                json_object_del(spec, unused[i][at]);
-            }
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        if (json_get_int(json_array_get(ports, i), "nodePort", 0) == port) {
+            return true;
         }
     }
-    json_t *ports = json_object_get(spec, "ports");
-    const json_t *old = json_object_get(live, "ports");
-    bool same = had && !has && json_array_size(ports) == json_array_size(old);
+    return false;
+}
+
+static void drop_if_same(json_t *spec, const json_t *live, const char *name)
+{
+    if (service_same_list(spec, live, name)) {
+        json_object_del(spec, name);
+    }
+}
+
+static bool has_address(const json_t *spec)
+{
+    return !is_type(spec, "ExternalName");
+}
+
+static bool has_outside_policy(const json_t *spec)
+{
+    return is_reachable_from_outside(spec) ||
+           (is_type(spec, "ClusterIP") &&
+            json_array_size(json_object_get(spec, "externalIPs")) > 0);
+}
+
+static void drop_node_ports(json_t *ports, const json_t *old)
+{
+    bool same = json_array_size(ports) == json_array_size(old);
     for (size_t i = 0; same && i < json_array_size(ports); i++) {
         same = json_get_int(json_array_get(ports, i), "nodePort", 0) ==
                json_get_int(json_array_get(old, i), "nodePort", 0);
@@ -154,103 +165,132 @@ static void drop_unused(json_t *spec, const json_t *live)
     }
 }
 
+/* What only the former type had a use for goes with it, unless the client changed it as well: then
+ * validation tells. As upstream, so that changing the type alone is enough. */
+static void drop_unused(json_t *spec, const json_t *live)
+{
+    bool was_balancer = is_type(live, "LoadBalancer"), is_balancer = is_type(spec, "LoadBalancer");
+    if (has_address(live) && !has_address(spec)) {
+        if (service_same_list(spec, live, "clusterIPs")) {
+            json_object_del(spec, "clusterIP");
+            json_object_del(spec, "clusterIPs");
+        }
+        drop_if_same(spec, live, "ipFamilies");
+        drop_if_same(spec, live, "ipFamilyPolicy");
+    }
+    if (is_reachable_from_outside(live) && !is_reachable_from_outside(spec)) {
+        drop_node_ports(json_object_get(spec, "ports"), json_object_get(live, "ports"));
+    }
+    if (needs_health_port(live) && !needs_health_port(spec)) {
+        drop_if_same(spec, live, "healthCheckNodePort");
+    }
+    if (was_balancer && !is_balancer) {
+        drop_if_same(spec, live, "allocateLoadBalancerNodePorts");
+        drop_if_same(spec, live, "loadBalancerClass");
+    }
+    if (has_outside_policy(live) && !has_outside_policy(spec)) {
+        drop_if_same(spec, live, "externalTrafficPolicy");
+    }
+}
+
+/* Node ports that are not named stay those of the ports of the same name. */
+static void keep_node_ports(json_t *ports, const json_t *old)
+{
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        json_t *port = json_array_get(ports, i);
+        json_int_t kept = 0;
+        for (size_t at = 0; at < json_array_size(old); at++) {
+            const json_t *was = json_array_get(old, at);
+            if (strcmp(check_text(was, "name"), check_text(port, "name")) == 0) {
+                kept = json_get_int(was, "nodePort", 0);
+            }
+        }
+        if (json_get_int(port, "nodePort", 0) == 0 && kept > 0 && !lists_port(ports, kept)) {
+            json_object_set_new(port, "nodePort", json_integer(kept));
+        }
+    }
+}
+
+/* clusterIP and the first of clusterIPs are one: whoever changes the single one, knowing nothing of
+ * the list, means both. */
+static void join_addresses(json_t *spec, const json_t *live)
+{
+    json_t *one = json_object_get(spec, "clusterIP");
+    if (strcmp(check_text(spec, "clusterIP"), check_text(live, "clusterIP")) == 0 ||
+        !service_same_list(spec, live, "clusterIPs")) {
+        return;
+    }
+    if (json_string_length(one) == 0) {
+        json_object_del(spec, "clusterIPs");
+    } else {
+        json_object_set_new(spec, "clusterIPs", json_pack("[O]", one));
+    }
+}
+
 /* What an update leaves out stays as it was allocated, as long as the type keeps a use for it. */
+static void keep_allocated(json_t *spec, const json_t *live)
+{
+    json_t *addresses = json_object_get(live, "clusterIPs");
+    if (has_address(spec) && has_address(live)) {
+        if (json_string_length(json_object_get(spec, "clusterIP")) == 0) {
+            json_object_set(spec, "clusterIP", json_object_get(live, "clusterIP"));
+        }
+        if (json_array_size(json_object_get(spec, "clusterIPs")) == 0 && addresses != NULL) {
+            json_object_set(spec, "clusterIPs", addresses);
+        }
+    }
+    if (is_reachable_from_outside(spec) && is_reachable_from_outside(live)) {
+        keep_node_ports(json_object_get(spec, "ports"), json_object_get(live, "ports"));
+    }
+    if (needs_health_port(live) && needs_health_port(spec) && health_port(spec) == 0 &&
+        health_port(live) > 0) {
+        json_object_set(spec, "healthCheckNodePort", json_object_get(live, "healthCheckNodePort"));
+    }
+}
+
 static bool prepare_update(struct write *write, struct error *error)
 {
     (void)error;
     json_t *spec = json_object_get(write->object, "spec");
     const json_t *live = json_object_get(write->live, "spec");
-    if (spec != NULL) {
-        drop_unused(spec, live);
-    }
-    if (spec == NULL || is_type(spec, "ExternalName")) {
-        join_addresses(spec);
+    if (spec == NULL || write->subresource[0] != '\0') {
         return true;
     }
-    json_t *address = json_object_get(live, "clusterIP");
-    if (json_string_length(json_object_get(spec, "clusterIP")) == 0 && address != NULL &&
-        !is_type(live, "ExternalName")) {
-        json_object_set(spec, "clusterIP", address);
+    join_addresses(spec, live);
+    keep_allocated(spec, live);
+    drop_unused(spec, live);
+    if (is_type(live, "LoadBalancer") && !is_type(spec, "LoadBalancer")) {
+        json_object_set_new(json_get_or_add_object(write->object, "status"), "loadBalancer",
+                            json_object());
     }
-    join_addresses(spec);
-    if (needs_health_port(live) && needs_health_port(spec) && health_port(spec) == 0 &&
-        health_port(live) > 0) {
-        json_object_set(spec, "healthCheckNodePort", json_object_get(live, "healthCheckNodePort"));
-    }
-    bool node_ports = is_reachable_from_outside(spec);
-    json_t *ports = json_object_get(spec, "ports");
-    const json_t *old = json_object_get(live, "ports");
-    for (size_t i = 0; i < json_array_size(ports); i++) {
-        json_t *port = json_array_get(ports, i);
-        for (size_t at = 0; node_ports && at < json_array_size(old); at++) {
-            const json_t *was = json_array_get(old, at);
-            json_t *number = json_object_get(was, "nodePort");
-            if (number != NULL && json_get_int(port, "nodePort", 0) == 0 &&
-                json_get_int(was, "port", 0) == json_get_int(port, "port", -1)) {
-                json_object_set(port, "nodePort", number);
-            }
-        }
-    }
+    cleanup(field_errors_clear)
+    struct field_errors errors = FIELD_ERRORS_INIT; /* Validation finds them again. */
+    fill_families(write, spec, live, &errors);
     return true;
-}
-
-static void validate_health_port(const struct write *write, struct field_errors *errors)
-{
-    const json_t *spec = json_object_get(write->object, "spec");
-    const json_t *live = write->live ? json_object_get(write->live, "spec") : NULL;
-    const struct field_path *path = FIELD(FIELD(NULL, "spec"), "healthCheckNodePort");
-    const json_t *port = json_object_get(spec, "healthCheckNodePort");
-    bool needs = needs_health_port(spec);
-    if (!needs && health_port(spec) != 0) {
-        field_error(errors, FIELD_INVALID, path, port,
-                    "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is "
-                    "'Local'");
-    } else if (needs && live != NULL && needs_health_port(live) && health_port(live) > 0 &&
-               health_port(live) != health_port(spec)) {
-        field_error(errors, FIELD_INVALID, path, port,
-                    "cannot change healthCheckNodePort on loadBalancer service with "
-                    "externalTraffic=Local during update");
-    }
 }
 
 static void validate(const struct write *write, struct field_errors *errors)
 {
     const json_t *spec = json_object_get(write->object, "spec");
-    const struct field_path *path = FIELD(NULL, "spec");
-    const json_t *address = json_object_get(spec, "clusterIP");
-    bool headless = json_is_string(address) && strcmp(json_string_value(address), "None") == 0;
-    if (write->subresource[0] != '\0') {
-        return;
-    }
-    validate_health_port(write, errors);
-    if (is_type(spec, "ExternalName")) {
-        if (json_string_length(json_object_get(spec, "externalName")) == 0) {
-            field_error(errors, FIELD_REQUIRED, FIELD(path, "externalName"), NULL, NULL);
+    if (write->subresource[0] == '\0') {
+        size_t before = json_array_size(errors->causes);
+        cleanup(json_release)
+        json_t *copy = json_deep_copy(spec);
+        fill_families(write, copy, write->live ? json_object_get(write->live, "spec") : NULL,
+                      errors);
+        if (json_array_size(errors->causes) > before) {
+            return; /* What else is wrong would only follow from it. */
         }
-        return;
     }
-    if (json_array_size(json_object_get(spec, "ports")) == 0 && !headless) {
-        field_error(errors, FIELD_REQUIRED, FIELD(path, "ports"), NULL, NULL);
-    }
-    if (headless && !is_type(spec, "ClusterIP")) {
-        field_error(errors, FIELD_INVALID, FIELD_INDEX(FIELD(path, "clusterIPs"), 0), address,
-                    "may not be set to 'None' for %s services", json_get_string(spec, "type"));
-    }
-    const json_t *live = write->live ? json_path(write->live, "spec", "clusterIP") : NULL;
-    bool was_external =
-        write->live && is_type(json_object_get(write->live, "spec"), "ExternalName");
-    if (json_string_length(live) > 0 && !was_external && !json_equal(live, address)) {
-        field_error(errors, FIELD_INVALID, FIELD_INDEX(FIELD(path, "clusterIPs"), 0),
-                    json_object_get(spec, "clusterIPs"), "may not change once set");
-    }
+    validate_service(write, errors);
 }
 
 /* ---- allocation around a commit ---- */
 
 /* What a commit took, and gives back if it fails. */
 struct allocation {
-    char address[INET_ADDRSTRLEN];            /* "": none. */
-    unsigned ports[ports_of_service_max + 1]; /* With the one for health checks. */
+    char addresses[SERVICE_FAMILIES_MAX][INET6_ADDRSTRLEN]; /* "": none. */
+    unsigned ports[ports_of_service_max + 1];               /* With the one for health checks. */
     size_t port_count;
 };
 
@@ -258,16 +298,6 @@ static struct service_owner owner_of(const struct write *write)
 {
     return (struct service_owner){write->namespace, write->name, write->live != NULL,
                                   write->dry_run};
-}
-
-static bool lists_port(const json_t *ports, json_int_t port)
-{
-    for (size_t i = 0; i < json_array_size(ports); i++) {
-        if (json_get_int(json_array_get(ports, i), "nodePort", 0) == port) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool had_port(const struct write *write, json_int_t port)
@@ -281,46 +311,65 @@ static bool had_address(const struct write *write, const char *address)
            json_array_has_string(json_path(write->live, "spec", "clusterIPs"), address);
 }
 
-static bool address_error(struct write *write, const char *address, const char *why,
-                          struct error *error)
+static bool address_error(struct write *write, const json_t *addresses, const char *address,
+                          const char *why, struct error *error)
 {
     struct field_errors errors = FIELD_ERRORS_INIT;
-    cleanup(json_release)
-    json_t *value = json_pack("[s]", address);
-    field_error(&errors, FIELD_INVALID, FIELD_INDEX(FIELD(FIELD(NULL, "spec"), "clusterIPs"), 0),
-                value, "failed to allocate IP %s: %s", address, why);
+    field_error(&errors, FIELD_INVALID, FIELD(FIELD(NULL, "spec"), "clusterIPs"), addresses,
+                "failed to allocate IP %s: %s", address, why);
     return error_invalid(error, "", "Service", write->name, &errors);
 }
 
-static bool take_address(struct write *write, struct allocation *allocation, json_t *spec,
-                         struct error *error)
+/* One address of this family, put at this place of the list. */
+static bool take_address(struct write *write, struct allocation *allocation, json_t *addresses,
+                         size_t at, const char *family, struct error *error)
 {
-    const char *wanted = json_get_string(spec, "clusterIP");
+    const char *wanted = json_string_value(json_array_get(addresses, at));
     struct service_owner owner = owner_of(write);
-    if (is_type(spec, "ExternalName") ||
-        (wanted != NULL && (strcmp(wanted, "None") == 0 || had_address(write, wanted)))) {
-        return true;
-    }
-    char chosen[INET_ADDRSTRLEN];
-    switch (service_take_address(write->registry->services, &owner, wanted, chosen, error)) {
+    char chosen[INET6_ADDRSTRLEN];
+    switch (
+        service_take_address(write->registry->services, &owner, family, wanted, chosen, error)) {
     case SERVICE_TAKEN:
-        snprintf(allocation->address, sizeof allocation->address, "%s", chosen);
+        snprintf(allocation->addresses[at], sizeof allocation->addresses[at], "%s", chosen);
         break;
     case SERVICE_HAD:
         break;
     case SERVICE_IN_USE:
-        return address_error(write, wanted, "provided IP is already allocated", error);
+        return address_error(write, addresses, wanted, "provided IP is already allocated", error);
     case SERVICE_OUT_OF_RANGE:
-        return address_error(write, wanted, "the provided network does not match the current range",
-                             error);
+        return address_error(write, addresses, wanted,
+                             "the provided network does not match the current range", error);
     case SERVICE_FULL:
         return error_internal(error, "Internal error occurred: failed to allocate a serviceIP: "
                                      "range is full");
     case SERVICE_FAILED:
         return false;
     }
-    json_object_set_new(spec, "clusterIP", json_string(chosen));
-    json_object_set_new(spec, "clusterIPs", json_pack("[s]", chosen));
+    return wanted != NULL ? json_array_set_new(addresses, at, json_string(chosen)) == 0
+                          : json_array_append_new(addresses, json_string(chosen)) == 0;
+}
+
+static bool take_addresses(struct write *write, struct allocation *allocation, json_t *spec,
+                           struct error *error)
+{
+    const json_t *families = json_object_get(spec, "ipFamilies");
+    if (is_type(spec, "ExternalName") || service_is_headless(spec)) {
+        return true;
+    }
+    /* The list may be the live object's. */
+    json_t *addresses = json_is_array(json_object_get(spec, "clusterIPs"))
+                            ? json_copy(json_object_get(spec, "clusterIPs"))
+                            : json_array();
+    json_object_set_new(spec, "clusterIPs", addresses);
+    for (size_t i = 0; i < json_array_size(families) && i < SERVICE_FAMILIES_MAX; i++) {
+        const char *wanted = json_string_value(json_array_get(addresses, i));
+        if (!(wanted != NULL && had_address(write, wanted)) &&
+            !take_address(write, allocation, addresses, i,
+                          json_string_value(json_array_get(families, i)), error)) {
+            return false;
+        }
+    }
+    json_object_set(spec, "clusterIP", json_array_get(addresses, 0));
     return true;
 }
 
@@ -462,8 +511,10 @@ static void give_back(const struct write *write, const struct allocation *alloca
 {
     struct service_allocator *allocator = write->registry->services;
     struct service_owner owner = owner_of(write);
-    if (allocation->address[0] != '\0') {
-        service_release_address(allocator, &owner, allocation->address);
+    for (size_t i = 0; i < SERVICE_FAMILIES_MAX; i++) {
+        if (allocation->addresses[i][0] != '\0') {
+            service_release_address(allocator, &owner, allocation->addresses[i]);
+        }
     }
     for (size_t i = 0; i < allocation->port_count; i++) {
         service_release_port(allocator, &owner, allocation->ports[i]);
@@ -475,11 +526,12 @@ static bool begin(struct write *write, struct error *error)
     json_t *spec = json_object_get(write->object, "spec");
     struct allocation *allocation = allocate_struct(struct allocation);
     json_t *ports = json_object_get(spec, "ports");
-    bool done = take_address(write, allocation, spec, error);
-    for (size_t i = 0;
-         done && wants_node_ports(spec) && i < json_array_size(ports) && i < ports_of_service_max;
-         i++) {
-        done = take_port(write, allocation, ports, i, error);
+    bool done = take_addresses(write, allocation, spec, error);
+    for (size_t i = 0; done && i < json_array_size(ports) && i < ports_of_service_max; i++) {
+        bool asked = json_get_int(json_array_get(ports, i), "nodePort", 0) > 0;
+        if (wants_node_ports(spec) || (asked && is_reachable_from_outside(spec))) {
+            done = take_port(write, allocation, ports, i, error);
+        }
     }
     done = done && take_health_port(write, allocation, spec, error);
     if (!done) {

@@ -21,18 +21,24 @@
 
 #include "apiserver/registry/registry.h"
 
+enum { SERVICE_FAMILIES_MAX = 2 };
+
 struct service_allocator;
 
-/* Parses registry->service_cluster_ip_range ("10.0.0.0/24") and ->service_node_port_range
- * ("30000-32767"). */
+/* Parses registry->service_cluster_ip_range ("10.0.0.0/24", or one range of each family with a
+ * comma between) and ->service_node_port_range ("30000-32767"). Addresses come from the ranges of
+ * ServiceCIDRs that are ready as well. */
 struct service_allocator *service_allocator_new(struct registry *registry, struct error *error);
 /* Blocks. Repairs, and goes on doing so from a thread of its own. */
 bool service_allocator_start(struct service_allocator *allocator, struct error *error);
 void service_allocator_free(struct service_allocator *allocator);
-/* The first address of the range: of the kubernetes service. The caller's. */
+/* The first address of the first range: of the kubernetes service. The caller's. */
 char *service_allocator_first(const struct service_allocator *allocator);
-/* The range, as ServiceCIDR shows it: "10.0.0.0/24". The caller's. */
-char *service_allocator_range(const struct service_allocator *allocator);
+/* The ranges as ServiceCIDR shows them: ["10.0.0.0/24"]. The caller's. */
+json_t *service_allocator_ranges(const struct service_allocator *allocator);
+/* Fills in the families that services can have ("IPv4"), the default first; returns how many. */
+size_t service_allocator_families(const struct service_allocator *allocator,
+                                  const char *families[static SERVICE_FAMILIES_MAX]);
 /* The first and last node port. */
 void service_allocator_ports(const struct service_allocator *allocator, unsigned *first,
                              unsigned *last);
@@ -53,10 +59,12 @@ enum service_taken {
     SERVICE_FAILED, /* The store failed; 'error' tells. */
 };
 
-/* Block. Take the one that is wanted, or any when 'wanted' is NULL or 0; 'chosen' tells which. */
+/* Block. Take the one that is wanted, or any (an address of that family) when 'wanted' is NULL or
+ * 0; 'chosen' tells which. */
 enum service_taken service_take_address(struct service_allocator *allocator,
-                                        const struct service_owner *owner, const char *wanted,
-                                        char chosen[static INET_ADDRSTRLEN], struct error *error);
+                                        const struct service_owner *owner, const char *family,
+                                        const char *wanted, char chosen[static INET6_ADDRSTRLEN],
+                                        struct error *error);
 enum service_taken service_take_port(struct service_allocator *allocator,
                                      const struct service_owner *owner, unsigned wanted,
                                      unsigned *chosen, struct error *error);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/ip.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/map.h"
@@ -22,9 +23,9 @@ static const char ports_prefix[] = "/registry/ranges/servicenodeports/";
 
 struct service_allocator {
     struct registry *registry;
-    const struct resource *services, *addresses;
-    uint32_t base, size; /* Of the address range, in host order. */
-    int prefix_bits;
+    const struct resource *services, *addresses, *more_ranges;
+    struct ip_network ranges[SERVICE_FAMILIES_MAX]; /* As configured, one a family. */
+    size_t range_count;
     uint32_t port_first, port_count;
 
     pthread_t repairer;
@@ -36,26 +37,35 @@ struct service_allocator {
 
 /* ---- ranges ---- */
 
-static bool parse_range(struct service_allocator *allocator, const char *range, struct error *error)
+static bool parse_range(const char *text, struct ip_network *range)
 {
-    char text[INET_ADDRSTRLEN + 4];
-    struct in_addr address;
-    snprintf(text, sizeof text, "%s", range);
-    char *slash = strchr(text, '/');
-    int bits = slash ? atoi(slash + 1) : -1;
-    if (slash != NULL) {
-        *slash = '\0';
+    if (!ip_network_parse(text, range)) {
+        return false;
     }
-    if (bits < 8 || bits > 30 || inet_pton(AF_INET, text, &address) != 1) {
+    return range->family == AF_INET ? range->bits >= 8 && range->bits <= 30
+                                    : range->bits >= 64 && range->bits <= 126;
+}
+
+static bool parse_ranges(struct service_allocator *allocator, const char *ranges,
+                         struct error *error)
+{
+    cleanup(free_char)
+    char *copy = duplicate(ranges);
+    char *rest = NULL;
+    bool right = true;
+    for (char *one = strtok_r(copy, ",", &rest); one != NULL; one = strtok_r(NULL, ",", &rest)) {
+        right = right && allocator->range_count < SERVICE_FAMILIES_MAX &&
+                parse_range(one, &allocator->ranges[allocator->range_count++]);
+    }
+    if (!right || allocator->range_count == 0 ||
+        (allocator->range_count == 2 &&
+         allocator->ranges[0].family == allocator->ranges[1].family)) {
         return error_bad_request(error,
                                  "--service-cluster-ip-range: \"%s\" is no IPv4 range of "
-                                 "between 4 and 2^24 addresses",
-                                 range);
+                                 "between 4 and 2^24 addresses, no IPv6 range of between 4 and "
+                                 "2^64, and not one of each with a comma between",
+                                 ranges);
     }
-    uint32_t size = (uint32_t)1 << (32 - bits);
-    allocator->base = ntohl(address.s_addr) & ~(size - 1);
-    allocator->size = size < addresses_max ? size : addresses_max;
-    allocator->prefix_bits = bits;
     return true;
 }
 
@@ -73,21 +83,96 @@ static bool parse_ports(struct service_allocator *allocator, const char *range, 
     return true;
 }
 
-static void format_address(const struct service_allocator *allocator, uint32_t offset,
-                           char text[static INET_ADDRSTRLEN])
+/* Ranges of one family that addresses may come from now. */
+struct range_list {
+    struct ip_network *list;
+    size_t count;
+};
+
+static void range_list_add(struct range_list *ranges, const struct ip_network *range)
 {
-    struct in_addr address = {.s_addr = htonl(allocator->base + offset)};
-    inet_ntop(AF_INET, &address, text, INET_ADDRSTRLEN);
+    ranges->list = reallocate(ranges->list, (ranges->count + 1) * sizeof *ranges->list);
+    ranges->list[ranges->count++] = *range;
 }
 
-static bool in_range(const struct service_allocator *allocator, const char *text)
+static void range_list_clear(struct range_list *ranges)
 {
-    struct in_addr address;
-    if (inet_pton(AF_INET, text, &address) != 1) {
+    free(ranges->list);
+    *ranges = (struct range_list){0};
+}
+
+static bool is_ready(const json_t *range)
+{
+    const json_t *conditions = json_path(range, "status", "conditions");
+    for (size_t i = 0; i < json_array_size(conditions); i++) {
+        const char *type = json_get_string(json_array_get(conditions, i), "type");
+        const char *status = json_get_string(json_array_get(conditions, i), "status");
+        if (type != NULL && status != NULL && strcmp(type, "Ready") == 0) {
+            return strcmp(status, "True") == 0;
+        }
+    }
+    return false;
+}
+
+/* Those of a ServiceCIDR that its controller has found ready and nobody has deleted. */
+static void add_more_ranges(struct range_list *ranges, const json_t *object, int family)
+{
+    const json_t *cidrs = json_path(object, "spec", "cidrs");
+    bool usable = is_ready(object) && json_path(object, "metadata", "deletionTimestamp") == NULL;
+    for (size_t i = 0; usable && i < json_array_size(cidrs); i++) {
+        struct ip_network range;
+        if (parse_range(json_string_value(json_array_get(cidrs, i)), &range) &&
+            range.family == family) {
+            range_list_add(ranges, &range);
+        }
+    }
+}
+
+static struct range_list ranges_of(const struct service_allocator *allocator, int family)
+{
+    struct range_list ranges = {0};
+    for (size_t i = 0; i < allocator->range_count; i++) {
+        if (allocator->ranges[i].family == family) {
+            range_list_add(&ranges, &allocator->ranges[i]);
+        }
+    }
+    struct snapshot *more =
+        cache_snapshot(cache_table(allocator->registry->cache, allocator->more_ranges), "");
+    for (size_t i = 0; i < more->count; i++) {
+        cleanup(json_release)
+        json_t *object = object_tree(more->objects[i]);
+        add_more_ranges(&ranges, object, family);
+    }
+    snapshot_free(more);
+    return ranges;
+}
+
+/* How many addresses may be given out: neither the first nor, with IPv4, the last one is used. */
+static uint32_t usable_addresses(const struct ip_network *range)
+{
+    int bits = (range->family == AF_INET ? 32 : 128) - range->bits;
+    uint64_t size = bits >= 20 ? addresses_max : UINT64_C(1) << bits;
+    return (uint32_t)size - (range->family == AF_INET ? 2 : 1);
+}
+
+/* Wherever somebody may choose an address, which is all of a range however large it is. */
+static bool in_ranges(const struct service_allocator *allocator, const char *text)
+{
+    struct ip_network address;
+    if (!ip_parse(text, &address)) {
         return false;
     }
-    uint32_t offset = ntohl(address.s_addr) - allocator->base;
-    return offset > 0 && offset < allocator->size - 1;
+    cleanup(range_list_clear)
+    struct range_list ranges = ranges_of(allocator, address.family);
+    for (size_t i = 0; i < ranges.count; i++) {
+        uint64_t offset = ip_network_offset(&ranges.list[i], &address);
+        int bits = 32 - ranges.list[i].bits;
+        bool last = address.family == AF_INET && offset == (UINT64_C(1) << bits) - 1;
+        if (offset != UINT64_MAX && offset > 0 && !last) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static uint32_t random_below(uint32_t bound)
@@ -132,9 +217,23 @@ static json_t *read_record(struct service_allocator *allocator, const char *key,
     return json_parse(item.value, item.value_length, error);
 }
 
+/* IPAddresses are named in canonical form, however the service has it. */
+static char *canonical(const char *address)
+{
+    struct ip_network parsed;
+    char text[INET6_ADDRSTRLEN];
+    if (!ip_parse(address, &parsed)) {
+        return duplicate(address);
+    }
+    ip_format(&parsed, text);
+    return duplicate(text);
+}
+
 static char *address_key(const struct service_allocator *allocator, const char *address)
 {
-    return format("%s%s", allocator->addresses->storage_prefix, address);
+    cleanup(free_char)
+    char *name = canonical(address);
+    return format("%s%s", allocator->addresses->storage_prefix, name);
 }
 
 static bool has_port(const json_t *service, unsigned port)
@@ -225,13 +324,15 @@ static enum service_taken create_address(struct service_allocator *allocator,
     cleanup(object_release)
     struct object *object = NULL;
     write_begin(&write, allocator->registry, NULL, NULL, allocator->addresses, WRITE_CREATE);
-    write_address(&write, "", address);
+    cleanup(free_char)
+    char *name = canonical(address);
+    write_address(&write, "", name);
     write.dry_run = owner->dry_run;
     write.object =
         json_pack("{s:s, s:s, s:{s:s, s:{s:s, s:s}}, s:o}", "kind", "IPAddress", "apiVersion",
-                  "networking.k8s.io/v1", "metadata", "name", address, "labels",
-                  "ipaddress.kubernetes.io/ip-family", "IPv4", "ipaddress.kubernetes.io/managed-by",
-                  "ipallocator", "spec", parent_of(owner));
+                  "networking.k8s.io/v1", "metadata", "name", name, "labels",
+                  "ipaddress.kubernetes.io/ip-family", strchr(name, ':') ? "IPv6" : "IPv4",
+                  "ipaddress.kubernetes.io/managed-by", "ipallocator", "spec", parent_of(owner));
     if (registry_create(&write, &object, &why)) {
         return SERVICE_TAKEN;
     }
@@ -246,7 +347,7 @@ static enum service_taken take_wanted_address(struct service_allocator *allocato
                                               const struct service_owner *owner,
                                               const char *address, struct error *error)
 {
-    if (!in_range(allocator, address)) {
+    if (!in_ranges(allocator, address)) {
         return SERVICE_OUT_OF_RANGE;
     }
     enum service_taken taken = create_address(allocator, owner, address, error);
@@ -267,15 +368,17 @@ static enum service_taken take_wanted_address(struct service_allocator *allocato
     return judge(allocator, owner, record, error);
 }
 
-/* A free one of 'count' addresses, sought from a random place on. */
+/* A free one of 'count' addresses of the range, sought from a random place on. */
 static enum service_taken take_some(struct service_allocator *allocator,
-                                    const struct service_owner *owner, uint32_t first,
-                                    uint32_t count, char *chosen, struct error *error)
+                                    const struct service_owner *owner,
+                                    const struct ip_network *range, uint32_t first, uint32_t count,
+                                    char chosen[static INET6_ADDRSTRLEN], struct error *error)
 {
     struct cache_table *table = cache_table(allocator->registry->cache, allocator->addresses);
-    uint32_t start = random_below(count);
+    uint32_t start = count > 0 ? random_below(count) : 0;
     for (uint32_t i = 0; i < count; i++) {
-        format_address(allocator, first + (start + i) % count, chosen);
+        struct ip_network address = ip_network_at(range, first + (start + i) % count);
+        ip_format(&address, chosen);
         cleanup(object_release)
         struct object *present = cache_get(table, chosen);
         enum service_taken taken =
@@ -287,22 +390,37 @@ static enum service_taken take_some(struct service_allocator *allocator,
     return SERVICE_FULL;
 }
 
+/* The lower part of a range is left to addresses that people choose, as upstream does it. */
+static enum service_taken take_from(struct service_allocator *allocator,
+                                    const struct service_owner *owner,
+                                    const struct ip_network *range,
+                                    char chosen[static INET6_ADDRSTRLEN], struct error *error)
+{
+    uint32_t count = usable_addresses(range), lower = count / 16;
+    lower = lower > lower_part_max ? lower_part_max : lower < 16 ? 0 : lower;
+    enum service_taken taken =
+        take_some(allocator, owner, range, 1 + lower, count - lower, chosen, error);
+    return taken == SERVICE_FULL ? take_some(allocator, owner, range, 1, lower, chosen, error)
+                                 : taken;
+}
+
 enum service_taken service_take_address(struct service_allocator *allocator,
-                                        const struct service_owner *owner, const char *wanted,
-                                        char chosen[static INET_ADDRSTRLEN], struct error *error)
+                                        const struct service_owner *owner, const char *family,
+                                        const char *wanted, char chosen[static INET6_ADDRSTRLEN],
+                                        struct error *error)
 {
     if (wanted != NULL && wanted[0] != '\0') {
-        snprintf(chosen, INET_ADDRSTRLEN, "%s", wanted);
+        snprintf(chosen, INET6_ADDRSTRLEN, "%s", wanted);
         return take_wanted_address(allocator, owner, wanted, error);
     }
-    /* The lower part of the range is left to addresses that people choose, as upstream does it. */
-    uint32_t lower = allocator->size / 16;
-    lower = lower > lower_part_max ? lower_part_max : lower < 16 ? 0 : lower;
-    uint32_t last = allocator->size - 1; /* The broadcast address stays free. */
-    enum service_taken taken =
-        take_some(allocator, owner, 1 + lower, last - 1 - lower, chosen, error);
-    return taken == SERVICE_FULL && lower > 0 ? take_some(allocator, owner, 1, lower, chosen, error)
-                                              : taken;
+    cleanup(range_list_clear)
+    struct range_list ranges =
+        ranges_of(allocator, strcmp(family, "IPv6") == 0 ? AF_INET6 : AF_INET);
+    enum service_taken taken = SERVICE_FULL;
+    for (size_t i = 0; taken == SERVICE_FULL && i < ranges.count; i++) {
+        taken = take_from(allocator, owner, &ranges.list[i], chosen, error);
+    }
+    return taken;
 }
 
 void service_release_address(struct service_allocator *allocator, const struct service_owner *owner,
@@ -450,7 +568,7 @@ static void retake(struct service_allocator *allocator, const struct object *obj
         cleanup(json_release)
         json_t *record = present ? object_tree(present) : NULL;
         bool taken = record != NULL && names_owner(record, &owner);
-        if (!taken && in_range(allocator, address) &&
+        if (!taken && in_ranges(allocator, address) &&
             take_wanted_address(allocator, &owner, address, &error) == SERVICE_IN_USE) {
             log_warning("service %s has cluster IP %s, which another one has as well", object->key,
                         address);
@@ -579,9 +697,10 @@ struct service_allocator *service_allocator_new(struct registry *registry, struc
     allocator->registry = registry;
     allocator->services = registry_resource(registry, "", "services");
     allocator->addresses = registry_resource(registry, "networking.k8s.io", "ipaddresses");
+    allocator->more_ranges = registry_resource(registry, "networking.k8s.io", "servicecidrs");
     pthread_mutex_init(&allocator->lock, NULL);
     pthread_cond_init(&allocator->stop, NULL);
-    if (!parse_range(allocator, registry->service_cluster_ip_range, error) ||
+    if (!parse_ranges(allocator, registry->service_cluster_ip_range, error) ||
         !parse_ports(allocator, registry->service_node_port_range, error)) {
         service_allocator_free(allocator);
         return NULL;
@@ -618,16 +737,30 @@ void service_allocator_free(struct service_allocator *allocator)
 
 char *service_allocator_first(const struct service_allocator *allocator)
 {
-    char text[INET_ADDRSTRLEN];
-    format_address(allocator, 1, text);
+    char text[INET6_ADDRSTRLEN];
+    struct ip_network first = ip_network_at(&allocator->ranges[0], 1);
+    ip_format(&first, text);
     return duplicate(text);
 }
 
-char *service_allocator_range(const struct service_allocator *allocator)
+json_t *service_allocator_ranges(const struct service_allocator *allocator)
 {
-    char text[INET_ADDRSTRLEN];
-    format_address(allocator, 0, text);
-    return format("%s/%d", text, allocator->prefix_bits);
+    json_t *ranges = json_array();
+    for (size_t i = 0; i < allocator->range_count; i++) {
+        char text[INET6_ADDRSTRLEN];
+        ip_format(&allocator->ranges[i], text);
+        json_array_append_new(ranges, json_sprintf("%s/%d", text, allocator->ranges[i].bits));
+    }
+    return ranges;
+}
+
+size_t service_allocator_families(const struct service_allocator *allocator,
+                                  const char *families[static SERVICE_FAMILIES_MAX])
+{
+    for (size_t i = 0; i < allocator->range_count; i++) {
+        families[i] = ip_family_name(allocator->ranges[i].family);
+    }
+    return allocator->range_count;
 }
 
 void service_allocator_ports(const struct service_allocator *allocator, unsigned *first,

@@ -6,6 +6,8 @@
 
 #include "apiserver/registry/registry.h"
 
+/* services.c */
+void validate_service(const struct write *write, struct field_errors *errors);
 /* networking.c */
 void validate_ingress_class(const struct write *write, struct field_errors *errors);
 void validate_network_policy(const struct write *write, struct field_errors *errors);
