@@ -19,6 +19,7 @@ const struct controller_type *const controller_types[] = {
     &node_lifecycle_controller,
     &replicaset_controller,
     &root_ca_controller,
+    &service_cidr_controller,
     &serviceaccount_controller,
     &serviceaccount_tokens_controller,
     &taint_eviction_controller,

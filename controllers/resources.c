@@ -9,6 +9,8 @@ const struct api_resource resource_deployments = {"apps/v1", "deployments", "Dep
 const struct api_resource resource_endpoints = {"v1", "endpoints", "Endpoints", true};
 const struct api_resource resource_endpointslices = {"discovery.k8s.io/v1", "endpointslices",
                                                      "EndpointSlice", true};
+const struct api_resource resource_ip_addresses = {"networking.k8s.io/v1", "ipaddresses",
+                                                   "IPAddress", false};
 const struct api_resource resource_jobs = {"batch/v1", "jobs", "Job", true};
 const struct api_resource resource_leases = {"coordination.k8s.io/v1", "leases", "Lease", true};
 const struct api_resource resource_namespaces = {"v1", "namespaces", "Namespace", false};
@@ -22,5 +24,7 @@ const struct api_resource resource_replicationcontrollers = {"v1", "replicationc
 const struct api_resource resource_secrets = {"v1", "secrets", "Secret", true};
 const struct api_resource resource_service_accounts = {"v1", "serviceaccounts", "ServiceAccount",
                                                        true};
+const struct api_resource resource_service_cidrs = {"networking.k8s.io/v1", "servicecidrs",
+                                                    "ServiceCIDR", false};
 const struct api_resource resource_services = {"v1", "services", "Service", true};
 const struct api_resource resource_statefulsets = {"apps/v1", "statefulsets", "StatefulSet", true};

@@ -66,8 +66,8 @@ refused() {
     refused 2 "--workers must not be above 1024" "${GOOD[@]}" --workers 100000
     refused 2 "--event-ttl must not be negative" "${GOOD[@]}" --event-ttl -5m
     local range
-    for range in 10.0.0.0 10.0.0.0/99 10.0.0.0/32 fd00::/64 x; do
-        refused 1 "--service-cluster-ip-range: \"$range\" is no IPv4 range of between 4 and 2^24 addresses" \
+    for range in 10.0.0.0 10.0.0.0/99 10.0.0.0/32 fd00::/16 x 10.0.0.0/24,10.1.0.0/24; do
+        refused 1 "--service-cluster-ip-range: \"$range\" is no IPv4 range of between 4 and 2^24 addresses, no IPv6 range of between 4 and 2^64, and not one of each with a comma between" \
             "${GOOD[@]}" --service-cluster-ip-range "$range"
     done
     refused 1 '--service-node-port-range: "9-1" is no range of ports such as 30000-32767' \
