@@ -196,6 +196,9 @@ static void serve_resource(struct api *api, struct request *request, struct resp
         return;
     }
     const struct kind *kind = kind_find(request->resource);
+    if (kind->deprecation != NULL) {
+        response_add_warning(response, kind->deprecation);
+    }
     if (request->resource->virtual && kind->serve_virtual != NULL) {
         kind->serve_virtual(api->registry, request, response);
     } else if (request->resource->virtual) {

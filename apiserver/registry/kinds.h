@@ -39,6 +39,8 @@ struct kind {
      * subresources as well. */
     void (*validate)(const struct write *write, struct field_errors *errors);
 
+    /* What whoever asks for this kind is told, whatever the request; NULL: nothing. */
+    const char *deprecation;
     /* Warnings about an object that has been found valid, on create and update of it as a whole. */
     void (*warn)(struct write *write);
 

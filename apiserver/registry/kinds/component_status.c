@@ -128,7 +128,6 @@ static void serve(struct registry *registry, struct request *request, struct res
     cleanup(renderer_clear)
     struct renderer renderer = {0};
     struct object_class *class = object_class_new(request->resource);
-    response_add_warning(response, "v1 ComponentStatus is deprecated in v1.19+");
     if (renderer_init(&renderer, request, request->resource, &error)) {
         (request->info.name[0] ? serve_get : serve_list)(registry, class, &renderer, request,
                                                          response, &error);
@@ -142,5 +141,6 @@ static void serve(struct registry *registry, struct request *request, struct res
 const struct kind kind_component_status = {
     .group = "",
     .plural = "componentstatuses",
+    .deprecation = "v1 ComponentStatus is deprecated in v1.19+",
     .serve_virtual = serve,
 };

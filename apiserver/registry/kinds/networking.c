@@ -49,6 +49,7 @@ const struct kind kind_service_cidr = {
 const struct kind kind_endpoints = {
     .group = "",
     .plural = "endpoints",
+    .deprecation = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     .validate = validate_endpoints,
 };
 

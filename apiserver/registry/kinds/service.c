@@ -9,6 +9,7 @@
 #include "apiserver/registry/kinds/service_families.h"
 #include "apiserver/registry/validation/check.h"
 #include "apiserver/registry/validation/networking.h"
+#include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -599,6 +600,7 @@ const struct kind kind_service = {
     .prepare_create = prepare_create,
     .prepare_update = prepare_update,
     .validate = validate,
+    .warn = warn_about_service,
     .begin = begin,
     .end = end,
     .gone = gone,

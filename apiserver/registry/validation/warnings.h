@@ -14,5 +14,7 @@ void warn_about_runtime_class(struct write *write);
 void warn_about_service_account(struct write *write);
 /* A certificate without its key, or the like. */
 void warn_about_secret(struct write *write);
+/* traffic_warnings.c */
+void warn_about_service(struct write *write);
 
 #endif
