@@ -36,6 +36,7 @@ manifest_kinds() {
     [ -z "$(grep -v ' created$' "$BATS_FILE_TMPDIR/applied")" ]
     run k apply -f "$MANIFESTS"
     [ "$status" -eq 0 ]
+    output=$(grep -v '^Warning: v1 Endpoints is deprecated' <<<"$output")
     # kubectl before 1.21 knows no CronJob of batch/v1: it merges lists of it as JSON, a patch without effect.
     [ "$(client_minor)" -ge 21 ] || output=$(sed '/^cronjob/s/configured$/unchanged/' <<<"$output")
     grep -v ' unchanged$' <<<"$output" || true

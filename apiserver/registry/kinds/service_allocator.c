@@ -13,6 +13,7 @@
 
 enum {
     addresses_max = 1 << 20,
+    lower_part_min = 16,
     lower_part_max = 256,
     attempts_max = 64, /* Of choosing, when others are quicker each time. */
     repair_interval_seconds = 180,
@@ -396,8 +397,11 @@ static enum service_taken take_from(struct service_allocator *allocator,
                                     const struct ip_network *range,
                                     char chosen[static INET6_ADDRSTRLEN], struct error *error)
 {
-    uint32_t count = usable_addresses(range), lower = count / 16;
-    lower = lower > lower_part_max ? lower_part_max : lower < 16 ? 0 : lower;
+    uint32_t count = usable_addresses(range), size = count + (range->family == AF_INET ? 2 : 1);
+    uint32_t lower = size / 16 > lower_part_max   ? lower_part_max
+                     : size / 16 > lower_part_min ? size / 16
+                     : size > lower_part_min      ? lower_part_min
+                                                  : 0;
     enum service_taken taken =
         take_some(allocator, owner, range, 1 + lower, count - lower, chosen, error);
     return taken == SERVICE_FULL ? take_some(allocator, owner, range, 1, lower, chosen, error)
