@@ -6,7 +6,8 @@
 #include "common/alloc.h"
 #include "common/buffer.h"
 
-/* In the order in which they are asked. */
+/* In the order in which they are asked; one a line. */
+/* clang-format off */
 static const struct admission_plugin *const plugins[] = {
     &admission_namespace_lifecycle,
     &admission_node_restriction,
@@ -14,6 +15,7 @@ static const struct admission_plugin *const plugins[] = {
     &admission_priority,
     &admission_default_toleration_seconds,
 };
+/* clang-format on */
 
 /* ---- which are enabled ---- */
 
