@@ -334,6 +334,8 @@ static void compactor_stop(struct compactor *compactor)
 static bool open_registry(struct registry *registry, const struct options *options,
                           struct error *error)
 {
+    struct authz_options authz = options->authz;
+    authz.stopping = &registry->stopping;
     registry->scheme = scheme_builtin();
     registry->advertise_address =
         options->advertise_address ? options->advertise_address : options->bind_address;
@@ -346,8 +348,8 @@ static bool open_registry(struct registry *registry, const struct options *optio
     return (registry->authn = authn_open(&options->authn, registry, error)) != NULL &&
            (registry->store = open_store(options, error)) != NULL &&
            (registry->cache = cache_open(registry->store, registry->scheme, error)) != NULL &&
-           (registry->authz =
-                authz_open(&options->authz, registry->cache, registry->scheme, error)) != NULL &&
+           (registry->authz = authz_open(&authz, registry->cache, registry->scheme, error)) !=
+               NULL &&
            (registry->services = service_allocator_new(registry, error)) != NULL &&
            bootstrap(registry, error) && (registry->policy = policy_start(registry, error)) != NULL;
 }

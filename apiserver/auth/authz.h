@@ -12,6 +12,8 @@
 #ifndef APISERVER_AUTH_AUTHZ_H
 #define APISERVER_AUTH_AUTHZ_H
 
+#include <stdatomic.h>
+
 #include "apiserver/http/server.h"
 #include "apiserver/storage/cache.h"
 #include "common/buffer.h"
@@ -58,6 +60,7 @@ struct authz_options {
     const char *webhook_config_file; /* A kubeconfig; NULL: none. */
     const char *webhook_version;
     int64_t webhook_authorized_ttl_ns, webhook_unauthorized_ttl_ns;
+    const atomic_bool *stopping; /* Borrowed: once it is set, nobody waits any more; NULL: never. */
 };
 
 /* 400 for what does not go together. */

@@ -151,6 +151,9 @@ struct webhook_authorizer *webhook_authorizer_new(const struct authz_options *op
     if (server == NULL) {
         return NULL;
     }
+    if (options->stopping != NULL) {
+        fetcher_stop_when(server, options->stopping);
+    }
     struct webhook_authorizer *authorizer = allocate_struct(struct webhook_authorizer);
     *authorizer = (struct webhook_authorizer){
         .server = server,

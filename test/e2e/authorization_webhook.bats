@@ -20,7 +20,8 @@ setup_file() {
         --authorization-webhook-version v1 --authorization-webhook-cache-authorized-ttl 1h
         --authorization-webhook-cache-unauthorized-ttl 0s" start_server
 }
-teardown_file() { each_of stop_server "stop_process hook"; }
+teardown_file() { each_of "stop_process hook" ended; }
+ended() { gone "$(cat "$BATS_FILE_TMPDIR/pid")" || stop_server; }
 
 start_hook() {
     "$BIN/test/stub/programs/issuer" "$DATA" "$HOOK_PORT" "$DATA/hook.crt" "$DATA/hook.key" \
@@ -91,4 +92,16 @@ asked() { wc -l <"$DATA/asked"; }
     [[ "$(message)" == "Internal Server Error: "* ]]
     start_hook
     [ "$(ask mallory GET /api/v1/nodes)" = 403 ]
+}
+
+@test "a webhook that is silent holds up no stop" {
+    kill -STOP "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
+    ask mallory GET /api/v1/nodes >/dev/null 2>&1 &
+    local waiting=$! server
+    server=$(cat "$BATS_FILE_TMPDIR/pid")
+    wait_until 5 test "$(api GET /readyz)" = ok
+    kill -TERM "$server"
+    wait_until 8 gone "$server"
+    wait "$waiting" || true
+    kill -CONT "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
 }
