@@ -3,7 +3,7 @@
  * Measures how fast changes reach many watchers: opens WATCHERS watches of the default namespace's
  * config maps, changes some config maps CHANGES times in all, and prints how many events a second
  * the watchers received together, from the first change until the last event, and how much of a
- * processor the server took for one meanwhile.
+ * processor the server took for one meanwhile, and of its memory for an open watch.
  *
  *   fanout URL CA-FILE TOKEN WATCHERS CHANGES SERVER-PID
  *
@@ -68,6 +68,23 @@ static double processor_seconds(const char *pid)
     }
     fclose(file);
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* Memory of a process that is its own, in bytes. */
+static double memory_bytes(const char *pid)
+{
+    char path[64], line[256];
+    unsigned long kilobytes = 0;
+    snprintf(path, sizeof path, "/proc/%s/smaps_rollup", pid);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && kilobytes == 0 && fgets(line, sizeof line, file) != NULL) {
+        sscanf(line, "Pss: %lu kB", &kilobytes);
+    }
+    if (kilobytes == 0) {
+        fail(path, "can't be read");
+    }
+    fclose(file);
+    return (double)kilobytes * 1024;
 }
 
 /* Each event is a line. */
@@ -187,6 +204,7 @@ int main(int argc, char **argv)
         prepare(&bench, &writers[i], i);
     }
     snprintf(url, sizeof url, "%s/api/v1/namespaces/default/configmaps?watch=true", bench.url);
+    double memory = memory_bytes(argv[6]);
     CURL **watches = calloc((size_t)bench.watchers, sizeof *watches);
     for (int i = 0; i < bench.watchers; i++) {
         watches[i] = new_handle(&bench, url, bench.headers);
@@ -196,6 +214,7 @@ int main(int argc, char **argv)
     }
     /* A watch begins with what there is; when that has come, it is open. */
     read_until(&bench, (int64_t)bench.watchers * WRITERS);
+    memory = (memory_bytes(argv[6]) - memory) / bench.watchers;
     int64_t before = bench.events, expected = (int64_t)bench.watchers * bench.changes;
     double start = now(), processor = processor_seconds(argv[6]);
     for (int i = 0; i < WRITERS; i++) {
@@ -206,9 +225,10 @@ int main(int argc, char **argv)
     read_until(&bench, before + expected);
     double seconds = now() - start;
     processor = processor_seconds(argv[6]) - processor;
-    printf("%.0f events/s, %lld events in %.2f s, %.1f us CPU an event\n",
+    printf("%.0f events/s, %lld events in %.2f s, %.1f us CPU an event, "
+           "%.0f kB a watcher\n",
            (double)expected / seconds, (long long)expected, seconds,
-           processor * 1e6 / (double)expected);
+           processor * 1e6 / (double)expected, memory / 1024);
     for (int i = 0; i < bench.watchers; i++) {
         curl_multi_remove_handle(bench.multi, watches[i]);
         curl_easy_cleanup(watches[i]);
