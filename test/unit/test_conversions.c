@@ -58,6 +58,16 @@ static void looks_like_v1(const json_t *view)
         char *name = format("autoscaling.alpha.kubernetes.io/%s", kept[i]);
         assert_non_null(json_path_string(view, "metadata", "annotations", name));
     }
+    cleanup(json_release)
+    json_t *metrics = parse(json_path_string(view, "metadata", "annotations",
+                                             "autoscaling.alpha.kubernetes.io/metrics"));
+    cleanup(json_release)
+    json_t *memory = parse("{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\","
+                           "\"targetAverageValue\":\"1Gi\"}}");
+    assert_true(json_equal(json_array_get(metrics, 0), memory));
+    cleanup(json_release)
+    json_t *hits = parse("{\"name\":\"web\",\"kind\":\"Service\"}");
+    assert_true(json_equal(json_path(json_array_get(metrics, 2), "object", "target"), hits));
 }
 
 static void an_autoscaler_loses_nothing_as_v1(void **state)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/kinds/autoscaler_metrics.h"
 #include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/validation/cluster.h"
 #include "common/alloc.h"
@@ -93,10 +94,15 @@ static void from_storage(json_t *object, const struct resource *resource)
             json_array_append(others, metric);
         }
     }
-    keep(object, metrics_annotation, json_array_size(others) > 0 ? others : NULL);
+    const json_t *observed = json_object_get(status, "currentMetrics");
+    cleanup(json_release)
+    json_t *flat = json_array_size(others) > 0 ? autoscaler_metrics_flatten(others) : NULL;
+    cleanup(json_release)
+    json_t *current = json_is_array(observed) ? autoscaler_metrics_flatten(observed) : NULL;
+    keep(object, metrics_annotation, flat);
     keep(object, behavior_annotation, json_object_get(spec, "behavior"));
     keep(object, conditions_annotation, json_object_get(status, "conditions"));
-    keep(object, current_annotation, json_object_get(status, "currentMetrics"));
+    keep(object, current_annotation, current);
     json_object_del(spec, "metrics");
     json_object_del(spec, "behavior");
     json_object_del(status, "conditions");
@@ -112,8 +118,9 @@ static void to_storage(json_t *object, const struct resource *resource)
         return;
     }
     json_t *spec = json_get_or_add_object(object, "spec");
-    json_t *metrics = take_kept(object, metrics_annotation);
-    metrics = json_is_array(metrics) ? metrics : json_array();
+    cleanup(json_release)
+    json_t *kept = take_kept(object, metrics_annotation);
+    json_t *metrics = autoscaler_metrics_nest(kept);
     json_t *utilization = json_object_get(spec, "targetCPUUtilizationPercentage");
     if (json_is_integer(utilization)) {
         json_array_insert_new(metrics, 0, cpu_metric(json_integer_value(utilization)));
@@ -125,12 +132,14 @@ static void to_storage(json_t *object, const struct resource *resource)
         json_object_set_new(spec, "behavior", behavior);
     }
     json_t *conditions = take_kept(object, conditions_annotation);
+    cleanup(json_release)
     json_t *current = take_kept(object, current_annotation);
     if (conditions != NULL) {
         json_object_set_new(json_get_or_add_object(object, "status"), "conditions", conditions);
     }
     if (current != NULL) {
-        json_object_set_new(json_get_or_add_object(object, "status"), "currentMetrics", current);
+        json_object_set_new(json_get_or_add_object(object, "status"), "currentMetrics",
+                            autoscaler_metrics_nest(current));
     }
 }
 
