@@ -4,6 +4,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
+#include "apiserver/registry/kinds/service_ranges.h"
 #include "common/alloc.h"
 #include "common/ip.h"
 #include "common/json.h"
@@ -12,7 +13,6 @@
 #include "common/timestamp.h"
 
 enum {
-    addresses_max = 1 << 20,
     lower_part_min = 16,
     lower_part_max = 256,
     attempts_max = 64, /* Of choosing, when others are quicker each time. */
@@ -24,9 +24,8 @@ static const char ports_prefix[] = "/registry/ranges/servicenodeports/";
 
 struct service_allocator {
     struct registry *registry;
-    const struct resource *services, *addresses, *more_ranges;
-    struct ip_network ranges[SERVICE_FAMILIES_MAX]; /* As configured, one a family. */
-    size_t range_count;
+    const struct resource *services, *addresses;
+    struct service_ranges ranges;
     uint32_t port_first, port_count;
 
     pthread_t repairer;
@@ -37,38 +36,6 @@ struct service_allocator {
 };
 
 /* ---- ranges ---- */
-
-static bool parse_range(const char *text, struct ip_network *range)
-{
-    if (!ip_network_parse(text, range)) {
-        return false;
-    }
-    return range->family == AF_INET ? range->bits >= 8 && range->bits <= 30
-                                    : range->bits >= 64 && range->bits <= 126;
-}
-
-static bool parse_ranges(struct service_allocator *allocator, const char *ranges,
-                         struct error *error)
-{
-    cleanup(free_char)
-    char *copy = duplicate(ranges);
-    char *rest = NULL;
-    bool right = true;
-    for (char *one = strtok_r(copy, ",", &rest); one != NULL; one = strtok_r(NULL, ",", &rest)) {
-        right = right && allocator->range_count < SERVICE_FAMILIES_MAX &&
-                parse_range(one, &allocator->ranges[allocator->range_count++]);
-    }
-    if (!right || allocator->range_count == 0 ||
-        (allocator->range_count == 2 &&
-         allocator->ranges[0].family == allocator->ranges[1].family)) {
-        return error_bad_request(error,
-                                 "--service-cluster-ip-range: \"%s\" is no IPv4 range of "
-                                 "between 4 and 2^24 addresses, no IPv6 range of between 4 and "
-                                 "2^64, and not one of each with a comma between",
-                                 ranges);
-    }
-    return true;
-}
 
 static bool parse_ports(struct service_allocator *allocator, const char *range, struct error *error)
 {
@@ -82,98 +49,6 @@ static bool parse_ports(struct service_allocator *allocator, const char *range, 
     allocator->port_first = first;
     allocator->port_count = last - first + 1;
     return true;
-}
-
-/* Ranges of one family that addresses may come from now. */
-struct range_list {
-    struct ip_network *list;
-    size_t count;
-};
-
-static void range_list_add(struct range_list *ranges, const struct ip_network *range)
-{
-    ranges->list = reallocate(ranges->list, (ranges->count + 1) * sizeof *ranges->list);
-    ranges->list[ranges->count++] = *range;
-}
-
-static void range_list_clear(struct range_list *ranges)
-{
-    free(ranges->list);
-    *ranges = (struct range_list){0};
-}
-
-static bool is_ready(const json_t *range)
-{
-    const json_t *conditions = json_path(range, "status", "conditions");
-    for (size_t i = 0; i < json_array_size(conditions); i++) {
-        const char *type = json_get_string(json_array_get(conditions, i), "type");
-        const char *status = json_get_string(json_array_get(conditions, i), "status");
-        if (type != NULL && status != NULL && strcmp(type, "Ready") == 0) {
-            return strcmp(status, "True") == 0;
-        }
-    }
-    return false;
-}
-
-/* Those of a ServiceCIDR that its controller has found ready and nobody has deleted. */
-static void add_more_ranges(struct range_list *ranges, const json_t *object, int family)
-{
-    const json_t *cidrs = json_path(object, "spec", "cidrs");
-    bool usable = is_ready(object) && json_path(object, "metadata", "deletionTimestamp") == NULL;
-    for (size_t i = 0; usable && i < json_array_size(cidrs); i++) {
-        struct ip_network range;
-        if (parse_range(json_string_value(json_array_get(cidrs, i)), &range) &&
-            range.family == family) {
-            range_list_add(ranges, &range);
-        }
-    }
-}
-
-static struct range_list ranges_of(const struct service_allocator *allocator, int family)
-{
-    struct range_list ranges = {0};
-    for (size_t i = 0; i < allocator->range_count; i++) {
-        if (allocator->ranges[i].family == family) {
-            range_list_add(&ranges, &allocator->ranges[i]);
-        }
-    }
-    struct snapshot *more =
-        cache_snapshot(cache_table(allocator->registry->cache, allocator->more_ranges), "");
-    for (size_t i = 0; i < more->count; i++) {
-        cleanup(json_release)
-        json_t *object = object_tree(more->objects[i]);
-        add_more_ranges(&ranges, object, family);
-    }
-    snapshot_free(more);
-    return ranges;
-}
-
-/* How many addresses may be given out: neither the first nor, with IPv4, the last one is used. */
-static uint32_t usable_addresses(const struct ip_network *range)
-{
-    int bits = (range->family == AF_INET ? 32 : 128) - range->bits;
-    uint64_t size = bits >= 20 ? addresses_max : UINT64_C(1) << bits;
-    return (uint32_t)size - (range->family == AF_INET ? 2 : 1);
-}
-
-/* Wherever somebody may choose an address, which is all of a range however large it is. */
-static bool in_ranges(const struct service_allocator *allocator, const char *text)
-{
-    struct ip_network address;
-    if (!ip_parse(text, &address)) {
-        return false;
-    }
-    cleanup(range_list_clear)
-    struct range_list ranges = ranges_of(allocator, address.family);
-    for (size_t i = 0; i < ranges.count; i++) {
-        uint64_t offset = ip_network_offset(&ranges.list[i], &address);
-        int bits = 32 - ranges.list[i].bits;
-        bool last = address.family == AF_INET && offset == (UINT64_C(1) << bits) - 1;
-        if (offset != UINT64_MAX && offset > 0 && !last) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static uint32_t random_below(uint32_t bound)
@@ -235,6 +110,22 @@ static char *address_key(const struct service_allocator *allocator, const char *
     cleanup(free_char)
     char *name = canonical(address);
     return format("%s%s", allocator->addresses->storage_prefix, name);
+}
+
+/* The service may write it in another way than the IPAddress's name. */
+static bool has_address(const json_t *service, const char *address)
+{
+    const json_t *list = json_path(service, "spec", "clusterIPs");
+    cleanup(free_char)
+    char *name = canonical(address);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        cleanup(free_char)
+        char *other = canonical(json_string_value(json_array_get(list, i)));
+        if (strcmp(name, other) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool has_port(const json_t *service, unsigned port)
@@ -301,8 +192,7 @@ static void release(struct service_allocator *allocator, const struct service_ow
     json_t *record = read_record(allocator, key, &revision, &error);
     cleanup(json_release)
     json_t *service = record ? read_service(allocator, owner, &error) : NULL;
-    bool used = address ? json_array_has_string(json_path(service, "spec", "clusterIPs"), address)
-                        : has_port(service, port);
+    bool used = address ? has_address(service, address) : has_port(service, port);
     if (record != NULL && !error_is_set(&error) && names_owner(record, owner) && !used) {
         delete_record(allocator, key, revision, &error);
     }
@@ -348,7 +238,7 @@ static enum service_taken take_wanted_address(struct service_allocator *allocato
                                               const struct service_owner *owner,
                                               const char *address, struct error *error)
 {
-    if (!in_ranges(allocator, address)) {
+    if (!service_ranges_contain(&allocator->ranges, address)) {
         return SERVICE_OUT_OF_RANGE;
     }
     enum service_taken taken = create_address(allocator, owner, address, error);
@@ -397,7 +287,7 @@ static enum service_taken take_from(struct service_allocator *allocator,
                                     const struct ip_network *range,
                                     char chosen[static INET6_ADDRSTRLEN], struct error *error)
 {
-    uint32_t count = usable_addresses(range), size = count + (range->family == AF_INET ? 2 : 1);
+    uint32_t count = service_range_usable(range), size = count + (range->family == AF_INET ? 2 : 1);
     uint32_t lower = size / 16 > lower_part_max   ? lower_part_max
                      : size / 16 > lower_part_min ? size / 16
                      : size > lower_part_min      ? lower_part_min
@@ -419,7 +309,7 @@ enum service_taken service_take_address(struct service_allocator *allocator,
     }
     cleanup(range_list_clear)
     struct range_list ranges =
-        ranges_of(allocator, strcmp(family, "IPv6") == 0 ? AF_INET6 : AF_INET);
+        service_ranges_of(&allocator->ranges, strcmp(family, "IPv6") == 0 ? AF_INET6 : AF_INET);
     enum service_taken taken = SERVICE_FULL;
     for (size_t i = 0; taken == SERVICE_FULL && i < ranges.count; i++) {
         taken = take_from(allocator, owner, &ranges.list[i], chosen, error);
@@ -567,12 +457,14 @@ static void retake(struct service_allocator *allocator, const struct object *obj
     struct error error = ERROR_INIT;
     for (size_t i = 0; i < json_array_size(addresses); i++) {
         const char *address = json_string_value(json_array_get(addresses, i));
+        cleanup(free_char)
+        char *name = canonical(address);
         cleanup(object_release)
-        struct object *present = cache_get(table, address);
+        struct object *present = cache_get(table, name);
         cleanup(json_release)
         json_t *record = present ? object_tree(present) : NULL;
         bool taken = record != NULL && names_owner(record, &owner);
-        if (!taken && in_ranges(allocator, address) &&
+        if (!taken && service_ranges_contain(&allocator->ranges, address) &&
             take_wanted_address(allocator, &owner, address, &error) == SERVICE_IN_USE) {
             log_warning("service %s has cluster IP %s, which another one has as well", object->key,
                         address);
@@ -613,8 +505,7 @@ static void reclaim(struct service_allocator *allocator, const json_t *record, c
         registry_get(allocator->registry, allocator->services, owner.namespace, owner.name);
     cleanup(json_release)
     json_t *service = object ? object_tree(object) : NULL;
-    bool used = address ? json_array_has_string(json_path(service, "spec", "clusterIPs"), address)
-                        : has_port(service, port);
+    bool used = address ? has_address(service, address) : has_port(service, port);
     if (!used && address != NULL) {
         log_info("giving back cluster IP %s, which no service has", address);
         service_release_address(allocator, &owner, address);
@@ -701,10 +592,11 @@ struct service_allocator *service_allocator_new(struct registry *registry, struc
     allocator->registry = registry;
     allocator->services = registry_resource(registry, "", "services");
     allocator->addresses = registry_resource(registry, "networking.k8s.io", "ipaddresses");
-    allocator->more_ranges = registry_resource(registry, "networking.k8s.io", "servicecidrs");
+    allocator->ranges.more = cache_table(
+        registry->cache, registry_resource(registry, "networking.k8s.io", "servicecidrs"));
     pthread_mutex_init(&allocator->lock, NULL);
     pthread_cond_init(&allocator->stop, NULL);
-    if (!parse_ranges(allocator, registry->service_cluster_ip_range, error) ||
+    if (!service_ranges_parse(&allocator->ranges, registry->service_cluster_ip_range, error) ||
         !parse_ports(allocator, registry->service_node_port_range, error)) {
         service_allocator_free(allocator);
         return NULL;
@@ -742,7 +634,7 @@ void service_allocator_free(struct service_allocator *allocator)
 char *service_allocator_first(const struct service_allocator *allocator)
 {
     char text[INET6_ADDRSTRLEN];
-    struct ip_network first = ip_network_at(&allocator->ranges[0], 1);
+    struct ip_network first = ip_network_at(&allocator->ranges.list[0], 1);
     ip_format(&first, text);
     return duplicate(text);
 }
@@ -750,10 +642,10 @@ char *service_allocator_first(const struct service_allocator *allocator)
 json_t *service_allocator_ranges(const struct service_allocator *allocator)
 {
     json_t *ranges = json_array();
-    for (size_t i = 0; i < allocator->range_count; i++) {
+    for (size_t i = 0; i < allocator->ranges.count; i++) {
         char text[INET6_ADDRSTRLEN];
-        ip_format(&allocator->ranges[i], text);
-        json_array_append_new(ranges, json_sprintf("%s/%d", text, allocator->ranges[i].bits));
+        ip_format(&allocator->ranges.list[i], text);
+        json_array_append_new(ranges, json_sprintf("%s/%d", text, allocator->ranges.list[i].bits));
     }
     return ranges;
 }
@@ -761,10 +653,10 @@ json_t *service_allocator_ranges(const struct service_allocator *allocator)
 size_t service_allocator_families(const struct service_allocator *allocator,
                                   const char *families[static SERVICE_FAMILIES_MAX])
 {
-    for (size_t i = 0; i < allocator->range_count; i++) {
-        families[i] = ip_family_name(allocator->ranges[i].family);
+    for (size_t i = 0; i < allocator->ranges.count; i++) {
+        families[i] = ip_family_name(allocator->ranges.list[i].family);
     }
-    return allocator->range_count;
+    return allocator->ranges.count;
 }
 
 void service_allocator_ports(const struct service_allocator *allocator, unsigned *first,
