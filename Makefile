@@ -32,7 +32,8 @@ COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 OPTIMIZE := $(if $(SANITIZE),-O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-O2)
 CFLAGS := -std=gnu17 -g $(OPTIMIZE) $(WARNINGS) -D_GNU_SOURCE -I. -I$(BUILD) $(PACKAGE_CFLAGS)
-LDFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -pthread
+# With gold the many test programs are linked in a third of the time.
+LDFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -pthread $(if $(shell command -v ld.gold),-fuse-ld=gold)
 LDLIBS := $(PACKAGE_LIBS) -lm
 
 common_sources := $(wildcard common/*.c)
