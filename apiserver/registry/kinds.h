@@ -64,8 +64,8 @@ struct kind {
     bool created_with_status;
     /* Updating without a resourceVersion is refused. */
     bool needs_revision;
-    /* A write is acknowledged when the cache has it: whoever decides by these objects decides by the
-     * new ones from then on. */
+    /* A write is acknowledged when the cache has it: whoever decides by these objects decides by
+     * the new ones from then on. */
     bool acknowledged_when_cached;
     /* The object expires by itself. */
     bool expires; /* After registry->event_ttl_seconds. */
