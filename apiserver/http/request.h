@@ -102,8 +102,8 @@ enum {
 
 struct body_class {
     /* Writes up to 'size' bytes (at least 1 when it returns > 0) and returns how many, or one of
-     * the values above. Called from an HTTP thread, one call at a time; must not block. 'size' may
-     * be as small as 256. */
+     * the values above. Called from a thread of the HTTP layer, one call at a time; must not block.
+     * 'size' may be as small as 256. */
     ssize_t (*read)(struct body *body, char *out, size_t size);
     /* The last call: the response is sent, or the client is gone. */
     void (*close)(struct body *body);

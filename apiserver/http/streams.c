@@ -33,6 +33,7 @@ enum {
     record_bytes = 16384, /* The most that TLS puts into one record. */
     head_bytes = 6,       /* Of a chunk: its length, four hexadecimal digits, and a line's end. */
     tail_bytes = 2,
+    read_least = 256,   /* Less room in a record is not filled. */
     records_a_turn = 4, /* Then others have theirs. */
 };
 
@@ -43,10 +44,11 @@ struct stream {
     gnutls_session_t session;
     int socket;
     bool chunked; /* Else the end of the connection ends the body. */
-    /* The streamer's thread alone uses the next five until it gives the stream back. */
+    /* The streamer's thread alone uses the next six until it gives the stream back. */
     bool gone;    /* The client has left. */
     bool blocked; /* A record waits until the socket takes it. */
     size_t sent;  /* Bytes of the body. */
+    ssize_t last_read;
     bool over;
     ssize_t end;        /* What libmicrohttpd hears when it is over. */
     bool queued, ended; /* These and the links are guarded by the streamer's lock. */
@@ -166,6 +168,21 @@ static enum outcome send_record(struct stream *stream, char *record, size_t leng
     return take_result(stream, gnutls_record_send(stream->session, start, length));
 }
 
+/* Fills a record as far as the body has something. What ended the last one ends the body. */
+static size_t read_record(struct stream *stream, char *out)
+{
+    size_t length = 0, room = record_bytes - head_bytes - tail_bytes;
+    while (stream->last_read != BODY_END && stream->last_read != BODY_FAIL && room >= read_least) {
+        stream->last_read = stream->body->class->read(stream->body, out + length, room);
+        if (stream->last_read <= 0) {
+            break;
+        }
+        length += (size_t)stream->last_read;
+        room -= (size_t)stream->last_read;
+    }
+    return length;
+}
+
 static enum outcome send_next(struct stream *stream, bool ending)
 {
     char *record = stream->streamer->record;
@@ -175,16 +192,15 @@ static enum outcome send_next(struct stream *stream, bool ending)
         }
         return take_result(stream, gnutls_record_send(stream->session, NULL, 0));
     }
-    ssize_t length = stream->body->class->read(stream->body, record + head_bytes,
-                                               record_bytes - head_bytes - tail_bytes);
+    size_t length = read_record(stream, record + head_bytes);
     if (length > 0) {
-        return send_record(stream, record, (size_t)length);
+        return send_record(stream, record, length);
     }
-    if (length == BODY_WAIT && !ending) {
+    if (stream->last_read == BODY_WAIT && !ending) {
         return SLEEPS;
     }
-    return end(stream, length == BODY_FAIL ? MHD_CONTENT_READER_END_WITH_ERROR
-                                           : MHD_CONTENT_READER_END_OF_STREAM);
+    return end(stream, stream->last_read == BODY_FAIL ? MHD_CONTENT_READER_END_WITH_ERROR
+                                                      : MHD_CONTENT_READER_END_OF_STREAM);
 }
 
 static enum outcome take_turn(struct stream *stream, bool ending)

@@ -250,10 +250,10 @@ static void every_watcher_gets_every_line_in_order(void **state)
     assert_all_lines_arrive(state, 20, 300);
 }
 
-/* So many that the waker rests between its batches, and wakes gather meanwhile. */
+/* More than a streamer serves before it looks at the sockets again. */
 static void every_one_of_many_watchers_gets_every_line(void **state)
 {
-    assert_all_lines_arrive(state, 700, 30);
+    assert_all_lines_arrive(state, 200, 30);
 }
 
 static void a_client_that_leaves_while_nothing_happens_is_noticed(void **state)
