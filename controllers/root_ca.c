@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "controllers/all.h"
 #include "controllers/controller.h"
+#include "controllers/namespace_defaults.h"
 #include "controllers/pod_control.h"
 #include "controllers/resources.h"
 
@@ -42,35 +43,28 @@ static void map_changed(void *controller, const struct cached_object *old,
     controller_add(controller, new != NULL ? new->namespace : old->namespace);
 }
 
-static bool create_map(struct root_ca_state *state, const char *namespace, struct error *error)
+static bool is_right(const json_t *map, const json_t *data)
 {
-    cleanup(json_release)
-    json_t *map =
-        json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s}}, s:O}", "kind", "ConfigMap", "apiVersion", "v1",
-                  "metadata", "name", MAP_NAME, "namespace", namespace, "annotations",
-                  description_key, description, "data", state->data);
-    cleanup(json_release)
-    json_t *created =
-        client_create(state->controller->client, &resource_configmaps, namespace, map, error);
-    return created != NULL;
+    const char *present = json_path_string(map, "metadata", "annotations", description_key);
+    return present != NULL && *present != '\0' && json_equal(json_object_get(map, "data"), data);
 }
 
-/* Puts right what somebody changed. */
-static bool repair_map(struct root_ca_state *state, json_t *map, struct error *error)
+json_t *root_ca_map_wanted(const struct cached_object *namespace, const json_t *present,
+                           const json_t *data)
 {
-    json_t *metadata = json_get_or_add_object(map, "metadata");
-    const char *present = json_path_string(metadata, "annotations", description_key);
-    if (present != NULL && *present != '\0' &&
-        json_equal(json_object_get(map, "data"), state->data)) {
-        return true;
+    if (namespace == NULL || namespace->is_deleting ||
+        (present != NULL && is_right(present, data))) {
+        return NULL;
     }
-    json_object_set(map, "data", state->data);
+    json_t *map = present != NULL
+                      ? json_deep_copy(present)
+                      : json_pack("{s:s, s:s, s:{s:s, s:s}}", "kind", "ConfigMap", "apiVersion",
+                                  "v1", "metadata", "name", MAP_NAME, "namespace", namespace->name);
+    json_t *metadata = json_get_or_add_object(map, "metadata");
+    json_object_set_new(map, "data", json_deep_copy(data));
     json_object_set_new(json_get_or_add_object(metadata, "annotations"), description_key,
                         json_string(description));
-    cleanup(json_release)
-    json_t *written =
-        client_update(state->controller->client, &resource_configmaps, NULL, map, error);
-    return written != NULL;
+    return map;
 }
 
 static bool sync_root_ca(void *argument, const char *key, struct error *error)
@@ -78,20 +72,24 @@ static bool sync_root_ca(void *argument, const char *key, struct error *error)
     struct root_ca_state *state = argument;
     cleanup(cached_object_release)
     struct cached_object *namespace = indexer_get(informer_indexer(state->namespaces), key);
-    if (namespace == NULL || namespace->is_deleting) {
+    cleanup(cached_object_release)
+    struct cached_object *cached = informer_get(state->maps, key, MAP_NAME);
+    cleanup(json_release)
+    json_t *present = cached != NULL ? cached_object_tree(cached) : NULL;
+    cleanup(json_release)
+    json_t *wanted = root_ca_map_wanted(namespace, present, state->data);
+    if (wanted == NULL) {
         return true;
     }
+    struct client *client = state->controller->client;
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    cleanup(cached_object_release)
-    struct cached_object *present = informer_get(state->maps, key, MAP_NAME);
-    if (present == NULL) {
-        return create_map(state, key, &why) || why.code == 404 ||
-               pod_control_is_namespace_terminating(&why) || error_move(error, &why);
-    }
     cleanup(json_release)
-    json_t *map = cached_object_tree(present);
-    return repair_map(state, map, error);
+    json_t *written = present == NULL
+                          ? client_create(client, &resource_configmaps, key, wanted, &why)
+                          : client_update(client, &resource_configmaps, NULL, wanted, &why);
+    return written != NULL || (present == NULL && why.code == 404) ||
+           pod_control_is_namespace_terminating(&why) || error_move(error, &why);
 }
 
 static void *start(struct controller *controller, struct error *error)

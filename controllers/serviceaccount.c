@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "controllers/all.h"
 #include "controllers/controller.h"
+#include "controllers/namespace_defaults.h"
 #include "controllers/pod_control.h"
 #include "controllers/resources.h"
 
@@ -31,6 +32,16 @@ static void account_changed(void *controller, const struct cached_object *old,
     }
 }
 
+json_t *serviceaccount_missing(const struct cached_object *namespace,
+                               const struct cached_object *present)
+{
+    if (namespace == NULL || namespace->is_deleting || present != NULL) {
+        return NULL;
+    }
+    return json_pack("{s:s, s:s, s:{s:s, s:s}}", "kind", "ServiceAccount", "apiVersion", "v1",
+                     "metadata", "name", "default", "namespace", namespace->name);
+}
+
 static bool sync_serviceaccount(void *argument, const char *key, struct error *error)
 {
     struct serviceaccount_state *state = argument;
@@ -38,14 +49,13 @@ static bool sync_serviceaccount(void *argument, const char *key, struct error *e
     struct cached_object *namespace = indexer_get(informer_indexer(state->namespaces), key);
     cleanup(cached_object_release)
     struct cached_object *present = informer_get(state->accounts, key, "default");
-    if (namespace == NULL || namespace->is_deleting || present != NULL) {
+    cleanup(json_release)
+    json_t *account = serviceaccount_missing(namespace, present);
+    if (account == NULL) {
         return true;
     }
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    cleanup(json_release)
-    json_t *account = json_pack("{s:s, s:s, s:{s:s, s:s}}", "kind", "ServiceAccount", "apiVersion",
-                                "v1", "metadata", "name", "default", "namespace", key);
     cleanup(json_release)
     json_t *created =
         client_create(state->controller->client, &resource_service_accounts, key, account, &why);
