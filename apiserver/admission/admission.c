@@ -10,6 +10,8 @@
 /* clang-format off */
 static const struct admission_plugin *const plugins[] = {
     &admission_namespace_lifecycle,
+    &admission_limit_ranger,
+    &admission_service_account,
     &admission_node_restriction,
     &admission_taint_nodes_by_condition,
     &admission_priority,

@@ -34,7 +34,12 @@ bool admission_validate(const struct write *write, struct error *error);
 /* The write is about an object itself (not a subresource) of this kind. */
 bool admission_is_about(const struct write *write, const char *group, const char *plural);
 
-extern const struct admission_plugin admission_namespace_lifecycle, admission_node_restriction,
-    admission_taint_nodes_by_condition, admission_priority, admission_default_toleration_seconds;
+extern const struct admission_plugin admission_namespace_lifecycle;
+extern const struct admission_plugin admission_limit_ranger;
+extern const struct admission_plugin admission_service_account;
+extern const struct admission_plugin admission_node_restriction;
+extern const struct admission_plugin admission_taint_nodes_by_condition;
+extern const struct admission_plugin admission_priority;
+extern const struct admission_plugin admission_default_toleration_seconds;
 
 #endif

@@ -37,8 +37,9 @@ struct registry {
     const char *service_node_port_range;  /* "30000-32767" */
     int64_t event_ttl_seconds;            /* --event-ttl */
     struct admission_options admission;
-    int64_t fault_percent; /* See faults.h. */
-    atomic_bool stopping;  /* Watches end. */
+    atomic_uint pods_awaiting_account; /* See admission/service_account.c. */
+    int64_t fault_percent;             /* See faults.h. */
+    atomic_bool stopping;              /* Watches end. */
 };
 
 /* Answers a resource request: fills the response, with an error if need be. request->resource is

@@ -90,7 +90,7 @@ toleration() {
     [ "$status" -eq 2 ]
     [[ "$output" == *'there is no admission plugin "Nonsense"'* ]]
     stop_server
-    FLAGS="--disable-admission-plugins=Priority,DefaultTolerationSeconds" start_server
+    FLAGS="--disable-admission-plugins=ServiceAccount,Priority,DefaultTolerationSeconds" start_server
     [ "$(pod bare | jq -c '[.spec.priority, .spec.tolerations]')" = '[null,null]' ]
     stop_server
     start_server

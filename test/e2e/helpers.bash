@@ -15,15 +15,18 @@ free_port() {
     echo "$port"
 }
 
-# start_server: on a free port, with data of its own; waits until it is ready.
+# start_server: on a free port, with data of its own; waits until it is ready. Without controllers
+# beside it nobody makes service accounts, and pods are let in without one; what FLAGS enable counts.
 start_server() {
+    local flags=${FLAGS-}
+    [[ " ${SERVICES-} " == *" controllers "* ]] || flags="--disable-admission-plugins=ServiceAccount $flags"
     export DATA=${DATA:-$BATS_FILE_TMPDIR/data} STORE=${STORE:-sqlite}
     if [ -z "${PORT:-}" ]; then
         PORT=$(free_port)
     fi
     export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
     : >"$BATS_FILE_TMPDIR/log" # What an earlier start said must not be taken for this one's.
-    ETCD_CLIENT_PORT=$(free_port) HEALTH_PORT=${HEALTH_PORT:-$(free_port)} SERVICES=${SERVICES-} KEEP=${KEEP:-no} deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
+    ETCD_CLIENT_PORT=$(free_port) HEALTH_PORT=${HEALTH_PORT:-$(free_port)} SERVICES=${SERVICES-} KEEP=${KEEP:-no} FLAGS=$flags deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/pid"
     wait_until 30 grep -q "Coracle is ready" "$BATS_FILE_TMPDIR/log" || {
         cat "$BATS_FILE_TMPDIR/log" >&2
