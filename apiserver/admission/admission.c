@@ -14,6 +14,7 @@ static const struct admission_plugin *const plugins[] = {
     &admission_service_account,
     &admission_node_restriction,
     &admission_taint_nodes_by_condition,
+    &admission_pod_security,
     &admission_priority,
     &admission_default_toleration_seconds,
 };

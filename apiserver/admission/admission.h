@@ -39,6 +39,7 @@ extern const struct admission_plugin admission_limit_ranger;
 extern const struct admission_plugin admission_service_account;
 extern const struct admission_plugin admission_node_restriction;
 extern const struct admission_plugin admission_taint_nodes_by_condition;
+extern const struct admission_plugin admission_pod_security;
 extern const struct admission_plugin admission_priority;
 extern const struct admission_plugin admission_default_toleration_seconds;
 

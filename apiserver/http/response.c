@@ -6,7 +6,8 @@
 #include "common/json.h"
 #include "common/yaml.h"
 
-/* As upstream, so that a client's header limit is not exceeded by what it asked for itself. */
+/* As upstream, so that a client's header limit is not exceeded by what it asked for itself: all
+ * warnings together; and each, once they would be more than that. */
 enum { WARNING_LENGTH_MAX = 256, WARNINGS_LENGTH_MAX = 4096 };
 
 void response_add_header(struct response *response, const char *name, const char *value)
@@ -30,18 +31,23 @@ static bool is_warning(const struct parameter *header)
     return strcmp(header->name, "Warning") == 0;
 }
 
-static bool may_add_warning(const struct response *response, const char *value)
+static bool is_warned_of(const struct response *response, const char *value)
 {
-    size_t total = strlen(value);
     for (size_t i = 0; i < response->header_count; i++) {
-        if (is_warning(&response->headers[i])) {
-            if (strcmp(response->headers[i].value, value) == 0) {
-                return false;
-            }
-            total += strlen(response->headers[i].value);
+        if (is_warning(&response->headers[i]) && strcmp(response->headers[i].value, value) == 0) {
+            return true;
         }
     }
-    return total <= WARNINGS_LENGTH_MAX;
+    return false;
+}
+
+static size_t length_of_warnings(const struct response *response)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < response->header_count; i++) {
+        total += is_warning(&response->headers[i]) ? strlen(response->headers[i].value) : 0;
+    }
+    return total;
 }
 
 /* The length of 'text', or where to cut it so that no character is split. */
@@ -57,12 +63,38 @@ static size_t cut_length(const char *text, size_t most)
     return most;
 }
 
+static const char warning_begin[] = "299 - \"";
+
+/* Cuts a warning, as it stands in the header, down to so many bytes of its text. */
+static void cut_warning(char *value, size_t most)
+{
+    char *text = value + strlen(warning_begin), *end = text;
+    if (strlen(text) <= most + 1) {
+        return; /* With its closing quote. */
+    }
+    while (*end != '\0' && (size_t)(end - text) + (*end == '\\') < most) {
+        end += *end == '\\' ? 2 : 1;
+    }
+    size_t kept = cut_length(text, (size_t)(end - text));
+    text[kept] = '"';
+    text[kept + 1] = '\0';
+}
+
+static void cut_warnings(struct response *response)
+{
+    for (size_t i = 0; i < response->header_count; i++) {
+        if (is_warning(&response->headers[i])) {
+            cut_warning(response->headers[i].value, WARNING_LENGTH_MAX);
+        }
+    }
+}
+
 void response_add_warning(struct response *response, const char *text)
 {
     cleanup(buffer_free)
     struct buffer value = BUFFER_INIT;
-    buffer_add_literal(&value, "299 - \"");
-    size_t length = cut_length(text, WARNING_LENGTH_MAX);
+    buffer_add_text(&value, warning_begin);
+    size_t length = cut_length(text, WARNINGS_LENGTH_MAX);
     for (size_t i = 0; i < length; i++) {
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
             continue;
@@ -73,7 +105,12 @@ void response_add_warning(struct response *response, const char *text)
         buffer_add_char(&value, text[i]);
     }
     buffer_add_char(&value, '"');
-    if (may_add_warning(response, buffer_text(&value))) {
+    if (length_of_warnings(response) + value.length > WARNINGS_LENGTH_MAX) {
+        cut_warnings(response);
+        cut_warning(value.bytes, WARNING_LENGTH_MAX);
+    }
+    if (!is_warned_of(response, buffer_text(&value)) &&
+        length_of_warnings(response) + strlen(value.bytes) <= WARNINGS_LENGTH_MAX) {
         response_add_header(response, "Warning", buffer_text(&value));
     }
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "apiserver/http/media.h"
+#include "apiserver/http/request.h"
 #include "common/alloc.h"
 
 #define TABLE "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -232,6 +233,33 @@ static void what_stands_in_strings_is_left_alone(void **state)
     assert_indents("[\"\"]", "[\n  \"\"\n]");
 }
 
+static void long_warnings_are_cut_when_all_are_too_long_together(void **state)
+{
+    (void)state;
+    cleanup(response_clear)
+    struct response response = {0};
+    char text[2001] = "";
+    memset(text, 'a', 2000);
+    memcpy(text, "\"1", 2);
+    response_add_warning(&response, text);
+    response_add_warning(&response, text);
+    assert_int_equal(response.header_count, 1);
+    assert_int_equal(strlen(response.headers[0].value), strlen("299 - \"\\\"") + 2000);
+    memcpy(text, "\"2", 2);
+    response_add_warning(&response, text);
+    assert_int_equal(strlen(response.headers[1].value), strlen("299 - \"\\\"") + 2000);
+    memcpy(text, "\"3", 2);
+    response_add_warning(&response, text);
+    assert_int_equal(response.header_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = response.headers[i].value;
+        assert_memory_equal(value, "299 - \"\\\"", strlen("299 - \"\\\""));
+        assert_int_equal(value[strlen("299 - \"\\\"")], '1' + (int)i);
+        assert_int_equal(strlen(value), strlen("299 - \"") + 256 + 1);
+        assert_int_equal(value[strlen(value) - 1], '"');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_choice_follows_the_header_then_the_order_of_the_offer),
         cmocka_unit_test(a_body_is_what_its_content_type_says),
         cmocka_unit_test(json_is_indented_as_go_does),
+        cmocka_unit_test(long_warnings_are_cut_when_all_are_too_long_together),
         cmocka_unit_test(what_stands_in_strings_is_left_alone),
     };
     return cmocka_run_group_tests_name("media", tests, NULL, NULL);
