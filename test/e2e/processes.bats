@@ -79,20 +79,20 @@ YAML
 @test "a leader that was frozen does nothing when it thaws, and ends" {
     manager first
     first=$PID
-    wait_until 10 leads first
+    wait_until 30 leads first
     manager second
     api GET "/api/v1/namespaces/$NS/pods?watch=true" -N >"$BATS_TEST_TMPDIR/watch" 3>&- 4>&- &
     PIDS="$PIDS $!"
     replicaset 3
-    wait_until 10 has_pods 3
+    wait_until 30 has_pods 3
     kill -STOP "$first"
-    wait_until 20 leads second
+    wait_until 30 leads second
     replicaset 6
-    wait_until 10 has_pods 6
+    wait_until 30 has_pods 6
     replicaset 5
-    wait_until 10 has_pods 5
+    wait_until 30 has_pods 5
     kill -CONT "$first"
-    wait_until 10 gone "$first"
+    wait_until 30 gone "$first"
     grep -q "leadership is lost" "$BATS_TEST_TMPDIR/first"
     has_pods 5
     # Nothing was done twice: so many pods came, and one went.
@@ -102,10 +102,10 @@ YAML
 
 @test "a leader that is killed is replaced after its lease" {
     manager first
-    wait_until 10 leads first
+    wait_until 30 leads first
     kill -KILL "$PID"
     manager second
-    wait_until 15 leads second
+    wait_until 30 leads second
 }
 
 @test "health and metrics are served" {
