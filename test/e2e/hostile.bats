@@ -302,7 +302,7 @@ harm() {
     before=$(cat "$BATS_FILE_TMPDIR/descriptors")
     wait_until 20 no_more_than descriptors $((before + 8)) # A store keeps connections of its own.
     grep -q lib[at]san "/proc/$SERVER/maps" && skip "the sanitizers keep what was freed"
-    for ((i = 0; i < 20; i++)); do harm >/dev/null; done
+    for ((i = 0; i < 6; i++)); do harm >/dev/null; done
     echo "resident: $(cat "$BATS_FILE_TMPDIR/resident") kB at first, now $(resident_kb) kB"
-    wait_until 20 no_more_than resident_kb $(($(cat "$BATS_FILE_TMPDIR/resident") + 40960))
+    wait_until 20 no_more_than resident_kb $(($(cat "$BATS_FILE_TMPDIR/resident") + 20480))
 }
