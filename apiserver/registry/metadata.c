@@ -79,6 +79,12 @@ static bool take_namespace(struct write *write, json_t *metadata, struct error *
     return true;
 }
 
+bool metadata_take_names(struct write *write, struct error *error)
+{
+    json_t *metadata = json_get_or_add_object(write->object, "metadata");
+    return take_name(write, metadata, error) && take_namespace(write, metadata, error);
+}
+
 /* ---- creates ---- */
 
 bool metadata_prepare_create(struct write *write, struct error *error)
@@ -95,7 +101,7 @@ bool metadata_prepare_create(struct write *write, struct error *error)
         json_object_del(metadata, server_set[i]);
     }
     json_object_del(metadata, "resourceVersion");
-    if (!take_name(write, metadata, error) || !take_namespace(write, metadata, error)) {
+    if (!metadata_take_names(write, error)) {
         return false;
     }
     char uid[37], now[TIMESTAMP_SIZE];
@@ -185,8 +191,8 @@ bool metadata_prepare_update(struct write *write, struct error *error)
                                        "generateName"};
     json_t *metadata = json_get_or_add_object(write->object, "metadata");
     const json_t *live = json_object_get(write->live, "metadata");
-    if (!take_name(write, metadata, error) || !take_namespace(write, metadata, error) ||
-        !check_uid(write, metadata, live, error) || !check_revision(write, error)) {
+    if (!metadata_take_names(write, error) || !check_uid(write, metadata, live, error) ||
+        !check_revision(write, error)) {
         return false;
     }
     for (size_t i = 0; i < array_length(kept); i++) {

@@ -5,6 +5,8 @@
 
 #include "apiserver/registry/registry.h"
 
+/* Gives the object the name and namespace that the request addresses; 400 when it has others. */
+bool metadata_take_names(struct write *write, struct error *error);
 /* Completes metadata of a new object: name (from generateName if need be), namespace, uid,
  * creationTimestamp, generation; drops what only the server sets. */
 bool metadata_prepare_create(struct write *write, struct error *error);

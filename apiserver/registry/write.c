@@ -459,6 +459,18 @@ static bool create_by_update(struct write *write, write_transform transform, voi
     return registry_create(write, result, error);
 }
 
+/* A body that is wrong is told of before that there is nothing to replace. */
+static bool refuse_missing(struct write *write, write_transform transform, void *argument,
+                           struct error *error)
+{
+    bool replaces = write->request != NULL && strcmp(write->request->method, "PUT") == 0 &&
+                    write->subresource[0] == '\0';
+    drop_live(write);
+    return (!replaces ||
+            (transform(write, argument, error) && metadata_take_names(write, error))) &&
+           error_not_found(error, write->resource->group, write->resource->plural, write->name);
+}
+
 bool registry_update(struct write *write, write_transform transform, void *argument,
                      struct object **result, bool *deleted, struct error *error)
 {
@@ -476,8 +488,7 @@ bool registry_update(struct write *write, write_transform transform, void *argum
             bool creates = write->resource->update_creates && write->subresource[0] == '\0' &&
                            write->request != NULL && strcmp(write->request->method, "PUT") == 0;
             return creates ? create_by_update(write, transform, argument, result, error)
-                           : error_not_found(error, write->resource->group, write->resource->plural,
-                                             write->name);
+                           : refuse_missing(write, transform, argument, error);
         }
         set_live(write, live);
         cleanup(store_item_clear)

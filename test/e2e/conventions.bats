@@ -87,6 +87,15 @@ version_of() { api GET "$1" | jq -r .metadata.resourceVersion; }
     is "$(code send PUT "$BASE/events/v" '{"kind":"Event","apiVersion":"v1","metadata":{"name":"v"},"involvedObject":{"namespace":"'"$NS"'"}}')" 201
 }
 
+@test "a body that is wrong is told of before that there is nothing to replace" {
+    local path=/api/v1/namespaces/$NS/configmaps/nothing
+    put() { api PUT "$path" -H 'Content-Type: application/json' -d "$1" | jq -r '"\(.code) \(.message)"'; }
+    [ "$(put '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other"}}')" = \
+        "400 the name of the object (other) does not match the name on the URL (nothing)" ]
+    [[ "$(put '{"apiVersion":"v1","kind":"Secret","metadata":{"name":"nothing"}}')" == "400 "* ]]
+    [ "$(put '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"nothing"}}')" = '404 configmaps "nothing" not found' ]
+}
+
 @test "managed fields that a client sends survive" {
     body=$(config_map a | jq -c '.metadata.managedFields = [{"manager":"m","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{"f:data":{"f:a":{}}}}]')
     send POST "$BASE/configmaps" "$body" >/dev/null
