@@ -28,6 +28,8 @@ enum {
     response_max_bytes = 256 * 1024 * 1024,
 };
 
+static const int64_t token_retry_ns = INT64_C(10000000000);
+
 struct pending {
     struct client *client;
     struct client_request request;
@@ -38,9 +40,10 @@ struct pending {
     struct curl_slist *headers;
     size_t body_sent;
     int tries;
+    uint64_t token_number;   /* Which of its client's tokens it was sent with. */
     struct loop_timer timer; /* Until it is tried again. */
     char detail[CURL_ERROR_SIZE];
-    struct pending *previous, *next; /* In 'waiting' or in 'started'. */
+    struct pending *previous, *next; /* In 'waiting', 'started' or 'held'. */
 };
 
 struct pending_list {
@@ -60,7 +63,17 @@ struct client_watch {
     struct client_watch *previous, *next;
 };
 
+/* Of a client with a token source. */
+struct token_state {
+    struct client_token_source source;
+    bool is_there, is_asked_for;
+    uint64_t number;
+    int64_t renew_at, ends_at; /* Monotonic. */
+    struct pending_list held;  /* What waits for a token. */
+};
+
 struct client {
+    struct client *root; /* Whose lists and limits hold: itself, or what it was made from. */
     struct loop *loop;
     struct client_transport *transport;
     struct metric *requests_total;
@@ -79,6 +92,7 @@ struct client {
     size_t idle_count, idle_capacity;
     struct client_watch *watches;
     bool closing;
+    struct token_state token;
 };
 
 static void start_waiting(void *argument);
@@ -101,7 +115,7 @@ static void list_remove(struct pending_list *list, struct pending *pending)
 
 /* ---- the end of a request ---- */
 
-static void count_request(struct client *client, const char *method, int code)
+static void count_request(const struct client *client, const char *method, int code)
 {
     if (client->requests_total != NULL) {
         char text[16];
@@ -128,8 +142,9 @@ static void finish(struct pending *pending)
     release(pending);
 }
 
-static void put_back_handle(struct client *client, struct pending *pending)
+static void put_back_handle(struct pending *pending)
 {
+    struct client *client = pending->client->root;
     curl_slist_free_all(steal(pending->headers));
     if (pending->easy != NULL) {
         client->idle =
@@ -142,9 +157,10 @@ static void put_back_handle(struct client *client, struct pending *pending)
 static void try_again(void *argument)
 {
     struct pending *pending = argument;
-    list_remove(&pending->client->started, pending);
-    list_append(&pending->client->waiting, pending);
-    start_waiting(pending->client);
+    struct client *client = pending->client->root;
+    list_remove(&client->started, pending);
+    list_append(&client->waiting, pending);
+    start_waiting(client);
 }
 
 /* How long to wait before trying again what ended so; -1: never. */
@@ -185,18 +201,28 @@ static void explain(struct pending *pending, CURLcode result)
     }
 }
 
+/* The server knows the token no longer: its user is gone, or its key. */
+static void forget_refused_token(const struct pending *pending)
+{
+    struct token_state *token = &pending->client->token;
+    if (pending->response.code == 401 && token->number == pending->token_number) {
+        token->is_there = false;
+    }
+}
+
 static void transfer_done(void *argument, CURLcode result)
 {
     struct pending *pending = argument;
-    struct client *client = pending->client;
+    struct client *client = pending->client->root;
     long code = 0;
     curl_easy_getinfo(pending->easy, CURLINFO_RESPONSE_CODE, &code);
     pending->response.code = (int)code;
     pending->tries++;
+    forget_refused_token(pending);
     count_request(client, pending->request.method, result == CURLE_OK ? (int)code : 0);
     int64_t delay_ms = retry_delay_ms(pending, result);
-    put_back_handle(client, pending);
-    if (delay_ms >= 0 && !client->closing) {
+    put_back_handle(pending);
+    if (delay_ms >= 0 && !pending->client->closing) {
         buffer_reset(&pending->response.body);
         loop_timer_set(client->loop, &pending->timer, delay_ms, try_again, pending);
     } else {
@@ -229,6 +255,22 @@ static size_t read_body(char *bytes, size_t size, size_t count, void *argument)
     return part;
 }
 
+static struct curl_slist *add_impersonation(struct curl_slist *headers,
+                                            const struct client_request *request)
+{
+    if (request->user != NULL) {
+        cleanup(free_char)
+        char *user = format("Impersonate-User: %s", request->user);
+        headers = curl_slist_append(headers, user);
+    }
+    if (request->user != NULL && request->group != NULL) {
+        cleanup(free_char)
+        char *group = format("Impersonate-Group: %s", request->group);
+        headers = curl_slist_append(headers, group);
+    }
+    return headers;
+}
+
 static void start(struct client *client, struct pending *pending)
 {
     const struct client_request *request = &pending->request;
@@ -238,9 +280,11 @@ static void start(struct client *client, struct pending *pending)
     pending->easy = easy;
     pending->body_sent = 0;
     pending->detail[0] = '\0';
+    pending->token_number = pending->client->token.number;
     pending->headers =
-        client_transport_prepare(client->transport, easy, request->path, request->accept,
+        client_transport_prepare(pending->client->transport, easy, request->path, request->accept,
                                  request->body.length > 0 ? content_type : NULL);
+    pending->headers = add_impersonation(pending->headers, request);
     if (request->body.length > 0) {
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.length);
@@ -260,6 +304,29 @@ static bool is_fenced_off(struct client *client, const struct client_request *re
 {
     return !request->unfenced && strcmp(request->method, "GET") != 0 &&
            timestamp_monotonic() >= atomic_load(&client->fence);
+}
+
+static bool has_credentials(const struct client *client)
+{
+    const struct token_state *token = &client->token;
+    return token->source.ask == NULL || (token->is_there && timestamp_monotonic() < token->ends_at);
+}
+
+static void ask_for_token(struct client *client)
+{
+    struct token_state *token = &client->token;
+    if (!token->is_asked_for) {
+        token->is_asked_for = true;
+        token->renew_at = timestamp_monotonic() + token_retry_ns; /* If this fails. */
+        token->source.ask(token->source.argument);
+    }
+}
+
+static void renew_token_if_due(struct client *client)
+{
+    if (client->token.source.ask != NULL && timestamp_monotonic() >= client->token.renew_at) {
+        ask_for_token(client);
+    }
 }
 
 /* One request may pass now, as far as the rate is concerned; else the timer is set. */
@@ -292,12 +359,19 @@ static void start_waiting(void *argument)
             finish(pending);
             continue;
         }
+        if (!has_credentials(pending->client)) {
+            list_remove(&client->waiting, pending);
+            list_append(&pending->client->token.held, pending);
+            ask_for_token(pending->client);
+            continue;
+        }
         if (client->in_flight >= client->in_flight_max || !take_token(client)) {
             return;
         }
         list_remove(&client->waiting, pending);
         list_append(&client->started, pending);
         start(client, pending);
+        renew_token_if_due(pending->client);
     }
 }
 
@@ -310,12 +384,13 @@ static void fail_closed(struct pending *pending)
 static void enqueue(void *argument)
 {
     struct pending *pending = argument;
-    if (pending->client->closing) {
+    struct client *root = pending->client->root;
+    if (pending->client->closing || root->closing) {
         fail_closed(pending);
         return;
     }
-    list_append(&pending->client->waiting, pending);
-    start_waiting(pending->client);
+    list_append(&root->waiting, pending);
+    start_waiting(root);
 }
 
 void client_send(struct client *client, struct client_request request, client_done done,
@@ -336,6 +411,37 @@ void client_send(struct client *client, struct client_request request, client_do
 void client_fence(struct client *client, int64_t until)
 {
     atomic_store(&client->fence, until);
+}
+
+/* ---- tokens ---- */
+
+void client_set_token(struct client *client, const char *token, int64_t renew_ms, int64_t valid_ms)
+{
+    struct token_state *state = &client->token;
+    int64_t now = timestamp_monotonic();
+    client_transport_set_token(client->transport, token);
+    state->number++;
+    state->is_asked_for = false;
+    state->is_there = true;
+    state->ends_at = now + valid_ms * 1000000;
+    state->renew_at = now + renew_ms * 1000000;
+    for (struct pending *pending; (pending = state->held.first) != NULL;) {
+        list_remove(&state->held, pending);
+        list_append(&client->root->waiting, pending);
+    }
+    start_waiting(client->root);
+}
+
+void client_token_failed(struct client *client, const struct error *error)
+{
+    struct pending_list held = client->token.held;
+    client->token.held = (struct pending_list){0};
+    client->token.is_asked_for = false;
+    for (struct pending *pending; (pending = held.first) != NULL;) {
+        list_remove(&held, pending);
+        error_set(&pending->response.error, error->code, error->reason, "%s", error->message);
+        finish(pending);
+    }
 }
 
 /* ---- blocking calls ---- */
@@ -521,6 +627,7 @@ struct client *client_new(struct loop *loop, struct client_config *config,
         return NULL;
     }
     struct client *client = allocate_struct(struct client);
+    client->root = client;
     client->loop = loop;
     client->transport = transport;
     client->fence = INT64_MAX;
@@ -537,21 +644,41 @@ struct client *client_new(struct loop *loop, struct client_config *config,
     return client;
 }
 
+struct client *client_new_for_tokens(struct client *base, const struct client_token_source *source)
+{
+    struct client *client = allocate_struct(struct client);
+    client->root = base->root;
+    client->loop = base->loop;
+    client->requests_total = base->requests_total;
+    client->transport = client_transport_for_token(base->transport);
+    client->token.source = *source;
+    return client;
+}
+
 struct loop *client_loop(const struct client *client)
 {
     return client->loop;
 }
 
-static void fail_all(struct client *client, struct pending_list *list)
+/* In a list that may be its root's. */
+static struct pending *first_of(const struct client *client, const struct pending_list *list)
 {
-    while (list->first != NULL) {
-        struct pending *pending = list->first;
+    struct pending *pending = list->first;
+    while (pending != NULL && pending->client != client && client->root != client) {
+        pending = pending->next;
+    }
+    return pending;
+}
+
+static void fail_all(const struct client *client, struct pending_list *list)
+{
+    for (struct pending *pending; (pending = first_of(client, list)) != NULL;) {
         // What was failed before is off the list. NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
         list_remove(list, pending);
         loop_timer_cancel(client->loop, &pending->timer);
         if (pending->easy != NULL) {
             loop_transfer_cancel(client->loop, pending->easy);
-            put_back_handle(client, pending);
+            put_back_handle(pending);
         }
         fail_closed(pending);
     }
@@ -566,8 +693,10 @@ static void close_client(void *argument)
         // Each takes itself off the list. NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
         client_watch_stop(client->watches);
     }
-    fail_all(client, &client->started);
-    fail_all(client, &client->waiting);
+    fail_all(client, &client->token.held);
+    /* In this order: what is told of its end may send others' requests, which are started then. */
+    fail_all(client, &client->root->waiting);
+    fail_all(client, &client->root->started);
 }
 
 void client_close(struct client *client)

@@ -55,6 +55,26 @@ struct loop *client_loop(const struct client *client);
  * act any more, even if it was frozen just before sending. Requests marked 'unfenced' always go. */
 void client_fence(struct client *client, int64_t until);
 
+/* ---- tokens of other users ---- */
+
+struct client_token_source {
+    /* Is to get a token and to call client_set_token() or client_token_failed(), now or later. On
+     * the loop's thread; not again before it was answered. */
+    void (*ask)(void *argument);
+    void *argument;
+};
+
+/* A client of the same server that speaks as somebody else: its only credentials are the tokens of
+ * 'source'. It is asked when there is something to send and no token, or one that the server
+ * refused (401) or that is to be renewed. Queue and limits are those of
+ * 'base', which outlives it: a client like this is a few hundred bytes. */
+struct client *client_new_for_tokens(struct client *base, const struct client_token_source *source);
+/* On the loop's thread. The token lasts for 'valid_ms'; after 'renew_ms' the next is asked for,
+ * while this one is still in use. */
+void client_set_token(struct client *client, const char *token, int64_t renew_ms, int64_t valid_ms);
+/* Fails what waits for a token; what comes later asks again. On the loop's thread. */
+void client_token_failed(struct client *client, const struct error *error);
+
 /* ---- paths ---- */
 
 struct api_resource {
@@ -77,6 +97,8 @@ struct client_request {
     struct buffer body;       /* Consumed. */
     const char *content_type; /* Static. NULL: application/json */
     const char *accept;       /* Static. NULL: application/json */
+    /* Whom to impersonate (user and group), borrowed until the answer; NULL: nobody. */
+    const char *user, *group;
     bool unfenced;
 };
 

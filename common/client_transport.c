@@ -104,6 +104,31 @@ static void forget_token(struct client_transport *transport)
     transport->authorization = NULL;
 }
 
+static char *duplicate_if_any(const char *text)
+{
+    return text != NULL ? duplicate(text) : NULL;
+}
+
+struct client_transport *client_transport_for_token(const struct client_transport *other)
+{
+    struct client_transport *transport = allocate_struct(struct client_transport);
+    transport->config.server = duplicate(other->config.server);
+    transport->config.ca = duplicate_if_any(other->config.ca);
+    transport->config.tls_server_name = duplicate_if_any(other->config.tls_server_name);
+    transport->config.insecure = other->config.insecure;
+    transport->user_agent = duplicate(other->user_agent);
+    set_address(transport);
+    return transport;
+}
+
+void client_transport_set_token(struct client_transport *transport, const char *token)
+{
+    forget_token(transport);
+    if (token != NULL) {
+        transport->authorization = format("Authorization: Bearer %s", token);
+    }
+}
+
 void client_transport_free(struct client_transport *transport)
 {
     if (transport == NULL) {
@@ -137,8 +162,7 @@ static void read_token(struct client_transport *transport)
         return;
     }
     token[strcspn(token, " \r\n\t")] = '\0';
-    forget_token(transport);
-    transport->authorization = format("Authorization: Bearer %s", token);
+    client_transport_set_token(transport, token);
     explicit_bzero(token, strlen(token));
 }
 
@@ -150,7 +174,7 @@ static const char *authorization(struct client_transport *transport)
          timestamp_monotonic() - transport->token_read_at > token_lifetime)) {
         read_token(transport);
     } else if (config->token != NULL && transport->authorization == NULL) {
-        transport->authorization = format("Authorization: Bearer %s", config->token);
+        client_transport_set_token(transport, config->token);
     }
     return transport->authorization;
 }

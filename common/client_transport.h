@@ -15,6 +15,11 @@ struct client_transport;
 /* Takes over what is in 'config'. 400 when a certificate or key can't be used. */
 struct client_transport *client_transport_new(struct client_config *config, const char *user_agent,
                                               struct error *error);
+/* One to the same server with no credentials but the token that it is given. The connections are
+ * not those of 'other' if that has a certificate, which would win over any token. */
+struct client_transport *client_transport_for_token(const struct client_transport *other);
+/* NULL: none. */
+void client_transport_set_token(struct client_transport *transport, const char *token);
 void client_transport_free(struct client_transport *transport);
 /* "127.0.0.1:6443"; borrowed. */
 const char *client_transport_host(const struct client_transport *transport);

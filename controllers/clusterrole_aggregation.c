@@ -172,6 +172,7 @@ static void *start(struct controller *controller, struct error *error)
 const struct controller_type clusterrole_aggregation_controller = {
     .name = "clusterrole-aggregation-controller",
     .alias = "clusterrole-aggregation",
+    .account = "clusterrole-aggregation-controller",
     .workers = 1,
     .start = start,
     .sync = sync_roles,

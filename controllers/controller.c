@@ -7,6 +7,13 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/timestamp.h"
+#include "controllers/account.h"
+
+/* Of one controller or several. */
+struct shared_account {
+    struct account *account;
+    struct shared_account *next;
+};
 
 struct running {
     struct controller controller;
@@ -20,6 +27,7 @@ struct running {
 struct controller_set {
     struct service *service;
     struct running *first;
+    struct shared_account *accounts;
     struct work_queue_metrics *queue_metrics;
     struct metric *syncs, *errors, *durations;
 };
@@ -161,20 +169,41 @@ static void start_workers(struct running *running)
 
 /* ---- the set ---- */
 
+static struct client *client_of(struct controller_set *set, const struct controller_type *type,
+                                const struct controller_settings *settings)
+{
+    struct client *own = set->service->client;
+    if (!settings->use_service_account_credentials || type->account == NULL) {
+        return own;
+    }
+    struct shared_account *shared = set->accounts;
+    while (shared != NULL && strcmp(account_name(shared->account), type->account) != 0) {
+        shared = shared->next;
+    }
+    if (shared == NULL) {
+        shared = allocate_struct(struct shared_account);
+        shared->account = account_new(own, type->account);
+        shared->next = set->accounts;
+        set->accounts = shared;
+    }
+    return account_client(shared->account);
+}
+
 static bool start_controller(struct controller_set *set, struct service *service,
                              const struct controller_type *type,
                              const struct controller_settings *settings, struct error *error)
 {
     struct running *running = allocate_struct(struct running);
+    struct client *client = client_of(set, type, settings);
     running->set = set;
     running->controller = (struct controller){
         .type = type,
         .settings = settings,
         .service = service,
-        .client = service->client,
+        .client = client,
         .informers = service->informers,
         .events = event_recorder_new(
-            service->client, type->event_source != NULL ? type->event_source : type->name, NULL),
+            client, type->event_source != NULL ? type->event_source : type->name, NULL),
         .queue = work_queue_new(type->name, set->queue_metrics),
     };
     running->next = set->first;
@@ -254,6 +283,12 @@ void controller_set_stop(struct controller_set *set)
         work_queue_free(running->controller.queue);
         free(running->workers);
         free(running);
+    }
+    while (set->accounts != NULL) {
+        struct shared_account *shared = set->accounts;
+        set->accounts = shared->next;
+        account_free(shared->account);
+        free(shared);
     }
     work_queue_metrics_free(set->queue_metrics);
     free(set);

@@ -29,6 +29,9 @@ struct controller_type {
     const char *alias; /* What else --controllers takes for it: "replicaset". */
     /* Whom events name as their source; NULL: the name. */
     const char *event_source;
+    /* The service account of kube-system that its requests are made as; NULL: the process's own
+     * identity. */
+    const char *account;
     int workers; /* How many keys are worked on at a time. */
     /* Returns the controller's state; NULL with an error when it can't work at all. */
     void *(*start)(struct controller *controller, struct error *error);
@@ -39,9 +42,10 @@ struct controller_type {
 
 /* What the command line says to controllers. */
 struct controller_settings {
+    bool use_service_account_credentials; /* Each speaks as its account; else as the process. */
     const char *root_ca_file; /* "": the CA that the API server itself is verified with. */
     const char *service_account_private_key_file; /* "": no tokens are put into secrets. */
-    int64_t terminated_pod_gc_threshold; /* 0: pods that have come to their end stay. */
+    int64_t terminated_pod_gc_threshold;          /* 0: pods that have come to their end stay. */
     /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */
     bool allocate_node_cidrs;
     const char *cluster_cidr, *service_cluster_ip_range;
@@ -52,7 +56,8 @@ struct controller_settings {
     int64_t large_cluster_size_threshold;
 };
 
-/* What a controller works with; all borrowed. */
+/* What a controller works with; all borrowed. What informers bring is read as the process, for all
+ * controllers together; the rest is for 'client', which has the controller's own identity. */
 struct controller {
     const struct controller_type *type;
     const struct controller_settings *settings;

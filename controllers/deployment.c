@@ -541,6 +541,7 @@ static void *start(struct controller *controller, struct error *error)
 const struct controller_type deployment_controller = {
     .name = "deployment-controller",
     .alias = "deployment",
+    .account = "deployment-controller",
     .workers = 5,
     .start = start,
     .sync = sync_deployment,

@@ -296,6 +296,7 @@ static void stop(void *argument)
 const struct controller_type disruption_controller = {
     .name = "disruption-controller",
     .alias = "disruption",
+    .account = "disruption-controller",
     .event_source = "controllermanager",
     .workers = 1,
     .start = start,

@@ -257,6 +257,7 @@ static void stop(void *argument)
 const struct controller_type endpoints_controller = {
     .name = "endpoints-controller",
     .alias = "endpoint",
+    .account = "endpoint-controller",
     .workers = 5,
     .start = start,
     .sync = sync_service,

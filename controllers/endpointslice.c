@@ -531,6 +531,7 @@ static void stop(void *argument)
 const struct controller_type endpointslice_controller = {
     .name = "endpointslice-controller",
     .alias = "endpointslice",
+    .account = "endpointslice-controller",
     .workers = 5,
     .start = start,
     .sync = sync_service,

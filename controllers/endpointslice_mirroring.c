@@ -204,6 +204,7 @@ static void stop(void *argument)
 const struct controller_type endpointslice_mirroring_controller = {
     .name = "endpointslice-mirroring-controller",
     .alias = "endpointslicemirroring",
+    .account = "endpointslicemirroring-controller",
     .workers = 5,
     .start = start,
     .sync = sync_endpoints,

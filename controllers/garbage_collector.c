@@ -432,6 +432,7 @@ static void *start(struct controller *controller, struct error *error)
 const struct controller_type garbage_collector_controller = {
     .name = "garbage-collector-controller",
     .alias = "garbagecollector",
+    .account = "generic-garbage-collector",
     .workers = 20,
     .start = start,
     .sync = sync_garbage,

@@ -65,6 +65,9 @@ int main(int count, char **arguments)
     const struct flag flags[] = {
         {"", FLAG_TEXT, NULL, "Controllers"},
         {"controllers", FLAG_TEXT, &controllers, help},
+        {"use-service-account-credentials", FLAG_BOOLEAN, &settings.use_service_account_credentials,
+         "Let each controller speak as a service account of its own in kube-system, with the role "
+         "system:controller:<account>; without it, all speak as this process."},
         {"root-ca-file", FLAG_TEXT, &settings.root_ca_file,
          "The CA of the config map kube-root-ca.crt in each namespace; without it, the one that "
          "the "

@@ -322,6 +322,7 @@ static void *start(struct controller *controller, struct error *error)
 const struct controller_type namespace_controller = {
     .name = "namespace-controller",
     .alias = "namespace",
+    .account = "namespace-controller",
     .workers = 10,
     .start = start,
     .sync = sync_namespace,

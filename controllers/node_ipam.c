@@ -294,6 +294,7 @@ static void *start(struct controller *controller, struct error *error)
 const struct controller_type node_ipam_controller = {
     .name = "node-ipam-controller",
     .alias = "nodeipam",
+    .account = "node-controller",
     .event_source = "cidrAllocator",
     .workers = 1,
     .start = start,

@@ -536,6 +536,7 @@ static void stop(void *argument)
 const struct controller_type node_lifecycle_controller = {
     .name = "node-lifecycle-controller",
     .alias = "nodelifecycle",
+    .account = "node-controller",
     .event_source = "node-controller",
     .workers = 8,
     .start = start,

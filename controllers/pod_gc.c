@@ -317,6 +317,7 @@ static void stop(void *argument)
 const struct controller_type pod_gc_controller = {
     .name = "pod-garbage-collector-controller",
     .alias = "podgc",
+    .account = "pod-garbage-collector",
     .workers = 1,
     .start = start,
     .sync = sync_pods,

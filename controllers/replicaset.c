@@ -387,6 +387,7 @@ static void stop(void *argument)
 const struct controller_type replicaset_controller = {
     .name = "replicaset-controller",
     .alias = "replicaset",
+    .account = "replicaset-controller",
     .workers = 5,
     .start = start,
     .sync = sync_replicaset,

@@ -128,6 +128,7 @@ static void stop(void *argument)
 const struct controller_type root_ca_controller = {
     .name = "root-ca-certificate-publisher-controller",
     .alias = "root-ca-cert-publisher",
+    .account = "root-ca-cert-publisher",
     .workers = 1,
     .start = start,
     .sync = sync_root_ca,

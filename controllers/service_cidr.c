@@ -228,6 +228,7 @@ static void stop(void *state)
 
 const struct controller_type service_cidr_controller = {
     .name = "service-cidr-controller",
+    .account = "service-cidrs-controller",
     .workers = 1,
     .start = start,
     .sync = sync_range,

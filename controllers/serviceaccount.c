@@ -83,6 +83,7 @@ static void *start(struct controller *controller, struct error *error)
 const struct controller_type serviceaccount_controller = {
     .name = "serviceaccount-controller",
     .alias = "serviceaccount",
+    .account = "service-account-controller",
     .workers = 1,
     .start = start,
     .sync = sync_serviceaccount,

@@ -285,6 +285,7 @@ static void stop(void *argument)
 
 const struct controller_type taint_eviction_controller = {
     .name = "taint-eviction-controller",
+    .account = "node-controller",
     .workers = 8,
     .start = start,
     .sync = sync_stay,

@@ -147,7 +147,7 @@ stop_process() {
 }
 
 start_controllers() {
-    start_process controller-manager "controllers work" --leader-elect=false "$@"
+    start_process controller-manager "controllers work" --leader-elect=false --use-service-account-credentials "$@"
 }
 
 stop_controllers() {

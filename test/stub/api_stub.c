@@ -11,7 +11,9 @@
 #include "common/alloc.h"
 #include "common/buffer.h"
 
-static const char *const kept_headers[] = {"User-Agent", "Accept", "Content-Type", "Authorization"};
+static const char *const kept_headers[] = {"User-Agent",       "Accept",
+                                           "Content-Type",     "Authorization",
+                                           "Impersonate-User", "Impersonate-Group"};
 
 struct request {
     char *line; /* Method, path and query. */

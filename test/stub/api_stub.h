@@ -33,8 +33,8 @@ size_t api_stub_count(struct api_stub *stub);
 /* "GET /path?query" of the request with that number, then a space and its body if it had one; the
  * caller's. */
 char *api_stub_request(struct api_stub *stub, size_t number);
-/* A header of that request; the caller's, NULL when absent. Only User-Agent, Accept, Content-Type
- * and Authorization are kept. */
+/* A header of that request; the caller's, NULL when absent. Only User-Agent, Accept, Content-Type,
+ * Authorization and those of impersonation are kept. */
 char *api_stub_header(struct api_stub *stub, size_t number, const char *name);
 /* How many requests were under way at the same time, at most. */
 size_t api_stub_most_at_once(struct api_stub *stub);

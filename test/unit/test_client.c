@@ -318,6 +318,64 @@ static void a_token_file_is_read(void **state)
     remove(path);
 }
 
+/* Gives "token-1", "token-2", … each to be renewed at once; the first has ended already. */
+struct counting_source {
+    struct client *client;
+    int asked;
+};
+
+static void give_next(void *argument)
+{
+    struct counting_source *source = argument;
+    cleanup(free_char)
+    char *token = format("token-%d", ++source->asked);
+    client_set_token(source->client, token, 0, source->asked == 1 ? 0 : 3600000);
+}
+
+static void assert_token(struct fixture *fixture, size_t number, const char *expected)
+{
+    cleanup(free_char)
+    char *header = api_stub_header(fixture->stub, number, "Authorization");
+    assert_string_equal(header, expected);
+}
+
+static void a_token_is_renewed_before_it_ends(void **state)
+{
+    (void)state;
+    cleanup(stop)
+    struct fixture fixture = start();
+    struct counting_source source = {0};
+    source.client = client_new_for_tokens(
+        fixture.client, &(struct client_token_source){.ask = give_next, .argument = &source});
+    for (int i = 0; i < 2; i++) {
+        api_stub_answer(fixture.stub, (struct api_stub_answer){.code = 200, .body = pod_text});
+        json_decref(client_get(source.client, &pods, "default", "a", NULL));
+    }
+    assert_token(&fixture, 0, "Bearer token-2");
+    assert_token(&fixture, 1, "Bearer token-3");
+    client_free(source.client);
+}
+
+static void a_request_may_impersonate(void **state)
+{
+    (void)state;
+    cleanup(stop)
+    struct fixture fixture = start();
+    api_stub_answer(fixture.stub, (struct api_stub_answer){.code = 200, .body = pod_text});
+    json_decref(client_call(fixture.client,
+                            (struct client_request){.method = "GET",
+                                                    .path = client_path(&pods, "n", "a", NULL),
+                                                    .user = "system:node:a",
+                                                    .group = "system:nodes"},
+                            NULL));
+    cleanup(free_char)
+    char *user = api_stub_header(fixture.stub, 0, "Impersonate-User");
+    cleanup(free_char)
+    char *group = api_stub_header(fixture.stub, 0, "Impersonate-Group");
+    assert_string_equal(user, "system:node:a");
+    assert_string_equal(group, "system:nodes");
+}
+
 /* ---- watches ---- */
 
 struct seen {
@@ -412,6 +470,8 @@ int main(void)
         cmocka_unit_test(the_rate_is_limited_beyond_the_burst),
         cmocka_unit_test(a_fence_lets_only_reads_pass),
         cmocka_unit_test(a_token_file_is_read),
+        cmocka_unit_test(a_token_is_renewed_before_it_ends),
+        cmocka_unit_test(a_request_may_impersonate),
         cmocka_unit_test(a_watch_gives_line_after_line),
         cmocka_unit_test(a_watch_that_is_refused_tells_why),
     };
