@@ -112,6 +112,8 @@ struct writing {
     struct lane *lane;
     struct buffer event; /* The whole object. */
     char *namespace;
+    char *user; /* To impersonate, with this group; NULL: nobody. */
+    const char *group;
     bool is_repeat; /* Only its count is new. */
     int tries;
     struct loop_timer timer;
@@ -145,6 +147,7 @@ static void writing_free(struct writing *writing)
 {
     buffer_free(&writing->event);
     free(writing->namespace);
+    free(writing->user);
     free(writing);
 }
 
@@ -226,9 +229,11 @@ static struct client_request first_request(const struct writing *writing)
 static void write_first(struct lane *lane)
 {
     const struct writing *writing = lane->first;
-    client_send(lane->recorder->client,
-                writing->is_repeat ? repeat_request(writing) : first_request(writing), written,
-                lane);
+    struct client_request request =
+        writing->is_repeat ? repeat_request(writing) : first_request(writing);
+    request.user = writing->user;
+    request.group = writing->group;
+    client_send(lane->recorder->client, request, written, lane);
 }
 
 static void write_posted(void *argument)
@@ -237,7 +242,8 @@ static void write_posted(void *argument)
 }
 
 /* The caller holds the lock. */
-static bool lane_append(struct lane *lane, const json_t *event, bool is_repeat)
+static bool lane_append(struct lane *lane, const struct event_target *target, const json_t *event,
+                        bool is_repeat)
 {
     struct event_recorder *recorder = lane->recorder;
     if (lane->length >= lane_length_max || recorder->closed) {
@@ -248,6 +254,8 @@ static bool lane_append(struct lane *lane, const json_t *event, bool is_repeat)
     writing->lane = lane;
     writing->namespace = duplicate(json_path_string(event, "metadata", "namespace"));
     json_encode(event, &writing->event);
+    writing->user = target->user != NULL ? duplicate(target->user) : NULL;
+    writing->group = target->group;
     writing->is_repeat = is_repeat;
     *(lane->last != NULL ? &lane->last->next : &lane->first) = writing;
     lane->last = writing;
@@ -402,7 +410,7 @@ static void record(struct event_recorder *recorder, const struct event_target *t
     }
     bool is_repeat = count_event(recorder, combined ? similar_key : whole_key, event);
     if (passes_spam_filter(recorder, object_key)) {
-        is_first_of_lane = lane_append(lane, event, is_repeat);
+        is_first_of_lane = lane_append(lane, target, event, is_repeat);
     }
     pthread_mutex_unlock(&recorder->lock);
     if (is_first_of_lane) {

@@ -22,6 +22,8 @@ struct event_recorder;
 struct event_target {
     const char *api_version, *kind, *namespace, *name, *uid, *resource_version, *field_path;
     const char *host; /* Where it happened, when that is not the recorder's. */
+    /* Whom to impersonate to write the event; the group is static. */
+    const char *user, *group;
 };
 
 /* 'component' ("deployment-controller") and 'host' (NULL: none) are borrowed. */

@@ -23,7 +23,7 @@ static const struct api_resource leases_resource = {"coordination.k8s.io/v1", "l
 struct kubelet {
     struct worker_host host;
     const struct kubelet_options *options;
-    char *name, *address, *uid; /* 'uid' is the Node's, NULL until it is registered. */
+    char *name, *user, *address, *uid; /* 'uid' is the Node's, NULL until it is registered. */
     int64_t number;
     struct ip_pool *pool; /* NULL until the node has a range. */
     char *pod_cidr;
@@ -168,8 +168,8 @@ static void register_node(void *argument)
     struct kubelet *kubelet = argument;
     cleanup(json_release)
     json_t *node = node_object(kubelet);
-    client_send(kubelet->host.client, client_create_request(&nodes_resource, NULL, node),
-                was_registered, kubelet);
+    worker_host_send(&kubelet->host, client_create_request(&nodes_resource, NULL, node),
+                     was_registered, kubelet);
 }
 
 /* ---- status ---- */
@@ -198,10 +198,10 @@ static void write_status(void *argument)
     json_t *patch = json_pack("{s:o}", "status", node_status(kubelet, kubelet->is_doubted));
     kubelet->is_writing_status = true;
     kubelet->is_doubted = false;
-    client_send(kubelet->host.client,
-                client_patch_request(&nodes_resource, NULL, kubelet->name, "status",
-                                     client_strategic_merge_patch, patch),
-                status_was_written, kubelet);
+    worker_host_send(&kubelet->host,
+                     client_patch_request(&nodes_resource, NULL, kubelet->name, "status",
+                                          client_strategic_merge_patch, patch),
+                     status_was_written, kubelet);
 }
 
 /* ---- lease ---- */
@@ -249,9 +249,9 @@ static void lease_was_renewed(void *argument, struct client_response *response)
     }
     cleanup(json_release)
     json_t *lease = lease_object(kubelet);
-    client_send(kubelet->host.client,
-                client_create_request(&leases_resource, lease_namespace, lease), lease_was_written,
-                kubelet);
+    worker_host_send(&kubelet->host,
+                     client_create_request(&leases_resource, lease_namespace, lease),
+                     lease_was_written, kubelet);
 }
 
 static void renew_lease(void *argument)
@@ -262,10 +262,10 @@ static void renew_lease(void *argument)
     }
     cleanup(json_release)
     json_t *lease = lease_object(kubelet);
-    client_send(kubelet->host.client,
-                client_patch_request(&leases_resource, lease_namespace, kubelet->name, NULL,
-                                     client_merge_patch, lease),
-                lease_was_renewed, kubelet);
+    worker_host_send(&kubelet->host,
+                     client_patch_request(&leases_resource, lease_namespace, kubelet->name, NULL,
+                                          client_merge_patch, lease),
+                     lease_was_renewed, kubelet);
 }
 
 /* ---- addresses of pods ---- */
@@ -428,6 +428,7 @@ struct kubelet *kubelet_new(struct client *client, struct runtime *runtime, cons
     struct kubelet *kubelet = allocate_struct(struct kubelet);
     kubelet->options = options;
     kubelet->name = duplicate(name);
+    kubelet->user = options->impersonates ? format("system:node:%s", name) : NULL;
     kubelet->number = number;
     kubelet->address = format("10.128.%d.%d", (int)(number / 250 % 256), (int)(number % 250) + 1);
     kubelet->host = (struct worker_host){
@@ -435,6 +436,7 @@ struct kubelet *kubelet_new(struct client *client, struct runtime *runtime, cons
         .runtime = runtime,
         .events = options->events,
         .node_name = kubelet->name,
+        .user = kubelet->user,
         .node_ip = kubelet->address,
         .take_address = take_address,
         .claim_address = claim_address,
@@ -465,6 +467,7 @@ void kubelet_free(struct kubelet *kubelet)
     free(kubelet->pod_cidr);
     free(kubelet->uid);
     free(kubelet->address);
+    free(kubelet->user);
     free(kubelet->name);
     free(kubelet);
 }

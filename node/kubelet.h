@@ -7,6 +7,10 @@
  * status nor pods are written until the annotation is taken away. To everybody else the machine is
  * lost.
  *
+ * All that it writes it writes as the node, system:node:<name> of group system:nodes, so that the
+ * Node authorizer and NodeRestriction keep it from what belongs to others: either the client is
+ * that user, or it may impersonate it.
+ *
  * Threads: the loop's.
  */
 #ifndef NODE_KUBELET_H
@@ -20,6 +24,7 @@
 struct kubelet;
 
 struct kubelet_options {
+    bool impersonates; /* Requests are made as system:node:<name>, by impersonation. */
     const char *cpu, *memory, *pods; /* Capacity, as quantities. */
     const char *labels;              /* "a=b,c=d" beside the usual ones; NULL: none. */
     int64_t zones;                   /* Over how many zones nodes are spread; 0: no zone label. */

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* coracle-node: plays the kubelet's part for one node or for thousands, with simulated containers.
+/*
+ * coracle-node: plays the kubelet's part for one node or for thousands, with simulated containers.
+ *
+ * A node that is played alone (--hostname-override) is whoever the kubeconfig says, a kubelet's own
+ * identity. For many, each node's requests are made as that node, by impersonation: they share the
+ * process's connections, and the process may impersonate the users system:node:<name> of the names
+ * that it plays, in group system:nodes, and nobody else. What it does as itself is to read: one
+ * watch of all nodes and one of the pods that are bound to any, where a watch a node would cost a
+ * connection each.
  */
 #include <string.h>
 
@@ -119,6 +127,7 @@ static bool start(struct service *service, struct error *error)
         bound.field_selector = format("spec.nodeName%%3D%s", only_name);
         own.field_selector = format("metadata.name%%3D%s", only_name);
     }
+    kubelet_options.impersonates = only_name == NULL;
     kubelet_options.status_report_ms = status_report_ns / 1000000;
     kubelet_options.events = tell_events ? service->events : NULL;
     fleet->service = service;
@@ -183,10 +192,13 @@ int main(int count, char **arguments)
 {
     const struct flag flags[] = {
         {"", FLAG_TEXT, NULL, "Nodes"},
-        {"simulate", FLAG_NUMBER, &simulate, "How many nodes to play."},
+        {"simulate", FLAG_NUMBER, &simulate,
+         "How many nodes to play, each as the user system:node:<name> of group system:nodes, whom "
+         "this process must be allowed to impersonate."},
         {"node-name-prefix", FLAG_TEXT, &name_prefix, "Their names, before the number."},
         {"first-node", FLAG_NUMBER, &first_node, "The first number."},
-        {"hostname-override", FLAG_TEXT, &only_name, "Play one node of this name instead."},
+        {"hostname-override", FLAG_TEXT, &only_name,
+         "Play one node of this name instead, without impersonation."},
         {"node-cpu", FLAG_TEXT, &kubelet_options.cpu, "CPUs of each node."},
         {"node-memory", FLAG_TEXT, &kubelet_options.memory, "Memory of each node."},
         {"max-pods", FLAG_TEXT, &kubelet_options.pods, "Number of pods that fit on each node."},

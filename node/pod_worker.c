@@ -28,6 +28,18 @@ static struct loop *loop_of(const struct pod_worker *worker)
     return client_loop(worker->host->client);
 }
 
+/* ---- the node's identity ---- */
+
+const char nodes_group[] = "system:nodes";
+
+void worker_host_send(const struct worker_host *host, struct client_request request,
+                      client_done done, void *argument)
+{
+    request.user = host->user;
+    request.group = nodes_group;
+    client_send(host->client, request, done, argument);
+}
+
 /* ---- events ---- */
 
 static void tell_of_pod(struct pod_worker *worker, const char *field_path, const char *type,
@@ -42,7 +54,9 @@ static void tell_of_pod(struct pod_worker *worker, const char *field_path, const
                                   .name = worker->name,
                                   .uid = worker->uid,
                                   .field_path = field_path,
-                                  .host = worker->host->node_name};
+                                  .host = worker->host->node_name,
+                                  .user = worker->host->user,
+                                  .group = nodes_group};
     event_record(worker->host->events, &target, type, reason, "%s", message);
 }
 
@@ -440,7 +454,7 @@ static void delete_object(struct pod_worker *worker)
         .path = client_path(&pods_resource, worker->namespace, worker->name, NULL)};
     json_encode(options, &request.body);
     worker->is_writing = true;
-    client_send(worker->host->client, request, was_deleted, worker);
+    worker_host_send(worker->host, request, was_deleted, worker);
 }
 
 static void write_status(struct pod_worker *worker)
@@ -461,7 +475,7 @@ static void write_status(struct pod_worker *worker)
     }
     worker->written = hash;
     worker->is_writing = true;
-    client_send(worker->host->client, request, status_was_written, worker);
+    worker_host_send(worker->host, request, status_was_written, worker);
 }
 
 static void write_now(void *argument)

@@ -69,7 +69,8 @@ struct worker_host {
     struct runtime *runtime;
     struct event_recorder *events; /* NULL: tell nothing. */
     const char *node_name, *node_ip;
-    bool is_frozen; /* The node seems dead: nothing is written. */
+    const char *user; /* "system:node:a", to impersonate; NULL: the client is that user. */
+    bool is_frozen;   /* The node seems dead: nothing is written. */
     /* A free address of the node's range, the caller's; NULL while there is none. */
     char *(*take_address)(struct worker_host *host);
     /* This address is in use, by a pod of a former process. */
@@ -108,6 +109,12 @@ struct pod_worker {
     bool is_dropped;  /* Freed when that request has ended. */
     struct loop_timer step_timer, write_timer, deadline_timer;
 };
+
+extern const char nodes_group[]; /* "system:nodes" */
+
+/* client_send() as the node. */
+void worker_host_send(const struct worker_host *host, struct client_request request,
+                      client_done done, void *argument);
 
 /* Begins with a pod that was bound to the node, or was there before this process. */
 struct pod_worker *pod_worker_new(struct worker_host *host, const json_t *pod);

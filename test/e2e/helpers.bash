@@ -129,6 +129,7 @@ start_process() {
     local name=$1 sentence=$2 identity=$1
     shift 2
     [ "$identity" != controller-manager ] || identity=controllers
+    [ "$name" != node ] || deploy/node-names "$DATA/pki" "https://127.0.0.1:$PORT" 3 || return 1
     "$BIN/coracle-$name" --kubeconfig "$DATA/pki/$identity.kubeconfig" --healthz-bind-address 127.0.0.1:0 \
         "$@" >"$BATS_FILE_TMPDIR/$name.log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/$name.pid"

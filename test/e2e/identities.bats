@@ -61,3 +61,45 @@ was_refused() {
     wait_until 30 has_replicas web 2
     [ "$(k -n kube-system get serviceaccount replicaset-controller -o jsonpath='{.metadata.uid}')" != "$before" ]
 }
+
+# as_node NAME METHOD PATH [CURL ARGUMENTS…]: the answer's status to coracle-node in that node's name.
+as_node() {
+    local node=$1 method=$2 path=$3
+    shift 3
+    curl -sS -X "$method" --cacert "$DATA/pki/ca.crt" --cert "$DATA/pki/node.crt" --key "$DATA/pki/node.key" \
+        -H "Impersonate-User: system:node:$node" -H "Impersonate-Group: system:nodes" \
+        -H 'Content-Type: application/strategic-merge-patch+json' -o "$BATS_TEST_TMPDIR/body" \
+        -w '%{http_code}' "$@" "https://127.0.0.1:$PORT$path"
+}
+
+message() {
+    jq -r .message "$BATS_TEST_TMPDIR/body"
+}
+
+@test "a simulated node may write its own status and pods, and no other node's" {
+    local status='{"metadata": {"labels": {"x": "y"}}}' pod
+    n run lonely --image=x --overrides='{"spec": {"nodeName": "node-2"}}'
+    n wait pod lonely --for=condition=Ready --timeout=20s
+    pod=/api/v1/namespaces/$NS/pods/lonely
+    [ "$(as_node node-1 PATCH /api/v1/nodes/node-1/status -d "$status")" = 200 ]
+    [ "$(as_node node-1 PATCH /api/v1/nodes/node-2/status -d "$status")" = 403 ]
+    [[ "$(message)" == *"node \"node-1\" is not allowed to modify node \"node-2\""* ]]
+    [ "$(as_node node-1 PATCH "$pod/status" -d '{"status": {"reason": "x"}}')" = 403 ]
+    [[ "$(message)" == *"node \"node-1\" can only update pod status for pods with spec.nodeName set to itself"* ]]
+    [ "$(as_node node-1 DELETE "$pod")" = 403 ]
+    [ "$(as_node node-2 DELETE "$pod")" = 200 ]
+    not grep -i forbidden "$BATS_FILE_TMPDIR/node.log"
+}
+
+@test "the process of simulated nodes may be no other user, and write nothing as itself" {
+    [ "$(as_node node-9 GET /api/v1/nodes/node-9)" = 403 ]
+    [ "$(message)" = 'users "system:node:node-9" is forbidden: User "system:coracle-node" cannot impersonate resource "users" in API group "" at the cluster scope' ]
+    [ "$(as_node node-1 GET /api/v1/nodes/node-1 -H "Impersonate-Group: system:masters")" = 403 ]
+    local may="k auth can-i --as system:coracle-node -A"
+    [ "$($may list pods)" = yes ]
+    local what
+    for what in "patch pods --subresource=status" "delete pods" "create nodes" "create events" "update leases" "get secrets"; do
+        # shellcheck disable=SC2086 # Words.
+        [ "$($may $what || true)" = no ]
+    done
+}
