@@ -10,13 +10,24 @@
 /* clang-format off */
 static const struct admission_plugin *const plugins[] = {
     &admission_namespace_lifecycle,
+    &admission_limit_anti_affinity,
     &admission_limit_ranger,
     &admission_service_account,
     &admission_node_restriction,
     &admission_taint_nodes_by_condition,
+    &admission_always_pull_images,
     &admission_pod_security,
     &admission_priority,
     &admission_default_toleration_seconds,
+    &admission_extended_resource_toleration,
+    &admission_default_storage_class,
+    &admission_owner_references,
+    &admission_persistent_volume_claim_resize,
+    &admission_runtime_class,
+    &admission_certificate_approval,
+    &admission_certificate_signing,
+    &admission_certificate_subject_restriction,
+    &admission_default_ingress_class,
 };
 /* clang-format on */
 

@@ -42,5 +42,16 @@ extern const struct admission_plugin admission_taint_nodes_by_condition;
 extern const struct admission_plugin admission_pod_security;
 extern const struct admission_plugin admission_priority;
 extern const struct admission_plugin admission_default_toleration_seconds;
+extern const struct admission_plugin admission_default_storage_class;
+extern const struct admission_plugin admission_default_ingress_class;
+extern const struct admission_plugin admission_persistent_volume_claim_resize;
+extern const struct admission_plugin admission_runtime_class;
+extern const struct admission_plugin admission_certificate_approval;
+extern const struct admission_plugin admission_certificate_signing;
+extern const struct admission_plugin admission_certificate_subject_restriction;
+extern const struct admission_plugin admission_owner_references;
+extern const struct admission_plugin admission_always_pull_images;
+extern const struct admission_plugin admission_extended_resource_toleration;
+extern const struct admission_plugin admission_limit_anti_affinity;
 
 #endif
