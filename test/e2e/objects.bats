@@ -130,10 +130,16 @@ YAML
 
 @test "a bound claim grows, and does nothing else" {
     k -n "$NS" apply -f - <<YAML
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: $NS-growing}
+provisioner: example.com/disks
+allowVolumeExpansion: true
+---
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: data}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+spec: {storageClassName: $NS-growing, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 YAML
     run k -n "$NS" patch pvc data -p '{"spec": {"resources": {"requests": {"storage": "2Gi"}}}}'
     [ "$status" -ne 0 ]
