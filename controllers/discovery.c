@@ -54,6 +54,19 @@ static void append(struct discovery *discovery, struct discovered *item)
     discovery->items[discovery->count++] = item;
 }
 
+static bool has_subresource(const json_t *resource, const char *name)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach (json_object_get(resource, "subresources"), i, one) {
+        const char *found = json_get_string(one, "subresource");
+        if (found != NULL && strcmp(found, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One resource of a group version; the group's begin at 'group_start'. */
 static void add_resource(struct discovery *discovery, size_t group_start, const char *group_version,
                          const json_t *resource)
@@ -66,6 +79,7 @@ static void add_resource(struct discovery *discovery, size_t group_start, const 
         return;
     }
     struct discovered *item = allocate_struct(struct discovered);
+    item->has_scale = has_subresource(resource, "scale");
     item->is_preferred = !is_known(discovery, group_start, plural);
     item->resource = (struct api_resource){duplicate(group_version), duplicate(plural),
                                            duplicate(kind), strcmp(scope, "Namespaced") == 0};

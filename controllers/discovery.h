@@ -20,6 +20,7 @@ enum {
 struct discovered {
     struct api_resource resource; /* Its strings are the discovery's own. */
     unsigned verbs;
+    bool has_scale;    /* It has the subresource "scale". */
     bool is_preferred; /* No earlier version of the group has this resource. */
 };
 

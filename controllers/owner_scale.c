@@ -112,19 +112,8 @@ static const struct discovered *discover(struct owner_scale *owners, const char 
     return discovery_find(&owners->discovery, api_version, kind);
 }
 
-/* The owner's kind has no scale, or the owner is gone. '*absent' tells the latter. */
-static bool explain_missing(struct owner_scale *owners, const struct api_resource *resource,
-                            const struct cached_object *pod, bool *absent, struct error *error)
+static bool tell_of_no_scale(const struct api_resource *resource, struct error *error)
 {
-    cleanup(error_clear)
-    struct error why = ERROR_INIT;
-    cleanup(json_release)
-    json_t *owner =
-        client_get(owners->controller->client, resource, pod->namespace, pod->owner_name, &why);
-    *absent = owner == NULL && why.code == 404;
-    if (owner == NULL) {
-        return !*absent && error_move(error, &why);
-    }
     const char *slash = strchr(resource->group_version, '/');
     return error_internal(error, "%s%s%.*s does not implement the scale subresource",
                           resource->plural, slash != NULL ? "." : "",
@@ -148,8 +137,9 @@ static bool scale_of_other(struct owner_scale *owners, const struct cached_objec
         .path = client_path(&kind->resource, pod->namespace, pod->owner_name, "scale")};
     cleanup(json_release)
     json_t *answer = client_call(owners->controller->client, request, &why);
-    if (answer == NULL && (why.code == 404 || why.code == 405)) {
-        return explain_missing(owners, &kind->resource, pod, absent, error);
+    if (answer == NULL && why.code == 404) { /* Either its kind has no scale, or it is gone. */
+        *absent = kind->has_scale;
+        return !*absent && tell_of_no_scale(&kind->resource, error);
     }
     if (answer == NULL) {
         return error_move(error, &why);
