@@ -17,6 +17,7 @@ static const struct admission_plugin *const plugins[] = {
     &admission_taint_nodes_by_condition,
     &admission_always_pull_images,
     &admission_pod_security,
+    &admission_pod_node_selector,
     &admission_priority,
     &admission_default_toleration_seconds,
     &admission_extended_resource_toleration,

@@ -4,7 +4,7 @@
 
 load helpers
 
-off_by_default=OwnerReferencesPermissionEnforcement,AlwaysPullImages,ExtendedResourceToleration,LimitPodHardAntiAffinityTopology
+off_by_default=OwnerReferencesPermissionEnforcement,AlwaysPullImages,ExtendedResourceToleration,LimitPodHardAntiAffinityTopology,PodNodeSelector
 
 setup_file() { FLAGS="--enable-admission-plugins=$off_by_default" start_server; }
 teardown_file() { stop_server; }
@@ -172,4 +172,15 @@ YAML
     pod apart "${affinity/KEY/kubernetes.io/hostname}"
     run pod away "${affinity/KEY/zone}"
     [[ "$output" == *'pods "away" is forbidden: affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey zone but only key kubernetes.io/hostname is allowed' ]]
+}
+
+@test "a namespace says on which nodes its pods run" {
+    annotate() { k annotate --overwrite namespace "$NS" "scheduler.alpha.kubernetes.io/node-selector=$1"; }
+    annotate 'zone=a, disk = ssd'
+    [ "$(pod here 'nodeSelector: {cpu: fast}' | jq -cS .spec.nodeSelector)" = '{"cpu":"fast","disk":"ssd","zone":"a"}' ]
+    run pod there 'nodeSelector: {zone: b}'
+    [[ "$output" == *'pods "there" is forbidden: pod node label selector conflicts with its namespace node label selector' ]]
+    annotate 'zone'
+    run pod nowhere
+    [[ "$output" == *'invalid selector: zone'* ]]
 }
