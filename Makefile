@@ -3,6 +3,7 @@
 # make            builds everything into build/
 # make run        builds, sets up DATA=, starts the control plane and stays in the foreground
 # make test       installs what tests need and runs all of them
+# make test-slow  runs what takes half an hour: fuzzers, sanitized processes, an old client, more kills
 # make fuzz       has fuzzers look for input that crashes the parsers, each for SECONDS=60
 # make bench      measures, on each store
 # make format     puts the sources in their form, make check-format and make tidy check them
@@ -56,7 +57,7 @@ stub_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard test/stub/programs/*.c))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
 	$(BUILD)/coracle-scheduler $(BUILD)/coracle-node
 
-.PHONY: all deps run test unit example threaded-unit list-threaded storage-test fuzz fuzz-programs bench bench-programs tidy format check-format clean
+.PHONY: all deps run test test-slow unit example threaded-unit list-threaded storage-test fuzz fuzz-programs bench bench-programs tidy format check-format clean
 all: $(programs)
 
 $(BUILD)/%.o: %.c
@@ -169,6 +170,9 @@ run: all
 
 test:
 	@test/run
+
+test-slow:
+	@test/slow
 
 fuzz:
 	@test/fuzz/run $(or $(SECONDS),60)

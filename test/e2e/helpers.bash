@@ -34,11 +34,12 @@ start_server() {
     }
 }
 
+# stop_server: fails when it did not end in time, or complained of itself.
 stop_server() {
     local pid
     pid=$(cat "$BATS_FILE_TMPDIR/pid")
     kill -TERM "$pid" 2>/dev/null
-    wait_until 20 gone "$pid"
+    wait_until 20 gone "$pid" && ! grep -E "Sanitizer|runtime error" "$BATS_FILE_TMPDIR/log" >&2
 }
 
 gone() {

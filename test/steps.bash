@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the programs that run many tests share.
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+. test/e2e/helpers.bash
+jobs=$(nproc)
+
+# step NAME COMMAND…: its output is shown and its TAP lines are counted.
+step() {
+    echo "== $1"
+    shift
+    "$@" 2>&1 | tee -a "$log"
+    local status=${PIPESTATUS[0]}
+    if [ "$status" != 0 ] && ! tail -n 400 "$log" | grep -q '^not ok'; then
+        echo "not ok - $* ended with status $status" | tee -a "$log"
+    fi
+}
+
+# units BUILD SOURCE…: runs the program of each source.
+units() {
+    local status=0 program build=$1
+    shift
+    for source in "$@"; do
+        program=build/$build/${source%.c}
+        echo "# $program"
+        CMOCKA_MESSAGE_OUTPUT=TAP timeout 120 "$program" || status=1
+    done
+    return $status
+}
+
+# The end-to-end tests wait more than they work: several files run side by side, those that take long
+# first, so that none is left alone at the end.
+end_to_end() {
+    local long="robustness durability lists deployment walkthrough scheduler_faults lost_nodes hostile" file
+    for file in $long $(basename -s .bats test/e2e/*.bats | grep -vxE "${long// /|}"); do
+        printf '%s\n' "etcd test/e2e/$file.bats" "sqlite test/e2e/$file.bats"
+    done | xargs -L 1 -P $((jobs * 2)) --process-slot-var=LANE test/e2e/one
+}
+
+# The oldest kubectl there is, when some are installed as kubectl.1.27 and the like besides the default
+# one: on the PATH, or where Google's Debian package has them.
+oldest_kubectl() {
+    local PATH=$PATH:/usr/lib/google-cloud-sdk/bin name minor oldest=$KUBECTL least
+    least=$(client_minor)
+    for name in $(compgen -c kubectl. | grep -x 'kubectl\.1\.[0-9]*'); do
+        minor=$(KUBECTL=$name client_minor)
+        if [ "${minor:-$least}" -lt "$least" ]; then oldest=$(command -v "$name") least=$minor; fi
+    done
+    echo "$oldest"
+}
+
+# finish: the last line, "N passed, N failed", and the status.
+finish() {
+    local passed failed
+    passed=$(grep -c '^ok' "$log")
+    failed=$(grep -c '^not ok' "$log")
+    echo
+    [ "$failed" = 0 ] || grep '^not ok' "$log"
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
