@@ -110,7 +110,7 @@ static void gather(struct pod *pod, const char *field)
     const json_t *container;
     json_array_foreach (json_object_get(pod->spec, field), i, container) {
         pod->containers =
-            grow(pod->containers, pod->container_count, &pod->capacity, sizeof *pod->containers);
+            grow(pod->containers, pod->container_count, &pod->capacity, sizeof(json_t *));
         pod->containers[pod->container_count++] = container;
     }
 }
