@@ -141,7 +141,8 @@ static void discovery_tells_preferred_versions_verbs_and_what_is_stale(void **st
         parse("{\"items\": [{\"metadata\": {\"name\": \"g\"}, \"versions\": ["
               "{\"version\": \"v2\", \"resources\": [{\"resource\": \"as\", \"scope\": "
               "\"Namespaced\", \"responseKind\": {\"kind\": \"A\"}, \"verbs\": [\"get\", "
-              "\"list\"]}]},"
+              "\"list\"], \"subresources\": [{\"subresource\": \"status\"}, {\"subresource\": "
+              "\"scale\"}]}]},"
               "{\"version\": \"v1\", \"resources\": [{\"resource\": \"as\", \"scope\": "
               "\"Namespaced\", \"responseKind\": {\"kind\": \"A\"}, \"verbs\": [\"get\"]},"
               "{\"resource\": \"bs\", \"scope\": \"Cluster\", \"responseKind\": {\"kind\": \"B\"},"
@@ -155,6 +156,8 @@ static void discovery_tells_preferred_versions_verbs_and_what_is_stale(void **st
     assert_false(discovery_find(&discovery, "g/v1", "A")->is_preferred);
     assert_true(discovery_find(&discovery, "g/v1", "B")->is_preferred);
     assert_false(discovery_find(&discovery, "g/v1", "B")->resource.namespaced);
+    assert_true(discovery_find(&discovery, "g/v2", "A")->has_scale);
+    assert_false(discovery_find(&discovery, "g/v1", "A")->has_scale);
     assert_int_equal(discovery_find(&discovery, "g/v1", "B")->verbs,
                      DISCOVERY_GET | DISCOVERY_DELETE);
     assert_null(discovery_find(&discovery, "g/v2", "B"));
