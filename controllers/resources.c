@@ -15,12 +15,16 @@ const struct api_resource resource_jobs = {"batch/v1", "jobs", "Job", true};
 const struct api_resource resource_leases = {"coordination.k8s.io/v1", "leases", "Lease", true};
 const struct api_resource resource_namespaces = {"v1", "namespaces", "Namespace", false};
 const struct api_resource resource_nodes = {"v1", "nodes", "Node", false};
+const struct api_resource resource_persistent_volume_claims = {"v1", "persistentvolumeclaims",
+                                                               "PersistentVolumeClaim", true};
 const struct api_resource resource_pod_disruption_budgets = {"policy/v1", "poddisruptionbudgets",
                                                              "PodDisruptionBudget", true};
 const struct api_resource resource_pods = {"v1", "pods", "Pod", true};
 const struct api_resource resource_replicasets = {"apps/v1", "replicasets", "ReplicaSet", true};
 const struct api_resource resource_replicationcontrollers = {"v1", "replicationcontrollers",
                                                              "ReplicationController", true};
+const struct api_resource resource_resource_quotas = {"v1", "resourcequotas", "ResourceQuota",
+                                                      true};
 const struct api_resource resource_secrets = {"v1", "secrets", "Secret", true};
 const struct api_resource resource_service_accounts = {"v1", "serviceaccounts", "ServiceAccount",
                                                        true};

@@ -29,6 +29,7 @@ static const struct admission_plugin *const plugins[] = {
     &admission_certificate_signing,
     &admission_certificate_subject_restriction,
     &admission_default_ingress_class,
+    &admission_resource_quota,
 };
 /* clang-format on */
 

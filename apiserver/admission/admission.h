@@ -54,5 +54,6 @@ extern const struct admission_plugin admission_always_pull_images;
 extern const struct admission_plugin admission_extended_resource_toleration;
 extern const struct admission_plugin admission_limit_anti_affinity;
 extern const struct admission_plugin admission_pod_node_selector;
+extern const struct admission_plugin admission_resource_quota;
 
 #endif
