@@ -23,7 +23,8 @@ static json_t *tree(const char *text)
 
 static const char all_roles[] =
     "- {metadata: {name: a, labels: {to: x}}, rules: [{verbs: [get]}, {verbs: [list]}]}\n"
-    "- {metadata: {name: b, labels: {to: x, and: yes-too}}, rules: [{verbs: [list]}, {verbs: [watch]}]}\n"
+    "- {metadata: {name: b, labels: {to: x, and: yes-too}}, rules: [{verbs: [list]}, {verbs: "
+    "[watch]}]}\n"
     "- {metadata: {name: c, labels: {to: z}}, rules: [{verbs: [delete]}]}\n"
     "- {metadata: {name: self, labels: {to: x}}, rules: [{verbs: ['*']}]}\n"
     "- {metadata: {name: empty, labels: {to: x}}, rules: null}\n";
