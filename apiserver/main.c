@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/webhook_list.h"
 #include "apiserver/api.h"
 #include "apiserver/auth/authz.h"
 #include "apiserver/auth/policy.h"
@@ -350,6 +351,8 @@ static bool open_registry(struct registry *registry, const struct options *optio
            (registry->cache = cache_open(registry->store, registry->scheme, error)) != NULL &&
            (registry->authz = authz_open(&authz, registry->cache, registry->scheme, error)) !=
                NULL &&
+           (registry->webhooks = webhook_lists_new(registry->cache, registry->scheme,
+                                                   &registry->stopping)) != NULL &&
            (registry->services = service_allocator_new(registry, error)) != NULL &&
            bootstrap(registry, error) && (registry->policy = policy_start(registry, error)) != NULL;
 }
@@ -360,6 +363,7 @@ static void close_registry(struct registry *registry)
     service_allocator_free(registry->services); /* It may be repairing. */
     store_close(registry->store);
     cache_free(registry->cache);
+    webhook_lists_free(registry->webhooks);
     authz_free(registry->authz);
     authn_free(registry->authn);
 }
@@ -427,6 +431,7 @@ static bool run(const struct options *options, struct error *error)
         return false;
     }
     api_set_up(&api, &registry);
+    webhook_lists_measure(registry.webhooks, api.metrics);
     compactor_start(&compactor, &registry, options->compaction_interval_ns);
     server = serve(&api, options, error);
     if (server != NULL) {

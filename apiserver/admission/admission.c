@@ -29,6 +29,8 @@ static const struct admission_plugin *const plugins[] = {
     &admission_certificate_signing,
     &admission_certificate_subject_restriction,
     &admission_default_ingress_class,
+    &admission_mutating_webhook,
+    &admission_validating_webhook,
     &admission_resource_quota,
 };
 /* clang-format on */
@@ -89,6 +91,18 @@ bool admission_admit(struct write *write, struct error *error)
 {
     for (size_t i = 0; i < array_length(plugins); i++) {
         if (is_asked(write, i) && plugins[i]->admit != NULL && !plugins[i]->admit(write, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool admission_admit_again(struct write *write, struct error *error)
+{
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        bool is_other = plugins[i] != &admission_mutating_webhook;
+        if (is_other && is_asked(write, i) && plugins[i]->admit != NULL &&
+            !plugins[i]->admit(write, error)) {
             return false;
         }
     }

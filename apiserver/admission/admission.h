@@ -29,6 +29,8 @@ bool admission_configure(struct admission_options *options, struct error *error)
 char *admission_names(void);
 
 bool admission_admit(struct write *write, struct error *error);
+/* For a plugin that has changed the object after others saw it: asks all others once more. */
+bool admission_admit_again(struct write *write, struct error *error);
 bool admission_validate(const struct write *write, struct error *error);
 
 /* The write is about an object itself (not a subresource) of this kind. */
@@ -55,5 +57,7 @@ extern const struct admission_plugin admission_extended_resource_toleration;
 extern const struct admission_plugin admission_limit_anti_affinity;
 extern const struct admission_plugin admission_pod_node_selector;
 extern const struct admission_plugin admission_resource_quota;
+extern const struct admission_plugin admission_mutating_webhook;
+extern const struct admission_plugin admission_validating_webhook;
 
 #endif

@@ -9,10 +9,14 @@
 #include "common/client_transport.h"
 #include "common/json.h"
 
-enum { answer_bytes_max = 1 << 20, timeout_ms = 10000 };
+enum { idle_max = 8 };
 
 struct fetcher {
-    struct client_transport *transport; /* Guarded by the lock. */
+    struct client_transport *transport; /* Guarded by the lock, as are the idle. */
+    CURL *idle[idle_max];               /* Each keeps its connection for the next question. */
+    size_t idle_count;
+    size_t answer_bytes_max;
+    long timeout_ms;
     pthread_mutex_t lock;
     const atomic_bool *stopping; /* NULL: it never does. */
 };
@@ -26,6 +30,8 @@ struct fetcher *fetcher_new(struct client_config *config, struct error *error)
     }
     struct fetcher *fetcher = allocate_struct(struct fetcher);
     fetcher->transport = transport;
+    fetcher->answer_bytes_max = 1 << 20;
+    fetcher->timeout_ms = 10000;
     pthread_mutex_init(&fetcher->lock, NULL);
     return fetcher;
 }
@@ -35,22 +41,38 @@ void fetcher_stop_when(struct fetcher *fetcher, const atomic_bool *stopping)
     fetcher->stopping = stopping;
 }
 
+void fetcher_limit(struct fetcher *fetcher, size_t answer_bytes_max, int timeout_ms)
+{
+    fetcher->answer_bytes_max = answer_bytes_max;
+    fetcher->timeout_ms = timeout_ms;
+}
+
 void fetcher_free(struct fetcher *fetcher)
 {
     if (fetcher != NULL) {
+        for (size_t i = 0; i < fetcher->idle_count; i++) {
+            curl_easy_cleanup(fetcher->idle[i]);
+        }
         client_transport_free(fetcher->transport);
         pthread_mutex_destroy(&fetcher->lock);
         free(fetcher);
     }
 }
 
+/* ---- one question ---- */
+
+struct answer {
+    struct buffer bytes;
+    size_t bytes_max;
+};
+
 static size_t take(char *bytes, size_t size, size_t count, void *argument)
 {
-    struct buffer *answer = argument;
-    if (answer->length + size * count > answer_bytes_max) {
+    struct answer *answer = argument;
+    if (answer->bytes.length + size * count > answer->bytes_max) {
         return 0; /* Ends the transfer. */
     }
-    buffer_add(answer, bytes, size * count);
+    buffer_add(&answer->bytes, bytes, size * count);
     return size * count;
 }
 
@@ -83,21 +105,39 @@ static json_t *read_answer(CURL *easy, const struct buffer *answer, struct error
     return json;
 }
 
+/* With the lock held. */
+static CURL *take_idle(struct fetcher *fetcher)
+{
+    return fetcher->idle_count > 0 ? fetcher->idle[--fetcher->idle_count] : curl_easy_init();
+}
+
+static void give_back(struct fetcher *fetcher, CURL *easy)
+{
+    pthread_mutex_lock(&fetcher->lock);
+    bool keeps = fetcher->idle_count < idle_max;
+    if (keeps) {
+        fetcher->idle[fetcher->idle_count++] = easy;
+    }
+    pthread_mutex_unlock(&fetcher->lock);
+    if (!keeps) {
+        curl_easy_cleanup(easy);
+    }
+}
+
 json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body,
                    struct error *error)
 {
-    cleanup(buffer_free)
-    struct buffer answer = BUFFER_INIT;
+    struct answer answer = {.bytes = BUFFER_INIT, .bytes_max = fetcher->answer_bytes_max};
     cleanup(free_char)
     char *text = body ? json_text(body) : NULL;
     char detail[CURL_ERROR_SIZE] = "";
-    CURL *easy = curl_easy_init();
     pthread_mutex_lock(&fetcher->lock);
+    CURL *easy = take_idle(fetcher);
     struct curl_slist *headers = client_transport_prepare(fetcher->transport, easy, path, NULL,
                                                           body ? "application/json" : NULL);
     pthread_mutex_unlock(&fetcher->lock);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, fetcher->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
@@ -109,13 +149,14 @@ json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body
     CURLcode result = curl_easy_perform(easy);
     json_t *json = NULL;
     if (result == CURLE_OK) {
-        json = read_answer(easy, &answer, error);
+        json = read_answer(easy, &answer.bytes, error);
     } else {
         client_transport_failed(fetcher->transport, result, detail, body ? "POST" : "GET", path,
                                 error);
     }
     curl_slist_free_all(headers);
-    curl_easy_cleanup(easy);
+    give_back(fetcher, easy);
+    buffer_free(&answer.bytes);
     if (text != NULL) {
         explicit_bzero(text, strlen(text)); /* It may hold a token. */
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Asking somebody else's server for JSON: an issuer, a webhook. Blocks for up to some seconds, and
- * takes answers of up to 1 MiB; redirects are not followed.
+ * takes answers of up to 1 MiB unless told otherwise; redirects are not followed. Connections are
+ * kept for the next question.
  *
  * Threads: fetch_json() from any thread.
  */
@@ -19,6 +20,8 @@ struct fetcher;
 struct fetcher *fetcher_new(struct client_config *config, struct error *error);
 /* What is under way fails soon after the flag (borrowed) is set. */
 void fetcher_stop_when(struct fetcher *fetcher, const atomic_bool *stopping);
+/* Before the first question. */
+void fetcher_limit(struct fetcher *fetcher, size_t answer_bytes_max, int timeout_ms);
 void fetcher_free(struct fetcher *fetcher); /* NULL is fine. */
 /* GET, or POST when there is a body, of the server's URL and the path behind it. NULL with an error
  * for anything but a JSON object with 200 or 201. The caller's. */

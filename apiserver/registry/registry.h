@@ -37,6 +37,7 @@ struct registry {
     const char *service_node_port_range;  /* "30000-32767" */
     int64_t event_ttl_seconds;            /* --event-ttl */
     struct admission_options admission;
+    struct webhook_lists *webhooks; /* See admission/webhook_list.h; NULL: there are none. */
     atomic_uint pods_awaiting_account; /* See admission/service_account.c. */
     int64_t fault_percent;             /* See faults.h. */
     atomic_bool stopping;              /* Watches end. */
@@ -111,6 +112,9 @@ void write_address(struct write *write, const char *namespace, const char *name)
 /* All that is wrong with write->object, which is pruned, defaulted and admitted; on an update, also
  * with how it differs from write->live. */
 void write_validate(const struct write *write, struct field_errors *errors);
+/* Puts back of write->object what this kind of write may not touch: status or the rest. */
+void write_restore_parts(struct write *write);
+void write_fill_defaults(struct write *write);
 void write_clear(struct write *write); /* Also fit for cleanup(). */
 void write_warn(struct write *write, const char *text, ...) __attribute__((format(printf, 2, 3)));
 

@@ -43,33 +43,34 @@ bool serve_check_dry_run(const struct request *request, struct error *error)
     return error_invalid(error, "meta.k8s.io", "CreateOptions", "", &errors);
 }
 
-/* Brings a tree from the addressed to the stored version. */
-static void to_storage(const struct write *write, json_t *object)
+static void rename_kind(const struct resource *resource, json_t *object)
 {
-    if (write->resource == write->storage) {
+    cleanup(free_char)
+    char *version = decode_api_version(resource->group, resource->version);
+    json_object_set_new(object, "apiVersion", json_string(version));
+    json_object_set_new(object, "kind", json_string(resource->kind));
+}
+
+void serve_to_storage(const struct write *write, const struct resource *resource, json_t *object)
+{
+    if (resource == write->storage) {
         return;
     }
     if (write->kind->to_storage != NULL) {
-        write->kind->to_storage(object, write->resource);
+        write->kind->to_storage(object, resource);
     }
-    cleanup(free_char)
-    char *version = decode_api_version(write->storage->group, write->storage->version);
-    json_object_set_new(object, "apiVersion", json_string(version));
-    json_object_set_new(object, "kind", json_string(write->storage->kind));
+    rename_kind(write->storage, object);
 }
 
-static void from_storage(const struct write *write, json_t *object)
+void serve_from_storage(const struct write *write, const struct resource *resource, json_t *object)
 {
-    if (write->resource == write->storage) {
+    if (resource == write->storage) {
         return;
     }
     if (write->kind->from_storage != NULL) {
-        write->kind->from_storage(object, write->resource);
+        write->kind->from_storage(object, resource);
     }
-    cleanup(free_char)
-    char *version = decode_api_version(write->resource->group, write->resource->version);
-    json_object_set_new(object, "apiVersion", json_string(version));
-    json_object_set_new(object, "kind", json_string(write->resource->kind));
+    rename_kind(resource, object);
 }
 
 static json_t *decode_own(const struct write *write, struct error *error)
@@ -78,7 +79,7 @@ static json_t *decode_own(const struct write *write, struct error *error)
     json_t *object = decode_body(write->request, write->response, resource->schema, resource->group,
                                  resource->version, resource->kind, error);
     if (object != NULL) {
-        to_storage(write, object);
+        serve_to_storage(write, write->resource, object);
     }
     return object;
 }
@@ -164,7 +165,7 @@ static bool patch_object(struct write *write, void *argument, struct error *erro
     (void)argument;
     const struct resource *resource = write->resource;
     json_t *object = object_tree(write->live_object);
-    from_storage(write, object);
+    serve_from_storage(write, write->resource, object);
     bool patched = serve_apply_patch(write->request, resource->schema, &object, error) &&
                    decode_patched(write->request, write->response, resource, object, error);
     if (patched && !json_is_object(object)) {
@@ -178,7 +179,7 @@ static bool patch_object(struct write *write, void *argument, struct error *erro
     char *version = decode_api_version(resource->group, resource->version);
     json_object_set_new(object, "apiVersion", json_string(version));
     json_object_set_new(object, "kind", json_string(resource->kind));
-    to_storage(write, object);
+    serve_to_storage(write, write->resource, object);
     write->object = object;
     return true;
 }

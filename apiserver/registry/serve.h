@@ -8,6 +8,9 @@
 /* Answers with one object in the form that the request asks for. */
 void serve_object(struct registry *registry, struct request *request, struct response *response,
                   int status, const struct object *object);
+/* Brings a tree from another version of the resource to the stored one, and back. */
+void serve_to_storage(const struct write *write, const struct resource *resource, json_t *object);
+void serve_from_storage(const struct write *write, const struct resource *resource, json_t *object);
 /* ?dryRun= is absent or "All". */
 bool serve_check_dry_run(const struct request *request, struct error *error);
 /* Applies the request's body, by its Content-Type, to the tree. The type is

@@ -95,7 +95,7 @@ static char *storage_key(const struct write *write)
     return format("%s%s", write->storage->storage_prefix, key);
 }
 
-static void fill_defaults(struct write *write)
+void write_fill_defaults(struct write *write)
 {
     schema_default(write->storage->schema, write->object);
     kind_fill_defaults(write->kind, write->object);
@@ -213,10 +213,8 @@ bool registry_create(struct write *write, struct object **result, struct error *
     if (!metadata_prepare_create(write, error)) {
         return false;
     }
-    if (has_status_subresource(write) && !write->kind->created_with_status) {
-        json_object_del(write->object, "status");
-    }
-    fill_defaults(write);
+    write_restore_parts(write);
+    write_fill_defaults(write);
     if (!admission_admit(write, error)) {
         return false;
     }
@@ -360,6 +358,15 @@ static void restore_other_part(struct write *write)
     }
 }
 
+void write_restore_parts(struct write *write)
+{
+    if (write->operation == WRITE_UPDATE) {
+        restore_other_part(write);
+    } else if (has_status_subresource(write) && !write->kind->created_with_status) {
+        json_object_del(write->object, "status");
+    }
+}
+
 static bool is_ready_to_go(const struct write *write)
 {
     const json_t *metadata = json_object_get(write->object, "metadata");
@@ -411,11 +418,11 @@ static bool update_once(struct write *write, write_transform transform, void *ar
     if (!transform(write, argument, error)) {
         return false;
     }
-    restore_other_part(write);
+    write_restore_parts(write);
     if (!metadata_prepare_update(write, error)) {
         return false;
     }
-    fill_defaults(write);
+    write_fill_defaults(write);
     if (!admission_admit(write, error)) {
         return false;
     }

@@ -17,12 +17,14 @@ const struct kind kind_mutating_webhook_configuration = {
     .group = admission,
     .plural = "mutatingwebhookconfigurations",
     .validate = validate_webhook_configuration,
+    .acknowledged_when_cached = true,
 };
 
 const struct kind kind_validating_webhook_configuration = {
     .group = admission,
     .plural = "validatingwebhookconfigurations",
     .validate = validate_webhook_configuration,
+    .acknowledged_when_cached = true,
 };
 
 const struct kind kind_validating_admission_policy = {

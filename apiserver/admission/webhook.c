@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apiserver/admission/webhook.h"
+
+#include <string.h>
+
+#include "apiserver/auth/fetch.h"
+#include "common/alloc.h"
+#include "common/base64.h"
+#include "common/json.h"
+
+/* ---- compiling ---- */
+
+static bool says(const json_t *json, const char *member, const char *value)
+{
+    const char *text = json_get_string(json, member);
+    return text != NULL && strcmp(text, value) == 0;
+}
+
+static struct selector *compile_selector(struct webhook *webhook, const char *member)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    const json_t *object = json_object_get(webhook->json, member);
+    struct selector *selector =
+        json_is_object(object) ? selector_from_object(object, &error) : NULL;
+    if (error_is_set(&error) && webhook->problem == NULL) {
+        webhook->problem = format("%s: %s", member, error.message);
+    }
+    return selector;
+}
+
+struct webhook *webhook_new(const char *configuration, const json_t *json,
+                            const atomic_bool *stopping)
+{
+    struct webhook *webhook = allocate_struct(struct webhook);
+    webhook->references = 1;
+    webhook->configuration = duplicate(configuration);
+    webhook->json = json_deep_copy(json);
+    const char *name = json_get_string(webhook->json, "name");
+    webhook->name = name != NULL ? name : "";
+    webhook->rules = json_object_get(webhook->json, "rules");
+    webhook->namespace_selector = compile_selector(webhook, "namespaceSelector");
+    webhook->object_selector = compile_selector(webhook, "objectSelector");
+    webhook->matches_equivalents = !says(json, "matchPolicy", "Exact");
+    webhook->ignores_failures = says(json, "failurePolicy", "Ignore");
+    webhook->is_reinvoked = says(json, "reinvocationPolicy", "IfNeeded");
+    webhook->has_side_effects =
+        !says(json, "sideEffects", "None") && !says(json, "sideEffects", "NoneOnDryRun");
+    webhook->timeout_seconds = (int)json_get_int(json, "timeoutSeconds", 10);
+    webhook->stopping = stopping;
+    if (json_array_size(json_object_get(json, "matchConditions")) > 0 && webhook->problem == NULL) {
+        webhook->problem = duplicate("its matchConditions can't be evaluated");
+    }
+    const char *url = json_path_string(json, "clientConfig", "url");
+    if (url != NULL && webhook->problem == NULL) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        webhook->fetcher = webhook_fetcher(webhook, url, NULL, &error);
+        webhook->problem = webhook->fetcher == NULL ? duplicate(error.message) : NULL;
+    }
+    return webhook;
+}
+
+struct fetcher *webhook_fetcher(const struct webhook *webhook, const char *server,
+                                const char *server_name, struct error *error)
+{
+    enum { answer_bytes_max = 3 << 20 };
+    cleanup(client_config_clear)
+    struct client_config config = CLIENT_CONFIG_INIT;
+    const char *bundle = json_path_string(webhook->json, "clientConfig", "caBundle");
+    size_t length = 0;
+    config.server = duplicate(server);
+    config.tls_server_name = server_name != NULL ? duplicate(server_name) : NULL;
+    if (bundle != NULL && bundle[0] != '\0') {
+        config.ca = base64_decode(bundle, strlen(bundle), &length);
+    }
+    struct fetcher *fetcher = fetcher_new(&config, error);
+    if (fetcher != NULL) {
+        fetcher_limit(fetcher, answer_bytes_max, webhook->timeout_seconds * 1000);
+        fetcher_stop_when(fetcher, webhook->stopping);
+    }
+    return fetcher;
+}
+
+struct webhook *webhook_ref(struct webhook *webhook)
+{
+    atomic_fetch_add(&webhook->references, 1);
+    return webhook;
+}
+
+void webhook_unref(struct webhook *webhook)
+{
+    if (webhook == NULL || atomic_fetch_sub(&webhook->references, 1) > 1) {
+        return;
+    }
+    fetcher_free(webhook->fetcher);
+    selector_free(webhook->namespace_selector);
+    selector_free(webhook->object_selector);
+    json_decref(webhook->json);
+    free(webhook->configuration);
+    free(webhook->problem);
+    free(webhook);
+}
+
+/* ---- matching ---- */
+
+static bool holds(const json_t *rule, const char *member, const char *value)
+{
+    const json_t *list = json_object_get(rule, member);
+    return json_array_has_string(list, "*") || json_array_has_string(list, value);
+}
+
+/* "pods", "pods/status", "pods" with any subresource, and so on. */
+static bool names_resource(const json_t *rule, const struct webhook_question *question)
+{
+    const json_t *list = json_object_get(rule, "resources");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        size_t length = strcspn(text, "/");
+        const char *subresource = text[length] == '/' ? text + length + 1 : "";
+        bool is_resource =
+            (length == 1 && text[0] == '*') ||
+            (strlen(question->plural) == length && memcmp(question->plural, text, length) == 0);
+        if (is_resource &&
+            (strcmp(subresource, "*") == 0 || strcmp(subresource, question->subresource) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_scope(const json_t *rule, const struct webhook_question *question)
+{
+    return says(rule, "scope", "Namespaced") ? question->namespaced
+           : says(rule, "scope", "Cluster")  ? !question->namespaced
+                                             : true;
+}
+
+bool webhook_has_rule_for(const struct webhook *webhook, const struct webhook_question *question)
+{
+    for (size_t i = 0; i < json_array_size(webhook->rules); i++) {
+        const json_t *rule = json_array_get(webhook->rules, i);
+        if (has_scope(rule, question) && holds(rule, "operations", question->operation) &&
+            holds(rule, "apiGroups", question->group) &&
+            holds(rule, "apiVersions", question->version) && names_resource(rule, question)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool selects(const struct selector *selector, const json_t *object)
+{
+    return object != NULL &&
+           selector_matches_object(selector, json_path(object, "metadata", "labels"));
+}
+
+bool webhook_selects_object(const struct webhook *webhook, const json_t *object, const json_t *old)
+{
+    const struct selector *selector = webhook->object_selector;
+    return selector == NULL || selector_is_everything(selector) || selects(selector, object) ||
+           selects(selector, old);
+}

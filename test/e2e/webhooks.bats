@@ -1,0 +1,171 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Admission webhooks: what servers of others change in a write, or refuse.
+
+load helpers
+
+setup_file() {
+    export DATA=$BATS_FILE_TMPDIR/data HOOKS=$BATS_FILE_TMPDIR/hooks HOOK_PORT
+    HOOK_PORT=$(free_port)
+    mkdir -p "$DATA" "$HOOKS"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=hook \
+        -addext subjectAltName=IP:127.0.0.1,DNS:hook.default.svc -keyout "$HOOKS/key.pem" \
+        -out "$HOOKS/crt.pem" -days 2 2>/dev/null
+    "$BIN/test/stub/programs/webhook" "$HOOKS" "$HOOK_PORT" "$HOOKS/crt.pem" "$HOOKS/key.pem" \
+        >"$BATS_FILE_TMPDIR/hook.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/hook.pid"
+    wait_until 10 grep -q "webhook serves" "$BATS_FILE_TMPDIR/hook.log"
+    start_server
+}
+teardown_file() { each_of "stop_process hook" ended; }
+ended() { gone "$(cat "$BATS_FILE_TMPDIR/pid")" || stop_server; }
+teardown() {
+    gone "$(cat "$BATS_FILE_TMPDIR/pid")" && return
+    for kind in mutating validating; do
+        api DELETE "/apis/admissionregistration.k8s.io/v1/${kind}webhookconfigurations" >/dev/null
+    done
+}
+
+# hook KIND NAME SCRIPT [MORE]: a configuration with one webhook, which is asked about config maps and
+# answers by the script; MORE is merged into it.
+hook() {
+    echo "$3" >"$HOOKS/$2"
+    jq -n --arg kind "$1" --arg name "$2" --arg url "https://127.0.0.1:$HOOK_PORT/$2" \
+        --arg ca "$(base64 -w0 "$HOOKS/crt.pem")" --argjson more "${4:-{\}}" '{kind: ($kind + "WebhookConfiguration"),
+        apiVersion: "admissionregistration.k8s.io/v1", metadata: {name: $name}, webhooks: [{name: ($name + ".example.com"),
+        clientConfig: {url: $url, caBundle: $ca}, sideEffects: "None", admissionReviewVersions: ["v1"], timeoutSeconds: 1,
+        rules: [{operations: ["*"], apiGroups: [""], apiVersions: ["v1"], resources: ["configmaps"]}]} + $more]}' |
+        api POST "/apis/admissionregistration.k8s.io/v1/${1,,}webhookconfigurations" --fail-with-body --json @- \
+            >"$BATS_TEST_TMPDIR/made"
+}
+
+# make NAME [QUERY]: the status of the answer; body and headers are kept.
+make_map() {
+    api POST "/api/v1/namespaces/default/configmaps${2-}" -o "$BATS_TEST_TMPDIR/body" -D "$BATS_TEST_TMPDIR/headers" \
+        -w '%{http_code}' --json '{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"'"$1"'","labels":{"a":"b"}}}'
+}
+body() { jq -r "$1" "$BATS_TEST_TMPDIR/body"; }
+asked() { grep "^$1 " "$HOOKS/asked" | cut -d' ' -f2-; }
+was_asked() { grep -q "^$1 " "$HOOKS/asked"; }
+
+@test "a mutating webhook's patch is applied, and it is told of the request" {
+    hook Mutating mutate '{"patch": [{"op": "add", "path": "/data", "value": {"x": "y"}}], "response": {"warnings": ["look out"]}}'
+    [ "$(make_map mutated)" = 201 ]
+    [ "$(body .data.x)" = y ]
+    grep -qi '^warning: 299 - "look out"' "$BATS_TEST_TMPDIR/headers"
+    [ "$(asked mutate | jq -r '.request | "\(.operation) \(.name) \(.namespace) \(.kind.kind) \(.requestResource.resource) \(.userInfo.username) \(.dryRun) \(.object.metadata.name) \(.oldObject) \(.options.kind)"')" \
+        = "CREATE mutated default ConfigMap configmaps $(k auth whoami -o jsonpath='{.status.userInfo.username}') false mutated null CreateOptions" ]
+    k delete configmap mutated
+    [ "$(asked mutate | tail -1 | jq -r '.request | "\(.operation) \(.object) \(.oldObject.data.x)"')" = "DELETE null y" ]
+}
+
+@test "a patch that leaves no valid object is refused" {
+    hook Mutating invalid '{"patch": [{"op": "add", "path": "/data", "value": {"not/a key": "y"}}]}'
+    [ "$(make_map invalid)" = 422 ]
+    echo '{"patch": [{"op": "add", "path": "/data", "value": 5}]}' >"$HOOKS/invalid"
+    [ "$(make_map invalid)" = 500 ]
+    echo '{"patch": [{"op": "remove", "path": "/nothing"}]}' >"$HOOKS/invalid"
+    [ "$(make_map invalid)" = 500 ]
+    echo '{"patch": [{"op": "replace", "path": "/metadata/name", "value": "other"}]}' >"$HOOKS/invalid"
+    [ "$(make_map invalid)" = 500 ]
+    not k get configmap invalid
+}
+
+@test "a refusal says who refused and why, with the code that it gives" {
+    hook Validating deny '{"response": {"allowed": false, "status": {"message": "no more", "code": 403}}}'
+    [ "$(make_map denied)" = 403 ]
+    [ "$(body .message)" = 'admission webhook "deny.example.com" denied the request: no more' ]
+    echo '{"response": {"allowed": false}}' >"$HOOKS/deny"
+    [ "$(make_map denied)" = 400 ]
+    [ "$(body .message)" = 'admission webhook "deny.example.com" denied the request without explanation' ]
+    api GET /metrics | grep -q 'apiserver_admission_webhook_rejection_count{name="deny.example.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="403"} 1'
+}
+
+@test "whatever is no answer fails the call, or is ignored by policy" {
+    local script n=0
+    for script in '{"raw": "garbage"}' '{"raw": "{}"}' '{"size": 10000000}' '{"response": {"uid": "other"}}' '{"hang": true}' \
+        "{\"redirect\": \"https://127.0.0.1:$HOOK_PORT/fine\"}" '{"response": {"patch": "W10=", "patchType": "JSONPatch"}}'; do
+        n=$((n + 1))
+        hook Validating "bad$n" "$script"
+        [ "$(make_map refused)" = 500 ]
+        [[ "$(body .message)" == "Internal error occurred: failed calling webhook \"bad$n.example.com\": "* ]]
+        api PATCH "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/bad$n" \
+            -H 'Content-Type: application/json-patch+json' \
+            -d '[{"op": "add", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]' >/dev/null
+    done
+    [ "$(make_map ignored)" = 201 ] # All at once.
+}
+
+@test "a webhook with a foreign certificate is not asked" {
+    hook Validating foreign '{}' "$(jq -n --arg url "https://127.0.0.1:$HOOK_PORT/foreign" --arg ca "$(base64 -w0 "$DATA/pki/ca.crt")" \
+        '{clientConfig: {url: $url, caBundle: $ca}}')"
+    [ "$(make_map foreign)" = 500 ]
+    not was_asked foreign
+}
+
+@test "selectors, operations and versions tell who is asked" {
+    hook Validating labels '{"response": {"allowed": false}}' '{"objectSelector": {"matchLabels": {"a": "c"}}}'
+    hook Validating spaces '{"response": {"allowed": false}}' '{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}'
+    hook Validating updates '{"response": {"allowed": false}}' \
+        '{"rules": [{"operations": ["UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]}'
+    [ "$(make_map selected)" = 201 ]
+    run k label configmap selected a=c --overwrite
+    [[ "$output" == *'admission webhook "labels.example.com" denied'* ]]
+    run k create configmap -n kube-system there
+    [[ "$output" == *'admission webhook "spaces.example.com" denied'* ]]
+}
+
+@test "a rule for another version of the resource is about it, too" {
+    local rule='"rules": [{"operations": ["CREATE"], "apiGroups": ["autoscaling"], "apiVersions": ["v1"], "resources": ["*"]}]'
+    hook Validating equivalent '{"response": {"allowed": false}}' "{$rule}"
+    hook Validating exact '{}' "{$rule, \"matchPolicy\": \"Exact\"}"
+    run api POST /apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers --json '{"kind": "HorizontalPodAutoscaler",
+        "apiVersion": "autoscaling/v2", "metadata": {"name": "a"}, "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "a", "apiVersion": "apps/v1"}}}'
+    [[ "$output" == *'equivalent.example.com'* ]]
+    [ "$(asked equivalent | jq -r '.request | .kind.version + " " + .requestKind.version + " " + .object.apiVersion')" = "v1 v2 autoscaling/v1" ]
+    not was_asked exact
+}
+
+@test "a webhook is asked again when a later one changes the object" {
+    hook Mutating again-a '{}' '{"reinvocationPolicy": "IfNeeded"}'
+    hook Mutating again-b '{"patch": [{"op": "add", "path": "/data", "value": {"x": "y"}}]}'
+    [ "$(make_map again)" = 201 ]
+    [ "$(asked again-a | jq -r '.request.object.data.x' | xargs)" = "null y" ]
+    [ "$(asked again-b | wc -l)" = 1 ]
+}
+
+@test "a dry run is told of, and nothing is kept" {
+    hook Validating dry '{}' '{"sideEffects": "NoneOnDryRun"}'
+    [ "$(make_map dry '?dryRun=All')" = 201 ]
+    [ "$(asked dry | jq -c '[.request.dryRun, .request.options.dryRun]')" = '[true,["All"]]' ]
+    not k get configmap dry
+}
+
+@test "a webhook whose service is missing fails the call" {
+    hook Validating served '{"response": {"allowed": false}}' \
+        '{"clientConfig": {"service": {"namespace": "default", "name": "missing", "path": "/served"}}}'
+    [ "$(make_map served)" = 500 ]
+    [[ "$(body .message)" == *'service "missing" not found' ]]
+}
+
+@test "conditions are refused, and webhooks are not asked about webhooks" {
+    run hook Validating conditions '{}' '{"matchConditions": [{"name": "a", "expression": "true"}]}'
+    [ "$status" != 0 ]
+    [[ "$(jq -r .message "$BATS_TEST_TMPDIR/made")" == *"can't evaluate expressions yet" ]]
+    hook Validating all '{"response": {"allowed": false}}' \
+        '{"rules": [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}]}'
+    [ "$(make_map all)" = 400 ]
+    k delete validatingwebhookconfiguration all
+    [ "$(make_map all)" = 201 ]
+}
+
+@test "a webhook that hangs does not hold up the server's end" {
+    hook Validating stop '{"hang": true}' '{"timeoutSeconds": 30}'
+    make_map stopped >/dev/null 2>&1 &
+    local waiting=$! server
+    server=$(cat "$BATS_FILE_TMPDIR/pid")
+    wait_until 5 was_asked stop
+    kill -TERM "$server"
+    wait_until 8 gone "$server"
+    wait "$waiting" || true
+}
