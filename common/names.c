@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/names.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/alloc.h"
-#include "common/json.h"
 #include "common/buffer.h"
+#include "common/ip.h"
+#include "common/json.h"
 
 enum {
     LABEL_MAX = 63,
@@ -262,54 +262,20 @@ const char *names_check_env_name(const char *text)
     return NULL;
 }
 
-/* Four numbers up to 255. Unlike inet_pton, leading zeros are fine, as upstream still takes them
- * in fields that are older than its strict rule. */
-static bool is_ipv4(const char *text)
-{
-    for (int part = 0; part < 4; part++) {
-        unsigned number = 0;
-        if (!is_digit(*text)) {
-            return false;
-        }
-        for (; is_digit(*text); text++) {
-            number = number * 10 + (unsigned)(*text - '0');
-            if (number > 255) {
-                return false;
-            }
-        }
-        if (*text++ != (part < 3 ? '.' : '\0')) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_ipv6(const char *text)
-{
-    struct in6_addr address;
-    return inet_pton(AF_INET6, text, &address) == 1;
-}
-
 const char *names_check_ip(const char *text)
 {
-    return is_ipv4(text) || is_ipv6(text)
+    struct ip_network address;
+    return ip_parse(text, &address)
                ? NULL
                : "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 }
 
 const char *names_check_cidr(const char *text)
 {
-    static const char message[] = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-    const char *slash = strchr(text, '/');
-    if (slash == NULL || !is_digit(slash[1]) || strlen(slash + 1) > 3) {
-        return message;
-    }
-    char *end;
-    unsigned long bits = strtoul(slash + 1, &end, 10);
-    cleanup(free_char)
-    char *address = duplicate_bytes(text, (size_t)(slash - text));
-    unsigned long most = is_ipv4(address) ? 32 : is_ipv6(address) ? 128 : 0;
-    return most == 0 || *end != '\0' || bits > most ? message : NULL;
+    struct ip_network network;
+    return ip_network_parse(text, &network)
+               ? NULL
+               : "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 }
 
 /* ---- qualified names and the maps that have them as keys ---- */

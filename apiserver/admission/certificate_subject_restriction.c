@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* CertificateSubjectRestriction: nobody gets a certificate for clients that makes them a member of
  * system:masters, who may do everything. */
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/certificate_request.h"
 #include "common/alloc.h"
-#include "common/base64.h"
 #include "common/json.h"
 
 static const char signer[] = "kubernetes.io/kube-apiserver-client";
@@ -31,20 +30,6 @@ static bool has_organization(X509_NAME *subject, const char *name)
     return false;
 }
 
-static X509_REQ *read_request(const char *encoded)
-{
-    size_t length = 0;
-    char *pem = encoded != NULL ? base64_decode(encoded, strlen(encoded), &length) : NULL;
-    if (pem == NULL) {
-        return NULL;
-    }
-    BIO *source = BIO_new_mem_buf(pem, (int)length);
-    X509_REQ *request = PEM_read_bio_X509_REQ(source, NULL, NULL, NULL);
-    BIO_free(source);
-    free(pem);
-    return request;
-}
-
 static bool validate(const struct write *write, struct error *error)
 {
     const char *wanted = json_path_string(write->object, "spec", "signerName");
@@ -52,7 +37,8 @@ static bool validate(const struct write *write, struct error *error)
         !admission_is_about(write, "certificates.k8s.io", "certificatesigningrequests")) {
         return true;
     }
-    X509_REQ *request = read_request(json_path_string(write->object, "spec", "request"));
+    X509_REQ *request =
+        certificate_request_read(json_path_string(write->object, "spec", "request"));
     if (request == NULL) {
         return error_forbidden(error, write->resource->group, write->resource->plural, write->name,
                                "failed to parse CSR");

@@ -4,15 +4,14 @@
  * draw pods or permissions to them: no labels that others choose nodes by, no taints, no pods but
  * mirror pods that refer to nothing. The Node authorizer says what they may ask for at all.
  */
-#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/certificate_request.h"
 #include "apiserver/auth/node_authorizer.h"
 #include "apiserver/auth/node_references.h"
 #include "common/alloc.h"
-#include "common/base64.h"
 #include "common/json.h"
 
 static bool refuse(const struct write *write, struct error *error, const char *text, ...)
@@ -462,13 +461,7 @@ static bool check_slice(const struct write *write, const char *node, struct erro
  * read. */
 static char *requested_name(const char *encoded)
 {
-    size_t length = 0;
-    char *pem = encoded != NULL ? base64_decode(encoded, strlen(encoded), &length) : NULL;
-    if (pem == NULL) {
-        return NULL;
-    }
-    BIO *source = BIO_new_mem_buf(pem, (int)length);
-    X509_REQ *request = PEM_read_bio_X509_REQ(source, NULL, NULL, NULL);
+    X509_REQ *request = certificate_request_read(encoded);
     char name[256] = "";
     if (request != NULL) {
         X509_NAME_get_text_by_NID(X509_REQ_get_subject_name(request), NID_commonName, name,
@@ -476,8 +469,6 @@ static char *requested_name(const char *encoded)
     }
     char *result = request != NULL ? duplicate(name) : NULL;
     X509_REQ_free(request);
-    BIO_free(source);
-    free(pem);
     return result;
 }
 
