@@ -120,7 +120,7 @@ $(BUILD)/libstub.a: $(call object,$(wildcard test/stub/*.c))
 	@rm -f $@ && ar rcs $@ $^
 
 # Servers of others, for the end-to-end tests.
-$(BUILD)/test/stub/programs/%: $(BUILD)/test/stub/programs/%.o $(BUILD)/libcommon.a
+$(BUILD)/test/stub/programs/%: $(BUILD)/test/stub/programs/%.o $(BUILD)/libstub.a $(BUILD)/libcommon.a
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -80,27 +80,29 @@ static bool check_options(const struct options *options, struct error *error)
                               options->admission.unreachable_toleration_seconds, error);
 }
 
+static const struct options defaults = {
+    .bind_address = "127.0.0.1",
+    .port = 6443,
+    .service_range = "10.0.0.0/24",
+    .node_port_range = "30000-32767",
+    .event_ttl_ns = INT64_C(3600) * 1000000000,
+    .compaction_interval_ns = INT64_C(300) * 1000000000,
+    .authn = {.anonymous = true,
+              .extend_token_expiration = true,
+              .oidc_username_claim = "sub",
+              .oidc_signing_algorithms = "RS256",
+              .webhook_version = "v1beta1",
+              .webhook_cache_ttl_ns = INT64_C(120) * 1000000000},
+    .authz = {.modes = "Node,RBAC",
+              .webhook_version = "v1beta1",
+              .webhook_authorized_ttl_ns = INT64_C(300) * 1000000000,
+              .webhook_unauthorized_ttl_ns = INT64_C(30) * 1000000000},
+    .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
+};
+
 static bool parse_options(int count, char **arguments, struct options *options, struct error *error)
 {
-    *options = (struct options){
-        .bind_address = "127.0.0.1",
-        .port = 6443,
-        .service_range = "10.0.0.0/24",
-        .node_port_range = "30000-32767",
-        .event_ttl_ns = INT64_C(3600) * 1000000000,
-        .compaction_interval_ns = INT64_C(300) * 1000000000,
-        .authn = {.anonymous = true,
-                  .extend_token_expiration = true,
-                  .oidc_username_claim = "sub",
-                  .oidc_signing_algorithms = "RS256",
-                  .webhook_version = "v1beta1",
-                  .webhook_cache_ttl_ns = INT64_C(120) * 1000000000},
-        .authz = {.modes = "Node,RBAC",
-                  .webhook_version = "v1beta1",
-                  .webhook_authorized_ttl_ns = INT64_C(300) * 1000000000,
-                  .webhook_unauthorized_ttl_ns = INT64_C(30) * 1000000000},
-        .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
-    };
+    *options = defaults;
     cleanup(free_char)
     char *names = admission_names();
     cleanup(free_char)

@@ -28,7 +28,7 @@
 
 enum {
     list_block_bytes = 64 << 10,
-    stream_block_bytes = 512,     /* Not used: streams.c writes to the session itself. */
+    stream_block_bytes = 512,     /* Stays empty: streams.c writes to the session itself. */
     drain_limit_bytes = 16 << 20, /* More of a refused body is not waited for. */
     large_body_bytes = 64 << 10,  /* Its tree takes megabytes. */
 };

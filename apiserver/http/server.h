@@ -8,8 +8,8 @@
  * they may, read the body up to its limit, then call the handler: on the HTTP thread if 'may_block'
  * says no, else on a worker while the connection is suspended. No HTTP thread ever waits.
  *
- * A body that answers BODY_WAIT suspends its connection until body_wake(); wakes are coalesced. A
- * client that leaves while its connection is suspended is noticed and the body closed.
+ * A body that waits (a watch) is sent by threads of its own from its first byte on, see streams.c.
+ * A client that leaves meanwhile is noticed and the body closed.
  */
 #ifndef APISERVER_HTTP_SERVER_H
 #define APISERVER_HTTP_SERVER_H

@@ -9,42 +9,23 @@
  * "size", that many spaces; or "redirect", an URL; "hang": never. What was asked is a line each in
  * FOLDER/asked: NAME and the review.
  */
-#include <arpa/inet.h>
-#include <microhttpd.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/base64.h"
-#include "common/buffer.h"
 #include "common/client_config.h"
 #include "common/json.h"
-
-enum { file_bytes_max = 1 << 20 };
-
-static const char *folder;
-
-static void note(const char *name, const char *body)
-{
-    cleanup(free_char)
-    char *path = format("%s/asked", folder);
-    cleanup(close_stream)
-    FILE *file = fopen(path, "ae");
-    if (file != NULL) {
-        fprintf(file, "%s %s\n", name, body);
-    }
-}
+#include "test/stub/https_stub.h"
 
 static json_t *script_of(const char *name)
 {
     cleanup(free_char)
-    char *path = format("%s/%s", folder, name);
+    char *path = format("%s/%s", https_stub_folder, name);
     cleanup(free_char)
-    char *text =
-        strchr(name, '/') == NULL ? client_config_read_file(path, file_bytes_max, NULL) : NULL;
+    char *text = strchr(name, '/') == NULL
+                     ? client_config_read_file(path, https_stub_file_bytes_max, NULL)
+                     : NULL;
     return text != NULL ? json_parse(text, strlen(text), NULL) : NULL;
 }
 
@@ -75,12 +56,14 @@ static char *answer_of(const json_t *script, const struct buffer *body)
     return json_text(answer);
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, const char *name,
-                              const struct buffer *body)
+static enum MHD_Result answer(struct MHD_Connection *connection, const char *method,
+                              const char *url, const struct buffer *body)
 {
+    (void)method;
+    const char *name = url + 1;
     cleanup(json_release)
     json_t *script = script_of(name);
-    note(name, body->bytes);
+    https_stub_note(name, body->bytes);
     while (json_get_bool(script, "hang", false)) {
         pause();
     }
@@ -101,71 +84,7 @@ static enum MHD_Result answer(struct MHD_Connection *connection, const char *nam
     return queued;
 }
 
-static enum MHD_Result handle(void *argument, struct MHD_Connection *connection, const char *url,
-                              const char *method, const char *version, const char *upload,
-                              size_t *upload_size, void **context)
-{
-    (void)argument;
-    (void)method;
-    (void)version;
-    struct buffer *body = *context;
-    if (body == NULL) {
-        *context = allocate_struct(struct buffer);
-        return MHD_YES;
-    }
-    if (*upload_size > 0) {
-        buffer_add(body, upload, *upload_size);
-        *upload_size = 0;
-        return MHD_YES;
-    }
-    buffer_add_text(body, "");
-    return answer(connection, url + 1, body);
-}
-
-static void completed(void *argument, struct MHD_Connection *connection, void **context,
-                      enum MHD_RequestTerminationCode code)
-{
-    (void)argument;
-    (void)connection;
-    (void)code;
-    struct buffer *body = *context;
-    if (body != NULL) {
-        buffer_free(body);
-        free(body);
-    }
-}
-
 int main(int count, char **arguments)
 {
-    if (count != 5) {
-        fprintf(stderr, "usage: webhook FOLDER PORT CERTIFICATE KEY\n");
-        return 2;
-    }
-    folder = arguments[1];
-    cleanup(free_char)
-    char *certificate = client_config_read_file(arguments[3], file_bytes_max, NULL);
-    cleanup(free_char)
-    char *key = client_config_read_file(arguments[4], file_bytes_max, NULL);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                                  .sin_port = htons((uint16_t)atoi(arguments[2]))};
-    sigset_t signals;
-    int received;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    struct MHD_Daemon *daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_TLS, 0, NULL,
-        NULL, handle, NULL, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_HTTPS_MEM_CERT, certificate,
-        MHD_OPTION_HTTPS_MEM_KEY, key, MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-        MHD_OPTION_END);
-    if (daemon == NULL) {
-        fprintf(stderr, "webhook: can't serve on port %s\n", arguments[2]);
-        return 1;
-    }
-    printf("webhook serves\n");
-    fflush(stdout);
-    sigwait(&signals, &received);
-    _exit(0); /* Threads that hang would hold up an end in order. */
+    return https_stub_main(count, arguments, "webhook", answer);
 }
