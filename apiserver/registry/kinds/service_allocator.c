@@ -373,22 +373,15 @@ static bool find_free_port(struct service_allocator *allocator, unsigned *port, 
     cleanup(free_char)
     char *used = allocate_zero(allocator->port_count, 1);
     bool done = read_ports(allocator, &items, error);
-    uint32_t count = allocator->port_count;
     for (size_t i = 0; i < items.count; i++) {
         unsigned long at = strtoul(items.list[i].key + strlen(ports_prefix), NULL, 10);
         if (at >= allocator->port_first && at - allocator->port_first < allocator->port_count) {
-            count -= !used[at - allocator->port_first];
             used[at - allocator->port_first] = true;
         }
     }
     store_items_clear(&items);
-    *port = 0;
-    uint32_t skip = count > 0 ? random_below(count) : 0;
-    for (uint32_t i = 0; done && count > 0 && *port == 0; i++) {
-        if (!used[i] && skip-- == 0) {
-            *port = allocator->port_first + i;
-        }
-    }
+    uint32_t chosen = service_choose_port(used, allocator->port_count, random_below(UINT32_MAX));
+    *port = chosen < allocator->port_count ? allocator->port_first + chosen : 0;
     return done;
 }
 

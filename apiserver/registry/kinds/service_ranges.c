@@ -125,3 +125,35 @@ bool service_ranges_contain(const struct service_ranges *configured, const char 
     }
     return false;
 }
+
+/* ---- node ports ---- */
+
+static uint32_t choose_between(const char *used, uint32_t first, uint32_t end, uint32_t random)
+{
+    uint32_t free_ones = 0;
+    for (uint32_t i = first; i < end; i++) {
+        free_ones += !used[i];
+    }
+    uint32_t skip = free_ones > 0 ? random % free_ones : 0;
+    for (uint32_t i = first; free_ones > 0 && i < end; i++) {
+        if (!used[i] && skip-- == 0) {
+            return i;
+        }
+    }
+    return end;
+}
+
+uint32_t service_choose_port(const char *used, uint32_t count, uint32_t random)
+{
+    enum { lower_min = 16, lower_max = 128 };
+    uint32_t lower = count / 32 > lower_max   ? lower_max
+                     : count / 32 > lower_min ? count / 32
+                     : count > lower_min      ? lower_min
+                                              : 0;
+    uint32_t chosen = choose_between(used, lower, count, random);
+    if (chosen < count) {
+        return chosen;
+    }
+    chosen = choose_between(used, 0, lower, random);
+    return chosen < lower ? chosen : count;
+}

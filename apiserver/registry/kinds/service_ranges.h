@@ -31,4 +31,8 @@ uint32_t service_range_usable(const struct ip_network *range);
 /* Somebody may choose this address, which is any of a range however large it is. */
 bool service_ranges_contain(const struct service_ranges *configured, const char *address);
 
+/* One of 'count' node ports that isn't used, by a random number; 'count' when all are. The lower
+ * part of the range is left, while there are others, to ports that people choose. */
+uint32_t service_choose_port(const char *used, uint32_t count, uint32_t random);
+
 #endif
