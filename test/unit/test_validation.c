@@ -16,6 +16,7 @@
 
 #include "apiserver/registry/kinds.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/metadata.h"
 #include "apiserver/registry/registry.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -159,13 +160,12 @@ static void try_create(struct write *write, const struct resource *resource, con
     write_validate(write, errors);
 }
 
-static void try_update(const struct resource *resource, const json_t *base, const json_t *one,
-                       struct field_errors *errors, struct buffer *report)
+/* The same of an update. */
+static void try_update(struct write *updated, const struct resource *resource, const json_t *base,
+                       const json_t *one, struct field_errors *errors, struct buffer *report)
 {
     cleanup(write_clear)
     struct write created = {0};
-    cleanup(write_clear)
-    struct write updated = {0};
     cleanup(field_errors_clear)
     struct field_errors none = FIELD_ERRORS_INIT;
     try_create(&created, resource, base, json_object_get(one, "before"), NULL, &none, report);
@@ -181,12 +181,15 @@ static void try_update(const struct resource *resource, const json_t *base, cons
     changed = changed &&
               apply_changes(object, json_object_get(one, "set"), json_object_get(one, "remove"));
     const char *subresource = json_get_string(one, "subresource");
-    if (!begin(&updated, resource, object, created.object, subresource ? subresource : "") ||
+    if (!begin(updated, resource, object, created.object, subresource ? subresource : "") ||
         !changed) {
         buffer_add_text(report, "    the update could not be made\n");
         return;
     }
-    write_validate(&updated, errors);
+    if (updated->subresource[0] == '\0') {
+        metadata_count_generation(updated);
+    }
+    write_validate(updated, errors);
 }
 
 /* As the header has it. */
@@ -238,16 +241,16 @@ static bool run_case(const json_t *table, const json_t *one, bool creates)
                     name);
         return false;
     }
+    cleanup(write_clear)
+    struct write write = {0};
     if (creates) {
-        cleanup(write_clear)
-        struct write write = {0};
         try_create(&write, resource, base, json_object_get(one, "set"),
                    json_object_get(one, "remove"), &errors, &report);
-        if (!field_errors_any(&errors) && report.length == 0) {
-            compare_warnings(json_object_get(one, "warnings"), &write, &report);
-        }
     } else {
-        try_update(resource, base, one, &errors, &report);
+        try_update(&write, resource, base, one, &errors, &report);
+    }
+    if (!field_errors_any(&errors) && report.length == 0 && write.subresource[0] == '\0') {
+        compare_warnings(json_object_get(one, "warnings"), &write, &report);
     }
     compare(json_object_get(one, "causes"), errors.causes, &report);
     if (report.length > 0) {

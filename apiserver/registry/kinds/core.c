@@ -5,6 +5,7 @@
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/validation/cluster.h"
+#include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -82,6 +83,7 @@ const struct kind kind_node = {
     .fill_defaults = node_fill_defaults,
     .validate = validate_node,
     .created_with_status = true,
+    .warn = warn_about_node,
 };
 
 /* ---- what others go by ---- */

@@ -3,6 +3,7 @@
 #include "apiserver/registry/validation/networking.h"
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
+#include "apiserver/registry/validation/warnings.h"
 
 /* ---- network policies ---- */
 
@@ -18,6 +19,7 @@ const struct kind kind_network_policy = {
     .plural = "networkpolicies",
     .defaults = network_policy_defaults,
     .validate = validate_network_policy,
+    .warn = warn_about_network_policy,
 };
 
 /* ---- what leads traffic ---- */
@@ -26,6 +28,7 @@ const struct kind kind_ingress = {
     .group = "networking.k8s.io",
     .plural = "ingresses",
     .validate = validate_ingress,
+    .warn = warn_about_ingress,
 };
 
 const struct kind kind_ingress_class = {
@@ -51,10 +54,12 @@ const struct kind kind_endpoints = {
     .plural = "endpoints",
     .deprecation = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     .validate = validate_endpoints,
+    .warn = warn_about_endpoints,
 };
 
 const struct kind kind_endpoint_slice = {
     .group = "discovery.k8s.io",
     .plural = "endpointslices",
     .validate = validate_endpoint_slice,
+    .warn = warn_about_endpoint_slice,
 };

@@ -8,6 +8,7 @@
 #include "apiserver/registry/kinds/pod.h"
 #include "apiserver/registry/serve.h"
 #include "apiserver/registry/validation/pods.h"
+#include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/quantity.h"
@@ -243,6 +244,7 @@ const struct kind kind_pod = {
     .validate = validate,
     .before_delete = before_delete,
     .subresources = subresources,
+    .warn = warn_about_pod,
 };
 
 /* The old form: a POST of a Binding to the namespace's collection. */

@@ -5,6 +5,7 @@
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
 #include "apiserver/registry/validation/workloads.h"
+#include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -61,6 +62,7 @@ const struct kind kind_deployment = {
     .defaults = deployment_defaults,
     .validate = validate_deployment,
     .status_keeps_labels = true,
+    .warn = warn_about_workload,
 };
 
 const struct kind kind_replica_set = {
@@ -68,6 +70,7 @@ const struct kind kind_replica_set = {
     .plural = "replicasets",
     .pod_template = template_path,
     .validate = validate_replica_set,
+    .warn = warn_about_workload,
 };
 
 const struct kind kind_stateful_set = {
@@ -76,6 +79,7 @@ const struct kind kind_stateful_set = {
     .pod_template = template_path,
     .defaults = stateful_set_defaults,
     .validate = validate_stateful_set,
+    .warn = warn_about_stateful_set,
 };
 
 const struct kind kind_daemon_set = {
@@ -84,6 +88,7 @@ const struct kind kind_daemon_set = {
     .pod_template = template_path,
     .defaults = daemon_set_defaults,
     .validate = validate_daemon_set,
+    .warn = warn_about_daemon_set,
 };
 
 const struct kind kind_replication_controller = {
@@ -93,6 +98,7 @@ const struct kind kind_replication_controller = {
     .fill_defaults = replication_controller_fill_defaults,
     .validate = validate_replication_controller,
     .orphans_by_default = true,
+    .warn = warn_about_workload,
 };
 
 const struct kind kind_pod_template = {
@@ -100,6 +106,7 @@ const struct kind kind_pod_template = {
     .plural = "podtemplates",
     .pod_template = "template.spec",
     .validate = validate_pod_template_object,
+    .warn = warn_about_pod_template,
 };
 
 /* ---- jobs ---- */
@@ -150,6 +157,7 @@ const struct kind kind_job = {
     .prepare_create = job_prepare_create,
     .validate = validate_job,
     .orphans_by_default = true,
+    .warn = warn_about_job,
 };
 
 const struct kind kind_cron_job = {
@@ -157,4 +165,5 @@ const struct kind kind_cron_job = {
     .plural = "cronjobs",
     .pod_template = "spec.jobTemplate.spec.template.spec",
     .validate = validate_cron_job,
+    .warn = warn_about_cron_job,
 };

@@ -8,10 +8,6 @@
 #include "common/alloc.h"
 #include "common/json.h"
 
-struct deprecation {
-    const char *name, *message;
-};
-
 static const struct deprecation node_labels[] = {
     {"beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"},
     {"beta.kubernetes.io/os", "deprecated since v1.14; use \"kubernetes.io/os\" instead"},
@@ -28,26 +24,25 @@ static const struct deprecation node_labels[] = {
     {NULL, NULL},
 };
 
-/* NULL when the name is fine. */
-static const char *find(const struct deprecation *list, const char *name)
+const char *node_label_deprecation(const char *label)
 {
-    while (list->name != NULL && strcmp(list->name, name) != 0) {
-        list++;
+    const struct deprecation *at = node_labels;
+    while (at->name != NULL && strcmp(at->name, label) != 0) {
+        at++;
     }
-    return list->message;
+    return at->message;
 }
 
-static void warn_at(struct write *write, const struct field_path *path, const char *message)
+void warn_at(struct write *write, const struct field_path *path, const char *message)
 {
     cleanup(free_char)
     char *text = field_path_text(path);
     write_warn(write, "%s: %s", text, message);
 }
 
-static void warn_about_annotations(struct write *write, const struct deprecation *list)
+void warn_about_annotations(struct write *write, const json_t *annotations,
+                            const struct field_path *path, const struct deprecation *list)
 {
-    const json_t *annotations = json_path(write->object, "metadata", "annotations");
-    const struct field_path *path = FIELD(FIELD(NULL, "metadata"), "annotations");
     for (; list->name != NULL; list++) {
         if (check_has(annotations, list->name)) {
             warn_at(write, FIELD_KEY(path, list->name), list->message);
@@ -55,14 +50,19 @@ static void warn_about_annotations(struct write *write, const struct deprecation
     }
 }
 
-/* Old labels of nodes among the keys of requirements; 'key' is the step below each of them, NULL:
- * none. */
-static void warn_about_requirements(struct write *write, const json_t *requirements,
-                                    const char *key, const struct field_path *path)
+/* Those of the object itself. */
+static void warn_about_own_annotations(struct write *write, const struct deprecation *list)
+{
+    warn_about_annotations(write, json_path(write->object, "metadata", "annotations"),
+                           FIELD(FIELD(NULL, "metadata"), "annotations"), list);
+}
+
+void warn_about_requirements(struct write *write, const json_t *requirements, const char *key,
+                             const struct field_path *path)
 {
     for (size_t i = 0; i < json_array_size(requirements); i++) {
         const char *label = check_text(json_array_get(requirements, i), "key");
-        const char *message = find(node_labels, label);
+        const char *message = node_label_deprecation(label);
         const struct field_path *here = FIELD_INDEX(path, i);
         if (message != NULL) {
             cleanup(free_char)
@@ -96,7 +96,7 @@ void warn_about_persistent_volume(struct write *write)
     const struct field_path *path = FIELD(NULL, "spec");
     const struct field_path *terms_path =
         FIELD(FIELD(FIELD(path, "nodeAffinity"), "required"), "nodeSelectorTerms");
-    warn_about_annotations(write, annotations);
+    warn_about_own_annotations(write, annotations);
     if (check_is(spec, "persistentVolumeReclaimPolicy", "Recycle")) {
         warn_at(write, FIELD(path, "persistentVolumeReclaimPolicy"),
                 "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to "
@@ -114,6 +114,27 @@ void warn_about_persistent_volume(struct write *write)
     }
 }
 
+void warn_about_fraction(struct write *write, const json_t *amount, const struct field_path *path)
+{
+    struct quantity quantity = resource_amount(amount);
+    if (quantity_milli_value(&quantity) % 1000 != 0) {
+        cleanup(free_char)
+        char *text = format("fractional byte value \"%s\" is invalid, must be an integer",
+                            json_string_value(amount));
+        warn_at(write, path, text);
+    }
+}
+
+void warn_about_claim_spec(struct write *write, const json_t *spec, const struct field_path *path)
+{
+    static const char *const lists[] = {"requests", "limits"};
+    const struct field_path *resources = FIELD(path, "resources");
+    for (size_t i = 0; i < array_length(lists); i++) {
+        warn_about_fraction(write, json_path(spec, "resources", lists[i], "storage"),
+                            FIELD_KEY(FIELD(resources, lists[i]), "storage"));
+    }
+}
+
 void warn_about_volume_claim(struct write *write)
 {
     static const struct deprecation annotations[] = {
@@ -121,19 +142,8 @@ void warn_about_volume_claim(struct write *write)
          "deprecated since v1.8; use \"storageClassName\" attribute instead"},
         {NULL, NULL},
     };
-    static const char *const lists[] = {"requests", "limits"};
-    const struct field_path *path = FIELD(FIELD(NULL, "spec"), "resources");
-    warn_about_annotations(write, annotations);
-    for (size_t i = 0; i < array_length(lists); i++) {
-        const json_t *amount = json_path(write->object, "spec", "resources", lists[i], "storage");
-        struct quantity quantity = resource_amount(amount);
-        if (quantity_milli_value(&quantity) % 1000 != 0) {
-            cleanup(free_char)
-            char *text = format("fractional byte value \"%s\" is invalid, must be an integer",
-                                json_string_value(amount));
-            warn_at(write, FIELD_KEY(FIELD(path, lists[i]), "storage"), text);
-        }
-    }
+    warn_about_own_annotations(write, annotations);
+    warn_about_claim_spec(write, json_object_get(write->object, "spec"), FIELD(NULL, "spec"));
 }
 
 /* ---- classes and capacities ---- */
@@ -147,7 +157,8 @@ void warn_about_storage_class(struct write *write)
             json_object_get(json_array_get(topologies, i), "matchLabelExpressions");
         const struct field_path *here = FIELD(FIELD_INDEX(path, i), "matchLabelExpressions");
         for (size_t j = 0; j < json_array_size(list); j++) {
-            const char *message = find(node_labels, check_text(json_array_get(list, j), "key"));
+            const char *message =
+                node_label_deprecation(check_text(json_array_get(list, j), "key"));
             if (message != NULL) {
                 warn_at(write, FIELD_INDEX(here, j), message);
             }
@@ -164,7 +175,7 @@ void warn_about_csi_storage_capacity(struct write *write)
     warn_about_requirements(write, json_object_get(topology, "matchExpressions"), "key",
                             FIELD(path, "matchExpressions"));
     json_object_foreach (json_object_get(topology, "matchLabels"), label, value) {
-        const char *message = find(node_labels, label);
+        const char *message = node_label_deprecation(label);
         if (message != NULL) {
             warn_at(write, FIELD(FIELD(path, "matchLabels"), label), message);
         }
@@ -176,7 +187,7 @@ void warn_about_runtime_class(struct write *write)
     const char *label;
     json_t *value;
     json_object_foreach (json_path(write->object, "scheduling", "nodeSelector"), label, value) {
-        const char *message = find(node_labels, label);
+        const char *message = node_label_deprecation(label);
         if (message != NULL) {
             warn_at(write, FIELD(FIELD(NULL, "scheduling"), "nodeSelector"), message);
         }
@@ -192,5 +203,5 @@ void warn_about_service_account(struct write *write)
          "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"},
         {NULL, NULL},
     };
-    warn_about_annotations(write, annotations);
+    warn_about_own_annotations(write, annotations);
 }
