@@ -57,6 +57,53 @@ YAML
     holds '.spec.containers[0].resources.limits == {"cpu":"2m","memory":"1m"}'
 }
 
+@test "a pod's class of service is that of the whole, if that says what it needs" {
+    pod_with '{resources: {limits: {cpu: 1, memory: 1Gi}}, containers: [{name: a, image: i}]}'
+    holds '.status.qosClass == "Guaranteed"'
+    pod_with '{resources: {requests: {cpu: 2, memory: 2Gi}}, containers: [{name: a, image: i,
+      resources: {limits: {cpu: 1, memory: 1Gi}}}]}'
+    holds '.status.qosClass == "Burstable"'
+}
+
+@test "labels of a pod join the selectors that name their keys" {
+    created <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {generateName: p-, labels: {app: web, hash: "1"}}
+spec:
+  containers: [{name: a, image: i}]
+  topologySpreadConstraints:
+    - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: web}}, matchLabelKeys: [hash, other]}
+  affinity:
+    podAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution:
+        - {topologyKey: zone, labelSelector: {}, matchLabelKeys: [hash], mismatchLabelKeys: [app]}
+    podAntiAffinity:
+      preferredDuringSchedulingIgnoredDuringExecution:
+        - {weight: 1, podAffinityTerm: {topologyKey: zone, labelSelector: {}, matchLabelKeys: [app]}}
+YAML
+    holds '.spec.topologySpreadConstraints[0].labelSelector.matchExpressions == [{key: "hash", operator: "In", values: ["1"]}]' \
+        '.spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchExpressions ==
+            [{key: "hash", operator: "In", values: ["1"]}, {key: "app", operator: "NotIn", values: ["web"]}]' \
+        '.spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchExpressions ==
+            [{key: "app", operator: "In", values: ["web"]}]'
+    # Whoever updates it finds it as valid as it was.
+    k -n "$NS" label pod "$(jq -r .metadata.name <<<"$ANSWER")" hash-
+}
+
+@test "AppArmor profiles of annotations become fields, with a warning" {
+    local manifest='{"apiVersion":"v1","kind":"Pod","metadata":{"name":"armored","annotations":{
+        "container.apparmor.security.beta.kubernetes.io/a":"localhost/mine",
+        "container.apparmor.security.beta.kubernetes.io/b":"runtime/default"}},
+        "spec":{"securityContext":{"appArmorProfile":{"type":"RuntimeDefault"}},
+            "containers":[{"name":"a","image":"i"},{"name":"b","image":"i"}]}}'
+    ANSWER=$(k -n "$NS" create -o json -f - <<<"$manifest" 2>"$BATS_TEST_TMPDIR/said")
+    holds '.spec.containers[0].securityContext.appArmorProfile == {type: "Localhost", localhostProfile: "mine"}' \
+        '.spec.containers[1].securityContext == null'
+    [ "$(cat "$BATS_TEST_TMPDIR/said")" = \
+        'Warning: metadata.annotations[container.apparmor.security.beta.kubernetes.io/a]: deprecated since v1.30; use the "appArmorProfile" field instead' ]
+}
+
 @test "a pod as a whole requests what its containers do, else its limits" {
     pod_with '{resources: {limits: {cpu: 4, memory: 1Gi}}, containers: [
       {name: a, image: i, resources: {requests: {cpu: 1}}},

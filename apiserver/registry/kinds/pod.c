@@ -8,6 +8,7 @@
 #include "apiserver/registry/kinds/pod.h"
 #include "apiserver/registry/serve.h"
 #include "apiserver/registry/validation/pods.h"
+#include "apiserver/registry/validation/resources.h"
 #include "apiserver/registry/validation/warnings.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -51,11 +52,32 @@ static void add_qos(struct qos *qos, const json_t *container)
     }
 }
 
+/* The pod itself says what it needs; then only that counts. */
+static bool has_resources(const json_t *spec)
+{
+    static const char *const lists[] = {"requests", "limits"};
+    for (size_t i = 0; i < array_length(lists); i++) {
+        const char *name;
+        json_t *amount;
+        json_object_foreach (json_path(spec, "resources", lists[i]), name, amount) {
+            if (strcmp(name, "cpu") == 0 || strcmp(name, "memory") == 0 ||
+                resource_is_huge_page(name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 const char *pod_qos_class(const json_t *spec)
 {
     static const char *const lists[] = {"initContainers", "containers"};
     struct qos qos = {.guaranteed = true};
-    for (size_t list = 0; list < array_length(lists); list++) {
+    bool as_a_whole = has_resources(spec);
+    if (as_a_whole) {
+        add_qos(&qos, spec);
+    }
+    for (size_t list = 0; !as_a_whole && list < array_length(lists); list++) {
         const json_t *containers = json_object_get(spec, lists[list]);
         for (size_t i = 0; i < json_array_size(containers); i++) {
             add_qos(&qos, json_array_get(containers, i));
@@ -89,6 +111,8 @@ static bool prepare_create(struct write *write, struct error *error)
 {
     (void)error;
     const json_t *spec = json_object_get(write->object, "spec");
+    pod_merge_label_keys(write->object);
+    pod_take_profiles(write);
     json_t *status = json_pack("{s:s, s:s}", "phase", "Pending", "qosClass", pod_qos_class(spec));
     json_object_set_new(write->object, "status", status);
     if (json_array_size(json_object_get(spec, "schedulingGates")) > 0) {

@@ -14,4 +14,9 @@ void pod_answer_success(struct request *request, struct response *response, int 
 void pod_serve_eviction(struct registry *registry, struct request *request,
                         struct response *response);
 
+/* pod_create.c, of a pod that is created: what its labels are where only their keys are named; and
+ * profiles that annotations name, with a warning. */
+void pod_merge_label_keys(json_t *pod);
+void pod_take_profiles(struct write *write);
+
 #endif

@@ -212,7 +212,7 @@ static void validate_spec(const json_t *spec, const json_t *metadata, const stru
     validate_containers(&view, path, errors);
     validate_pod_resources(&view, path, errors);
     validate_pod_security_context(&view, path, errors);
-    validate_scheduling(spec, path, errors);
+    validate_scheduling(spec, pod_view_is_pod(&view), path, errors);
     validate_dns(spec, path, errors);
     validate_operating_system(spec, path, errors);
     map_free(&view.volumes, NULL);

@@ -72,8 +72,8 @@ void validate_mounts(const struct pod_view *view, const json_t *container,
 /* probes.c */
 void validate_probes(const struct pod_view *view, const json_t *container,
                      const struct field_path *path, struct field_errors *errors);
-/* scheduling.c: affinity, tolerations, spreading, gates. */
-void validate_scheduling(const json_t *spec, const struct field_path *path,
+/* scheduling.c: affinity, tolerations, spreading, gates; of a pod or of a template. */
+void validate_scheduling(const json_t *spec, bool is_pod, const struct field_path *path,
                          struct field_errors *errors);
 /* security.c */
 void validate_pod_security_context(const struct pod_view *view, const struct field_path *path,

@@ -166,29 +166,43 @@ static void validate_toleration(const json_t *toleration, const struct field_pat
 
 /* ---- spreading ---- */
 
-static void validate_counted_labels(const json_t *constraint, const struct field_path *path,
-                                    struct field_errors *errors)
+/* How often a selector speaks of a label, as a pod's own label has been added to it: "a in (b)". */
+static size_t count_uses(const json_t *selector, const char *label)
 {
+    const json_t *expressions = json_object_get(selector, "matchExpressions");
+    size_t uses = check_has(json_object_get(selector, "matchLabels"), label) ? 2 : 0;
+    for (size_t i = 0; i < json_array_size(expressions); i++) {
+        const json_t *expression = json_array_get(expressions, i);
+        bool added = check_is(expression, "operator", "In") &&
+                     json_array_size(json_object_get(expression, "values")) == 1;
+        if (check_is(expression, "key", label)) {
+            uses += added ? 1 : 2;
+        }
+    }
+    return uses;
+}
+
+/* In a pod, what matchLabelKeys names has been added to the selector (kinds/pod_create.c). */
+static void validate_counted_labels(const json_t *constraint, bool is_pod,
+                                    const struct field_path *path, struct field_errors *errors)
+{
+    enum { keys_max = 100 }; /* More than anybody has, and few enough to compare all. */
     const json_t *selector = json_object_get(constraint, "labelSelector");
     const json_t *keys = json_object_get(constraint, "matchLabelKeys");
     const struct field_path *keys_path = FIELD(path, "matchLabelKeys");
-    struct map selected = MAP_INIT;
-    check_collect(&selected, json_object_get(selector, "matchExpressions"), "key");
     validate_label_keys(keys, selector, keys_path, errors);
-    for (size_t i = 0; i < json_array_size(keys); i++) {
+    for (size_t i = 0; i < json_array_size(keys) && i < keys_max; i++) {
         const json_t *key = json_array_get(keys, i);
-        if (map_get(&selected, json_string_value(key)) != NULL ||
-            check_has(json_object_get(selector, "matchLabels"), json_string_value(key))) {
+        if (count_uses(selector, json_string_value(key)) > (size_t)is_pod) {
             field_error(errors, FIELD_INVALID, FIELD_INDEX(keys_path, i), key,
                         "exists in both matchLabelKeys and labelSelector");
         }
     }
-    map_free(&selected, NULL);
     validate_label_selector(selector, FIELD(path, "labelSelector"), errors);
 }
 
-static void validate_constraint(const json_t *constraint, const struct field_path *path,
-                                struct field_errors *errors)
+static void validate_constraint(const json_t *constraint, bool is_pod,
+                                const struct field_path *path, struct field_errors *errors)
 {
     const json_t *domains = json_object_get(constraint, "minDomains");
     const char *action = check_text(constraint, "whenUnsatisfiable");
@@ -204,7 +218,7 @@ static void validate_constraint(const json_t *constraint, const struct field_pat
                         action);
         }
     }
-    validate_counted_labels(constraint, path, errors);
+    validate_counted_labels(constraint, is_pod, path, errors);
 }
 
 /* One constraint for each place and consequence. It is the earlier one that is reported. */
@@ -252,7 +266,7 @@ void validate_tolerations(const json_t *tolerations, const struct field_path *pa
     }
 }
 
-void validate_scheduling(const json_t *spec, const struct field_path *path,
+void validate_scheduling(const json_t *spec, bool is_pod, const struct field_path *path,
                          struct field_errors *errors)
 {
     const json_t *constraints = json_object_get(spec, "topologySpreadConstraints");
@@ -262,8 +276,8 @@ void validate_scheduling(const json_t *spec, const struct field_path *path,
     validate_affinity(json_object_get(spec, "affinity"), FIELD(path, "affinity"), errors);
     validate_tolerations(json_object_get(spec, "tolerations"), FIELD(path, "tolerations"), errors);
     for (size_t i = 0; i < json_array_size(constraints); i++) {
-        validate_constraint(json_array_get(constraints, i), FIELD_INDEX(constraints_path, i),
-                            errors);
+        validate_constraint(json_array_get(constraints, i), is_pod,
+                            FIELD_INDEX(constraints_path, i), errors);
     }
     validate_distinct(constraints, constraints_path, errors);
     validate_gates(json_object_get(spec, "schedulingGates"), FIELD(path, "schedulingGates"),
