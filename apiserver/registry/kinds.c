@@ -26,6 +26,7 @@ static const struct kind *const kinds[] = {
     &kind_stateful_set,
     &kind_daemon_set,
     &kind_pod_template,
+    &kind_controller_revision,
     &kind_job,
     &kind_cron_job,
     &kind_autoscaler,

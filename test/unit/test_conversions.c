@@ -50,6 +50,8 @@ static void looks_like_v1(const json_t *view)
 {
     const json_t *spec = json_object_get(view, "spec");
     assert_int_equal(json_get_int(spec, "targetCPUUtilizationPercentage", 0), 50);
+    assert_int_equal(
+        json_get_int(json_object_get(view, "status"), "currentCPUUtilizationPercentage", 0), 25);
     assert_null(json_object_get(spec, "metrics"));
     assert_null(json_object_get(spec, "behavior"));
     static const char *const kept[] = {"metrics", "behavior", "conditions", "current-metrics"};
@@ -65,6 +67,10 @@ static void looks_like_v1(const json_t *view)
     json_t *memory = parse("{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\","
                            "\"targetAverageValue\":\"1Gi\"}}");
     assert_true(json_equal(json_array_get(metrics, 0), memory));
+    cleanup(json_release)
+    json_t *second_cpu = parse("{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\","
+                               "\"targetAverageUtilization\":70}}");
+    assert_true(json_equal(json_array_get(metrics, 3), second_cpu));
     cleanup(json_release)
     json_t *hits = parse("{\"name\":\"web\",\"kind\":\"Service\"}");
     assert_true(json_equal(json_path(json_array_get(metrics, 2), "object", "target"), hits));
@@ -86,12 +92,15 @@ static void an_autoscaler_loses_nothing_as_v1(void **state)
         "\"a\":\"b\"}}},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"10\"}}},"
         "{\"type\":\"Object\",\"object\":{\"describedObject\":{\"kind\":\"Service\",\"name\":"
         "\"web\"},\"metric\":{\"name\":\"hits\"},\"target\":{\"type\":\"Value\",\"value\":\"9\"}}},"
+        "{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":"
+        "\"Utilization\",\"averageUtilization\":70}}},"
         "{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"queue\"},\"target\":{\"type\":"
         "\"AverageValue\",\"averageValue\":\"3\"}}}],"
         "\"behavior\":{\"scaleDown\":{\"stabilizationWindowSeconds\":60}}},"
         "\"status\":{\"currentReplicas\":2,\"desiredReplicas\":3,"
         "\"currentMetrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\",\"current\":{"
-        "\"averageValue\":\"2Gi\"}}}],"
+        "\"averageValue\":\"2Gi\"}}},{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\","
+        "\"current\":{\"averageValue\":\"250m\",\"averageUtilization\":25}}}],"
         "\"conditions\":[{\"type\":\"AbleToScale\",\"status\":\"True\"}]}}",
         looks_like_v1);
 }

@@ -15,8 +15,8 @@ extern const struct kind kind_persistent_volume, kind_persistent_volume_claim, k
     kind_volume_attachment, kind_volume_attributes_class, kind_csi_driver, kind_csi_node,
     kind_csi_storage_capacity; /* storage.c */
 extern const struct kind kind_replication_controller, kind_deployment, kind_replica_set,
-    kind_stateful_set, kind_daemon_set, kind_job, kind_cron_job,
-    kind_pod_template;                    /* workloads.c */
+    kind_stateful_set, kind_daemon_set, kind_job, kind_cron_job, kind_pod_template,
+    kind_controller_revision;             /* workloads.c */
 extern const struct kind kind_autoscaler; /* autoscaler.c */
 extern const struct kind kind_role, kind_cluster_role, kind_role_binding,
     kind_cluster_role_binding;                     /* rbac.c */

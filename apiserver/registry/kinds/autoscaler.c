@@ -49,6 +49,19 @@ static const struct conditional_default defaults[] = {
     {0},
 };
 
+/* A second metric of the processor stays beside the first, which has a field of its own. */
+static json_t *first_cpu_utilization(const json_t *metrics, const char *member)
+{
+    for (size_t i = 0; i < json_array_size(metrics); i++) {
+        json_t *metric = json_array_get(metrics, i);
+        json_t *utilization = json_path(metric, "resource", member, "averageUtilization");
+        if (is_cpu(metric) && utilization != NULL) {
+            return utilization;
+        }
+    }
+    return NULL;
+}
+
 /* Keeps a value of v2 in an annotation of v1. */
 static void keep(json_t *object, const char *annotation, const json_t *value)
 {
@@ -85,16 +98,22 @@ static void from_storage(json_t *object, const struct resource *resource)
     const json_t *metrics = json_object_get(spec, "metrics");
     cleanup(json_release)
     json_t *others = json_array();
+    json_t *utilization = first_cpu_utilization(metrics, "target");
     for (size_t i = 0; i < json_array_size(metrics); i++) {
         json_t *metric = json_array_get(metrics, i);
-        json_t *utilization = json_path(metric, "resource", "target", "averageUtilization");
-        if (is_cpu(metric) && utilization != NULL) {
-            json_object_set(spec, "targetCPUUtilizationPercentage", utilization);
-        } else {
+        if (utilization == NULL ||
+            json_path(metric, "resource", "target", "averageUtilization") != utilization) {
             json_array_append(others, metric);
         }
     }
+    if (utilization != NULL) {
+        json_object_set(spec, "targetCPUUtilizationPercentage", utilization);
+    }
     const json_t *observed = json_object_get(status, "currentMetrics");
+    json_t *current_utilization = first_cpu_utilization(observed, "current");
+    if (current_utilization != NULL) {
+        json_object_set(status, "currentCPUUtilizationPercentage", current_utilization);
+    }
     cleanup(json_release)
     json_t *flat = json_array_size(others) > 0 ? autoscaler_metrics_flatten(others) : NULL;
     cleanup(json_release)
@@ -134,6 +153,8 @@ static void to_storage(json_t *object, const struct resource *resource)
     json_t *conditions = take_kept(object, conditions_annotation);
     cleanup(json_release)
     json_t *current = take_kept(object, current_annotation);
+    /* The annotation has it, too. */
+    json_object_del(json_object_get(object, "status"), "currentCPUUtilizationPercentage");
     if (conditions != NULL) {
         json_object_set_new(json_get_or_add_object(object, "status"), "conditions", conditions);
     }

@@ -109,6 +109,12 @@ const struct kind kind_pod_template = {
     .warn = warn_about_pod_template,
 };
 
+const struct kind kind_controller_revision = {
+    .group = "apps",
+    .plural = "controllerrevisions",
+    .validate = validate_controller_revision,
+};
+
 /* ---- jobs ---- */
 
 /* With limits for each index, the overall limit is out of the way. */

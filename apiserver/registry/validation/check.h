@@ -81,6 +81,9 @@ void check_int_or_percent(const json_t *value, const struct field_path *path,
 json_int_t check_int_or_percent_value(const json_t *value);
 void check_at_most_100_percent(const json_t *value, const struct field_path *path,
                                struct field_errors *errors);
+/* conditions.c: a list of metav1.Condition, one of each type. */
+void check_conditions(const json_t *conditions, const struct field_path *path,
+                      struct field_errors *errors);
 /* "field is immutable", unless both are equal. */
 void check_immutable(const json_t *value, const json_t *old, const struct field_path *path,
                      struct field_errors *errors);

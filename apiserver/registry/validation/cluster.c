@@ -93,6 +93,8 @@ void validate_disruption_budget(const struct write *write, struct field_errors *
     const json_t *spec = json_object_get(write->object, "spec");
     if (write->subresource[0] != '\0') {
         check_counters(json_object_get(write->object, "status"), counters, errors);
+        check_conditions(json_path(write->object, "status", "conditions"),
+                         FIELD(FIELD(NULL, "status"), "conditions"), errors);
         return;
     }
     if (check_has(spec, numbers[0]) && check_has(spec, numbers[1])) {

@@ -183,7 +183,20 @@ static void validate_constraint(const json_t *constraint, const struct map *know
     field_error(errors, FIELD_REQUIRED, FIELD(path, members[0]), NULL, NULL);
 }
 
-/* Settings are the driver's own: any object. */
+void validate_device_data(const json_t *data, const struct field_path *path,
+                          struct field_errors *errors)
+{
+    if (!json_is_object(data)) {
+        field_error(errors, FIELD_INVALID, path, NULL, "must be a valid JSON object");
+        return;
+    }
+    cleanup(free_char)
+    char *text = json_text(data);
+    if (strlen(text) > TEXT_MAX) {
+        field_error(errors, FIELD_TOO_LONG, path, NULL, "may not be more than %d bytes", TEXT_MAX);
+    }
+}
+
 static void validate_settings(const json_t *config, const struct field_path *path,
                               struct field_errors *errors)
 {
@@ -195,16 +208,29 @@ static void validate_settings(const json_t *config, const struct field_path *pat
         return;
     }
     validate_csi_driver_name(json_object_get(opaque, "driver"), FIELD(here, "driver"), errors);
-    if (parameters != NULL && !json_is_object(parameters)) {
-        field_error(errors, FIELD_INVALID, FIELD(here, "parameters"), NULL,
-                    "must be a valid JSON object");
-    } else if (parameters != NULL) {
-        cleanup(free_char)
-        char *text = json_text(parameters);
-        if (strlen(text) > TEXT_MAX) {
-            field_error(errors, FIELD_TOO_LONG, FIELD(here, "parameters"), NULL,
-                        "may not be more than %d bytes", TEXT_MAX);
+    if (parameters != NULL) {
+        validate_device_data(parameters, FIELD(here, "parameters"), errors);
+    }
+}
+
+/* What comes with the devices: the class's settings, and the claim's own. */
+static void validate_given_settings(const json_t *allocation, const struct field_path *path,
+                                    struct field_errors *errors)
+{
+    static const char *const sources[] = {"FromClaim", "FromClass", NULL};
+    const json_t *config = json_path(allocation, "devices", "config");
+    const struct field_path *list = FIELD(FIELD(path, "devices"), "config");
+    validate_device_count(config, 2 * LIST_MAX, list, errors);
+    for (size_t i = 0; i < json_array_size(config); i++) {
+        const json_t *settings = json_array_get(config, i);
+        const char *source = check_text(settings, "source");
+        const struct field_path *here = FIELD_INDEX(list, i);
+        if (source[0] == '\0') {
+            field_error(errors, FIELD_REQUIRED, FIELD(here, "source"), NULL, NULL);
+        } else if (!check_one_of(source, sources)) {
+            check_not_supported(source, sources, FIELD(here, "source"), errors);
         }
+        validate_settings(settings, here, errors);
     }
 }
 
@@ -296,6 +322,7 @@ static void validate_allocation(const json_t *claim, const json_t *allocation,
                            names_check_dns_label(check_text(result, "device")),
                            FIELD(here, "device"), errors);
     }
+    validate_given_settings(allocation, path, errors);
     if (selector != NULL) {
         validate_node_selector(selector, true, FIELD(path, "nodeSelector"), errors);
     }
@@ -339,6 +366,7 @@ static void validate_claim_status(const struct write *write, struct field_errors
     } else if (allocation != NULL) {
         validate_allocation(write->object, allocation, allocation_path, errors);
     }
+    validate_device_status(status, path, errors);
 }
 
 /* ---- the kinds ---- */

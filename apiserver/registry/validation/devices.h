@@ -15,6 +15,13 @@ void validate_resource_slice(const struct write *write, struct field_errors *err
 
 /* ---- among the files of this topic ---- */
 
+/* device_status.c: status.devices of a claim, by what its status allocates. */
+void validate_device_status(const json_t *status, const struct field_path *path,
+                            struct field_errors *errors);
+/* device_claims.c: data that are a driver's own, any object of a bounded size. */
+void validate_device_data(const json_t *data, const struct field_path *path,
+                          struct field_errors *errors);
+
 /* device_names.c */
 /* Says that the list is too long; false when it is. */
 bool validate_device_count(const json_t *list, size_t most, const struct field_path *path,

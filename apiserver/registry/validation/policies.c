@@ -202,6 +202,8 @@ void validate_admission_policy(const struct write *write, struct field_errors *e
     const json_t *annotations = json_object_get(spec, "auditAnnotations");
     const struct field_path *match_path = FIELD(&spec_path, "matchConstraints");
     if (write->subresource[0] != '\0') {
+        check_conditions(json_path(write->object, "status", "conditions"),
+                         FIELD(FIELD(NULL, "status"), "conditions"), errors);
         return;
     }
     if (param != NULL) {

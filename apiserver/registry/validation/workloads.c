@@ -293,3 +293,12 @@ void validate_pod_template_object(const struct write *write, struct field_errors
                               errors);
     }
 }
+
+/* Whatever its owner keeps in it, there is something. */
+void validate_controller_revision(const struct write *write, struct field_errors *errors)
+{
+    const json_t *data = json_object_get(write->object, "data");
+    if (data == NULL || json_is_null(data)) {
+        field_error(errors, FIELD_REQUIRED, FIELD(NULL, "data"), NULL, "data is mandatory");
+    }
+}

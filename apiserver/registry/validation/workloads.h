@@ -13,6 +13,7 @@ void validate_stateful_set(const struct write *write, struct field_errors *error
 void validate_daemon_set(const struct write *write, struct field_errors *errors);
 void validate_replication_controller(const struct write *write, struct field_errors *errors);
 void validate_pod_template_object(const struct write *write, struct field_errors *errors);
+void validate_controller_revision(const struct write *write, struct field_errors *errors);
 /* workload_status.c: what a status update brings. */
 void validate_deployment_status(const struct write *write, struct field_errors *errors);
 void validate_replica_status(const struct write *write, struct field_errors *errors);
