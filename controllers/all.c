@@ -13,6 +13,7 @@ const struct controller_type *const controller_types[] = {
     &endpointslice_controller,
     &endpointslice_mirroring_controller,
     &garbage_collector_controller,
+    &job_controller,
     &namespace_controller,
     &node_ipam_controller,
     &pod_gc_controller,

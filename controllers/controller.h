@@ -46,6 +46,8 @@ struct controller_settings {
     const char *root_ca_file; /* "": the CA that the API server itself is verified with. */
     const char *service_account_private_key_file; /* "": no tokens are put into secrets. */
     int64_t terminated_pod_gc_threshold;          /* 0: pods that have come to their end stay. */
+    /* job-controller: after which time the first failed pod is replaced; nanoseconds. */
+    int64_t job_pod_failure_backoff;
     /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */
     bool allocate_node_cidrs;
     const char *cluster_cidr, *service_cluster_ip_range;

@@ -89,6 +89,16 @@ void expectations_saw_deletion(struct expectations *expectations, const char *ke
     pthread_mutex_unlock(&expectations->lock);
 }
 
+bool expectations_expects_deletion(struct expectations *expectations, const char *key,
+                                   const char *uid)
+{
+    pthread_mutex_lock(&expectations->lock);
+    const struct expectation *expectation = map_get(&expectations->map, key);
+    bool expects = expectation != NULL && map_get(&expectation->deletions, uid) != NULL;
+    pthread_mutex_unlock(&expectations->lock);
+    return expects;
+}
+
 void expectations_doubt(struct expectations *expectations, const char *key, int64_t delay_ms)
 {
     int64_t until = timestamp_monotonic() + delay_ms * 1000000;

@@ -11,6 +11,7 @@
 #ifndef CONTROLLERS_EXPECTATIONS_H
 #define CONTROLLERS_EXPECTATIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,9 @@ void expectations_expect_deletion(struct expectations *expectations, const char 
 void expectations_saw_creation(struct expectations *expectations, const char *key);
 /* This deletion was seen or failed; one that nobody expects is ignored. */
 void expectations_saw_deletion(struct expectations *expectations, const char *key, const char *uid);
+/* This deletion is expected and was not seen yet, however long ago that was. */
+bool expectations_expects_deletion(struct expectations *expectations, const char *key,
+                                   const char *uid);
 /* It is not known whether some of what is expected will ever be seen, because the answer was lost:
  * after that time it is not waited for any more. */
 void expectations_doubt(struct expectations *expectations, const char *key, int64_t delay_ms);

@@ -12,6 +12,7 @@ static struct controller_settings settings = {
     .cluster_cidr = "10.244.0.0/16",
     .service_cluster_ip_range = "",
     .terminated_pod_gc_threshold = 12500,
+    .job_pod_failure_backoff = 10000000000,
     .node_monitor_period = 5000000000,
     .node_monitor_grace_period = 50000000000,
     .node_startup_grace_period = 60000000000,
@@ -25,6 +26,9 @@ static bool check(struct error *error)
 {
     if (settings.node_monitor_period <= 0) {
         return error_bad_request(error, "--node-monitor-period must be more than 0");
+    }
+    if (settings.job_pod_failure_backoff < 0) {
+        return error_bad_request(error, "--job-pod-failure-backoff must not be negative");
     }
     return controller_list_check(controllers, error);
 }
@@ -76,6 +80,10 @@ int main(int count, char **arguments)
          "Private key that signs the tokens in secrets of service accounts, PEM, RSA or EC."},
         {"terminated-pod-gc-threshold", FLAG_NUMBER, &settings.terminated_pod_gc_threshold,
          "How many pods that have come to their end are kept; 0: all."},
+        {"job-pod-failure-backoff", FLAG_DURATION, &settings.job_pod_failure_backoff,
+         "After how long a job's failed pod is replaced, twice as long with each failure in a row, "
+         "up "
+         "to sixty times that."},
         {"", FLAG_TEXT, NULL, "Pod addresses of nodes"},
         {"allocate-node-cidrs", FLAG_BOOLEAN, &settings.allocate_node_cidrs,
          "Give each node a block of pod addresses."},

@@ -44,11 +44,15 @@ struct selector *owner_selector(const json_t *object, struct error *error)
 
 /* Patches one candidate; the uid in it makes the patch fail for a namesake. */
 static bool patch_owners(const struct owner_claim *claim, const struct cached_object *object,
-                         json_t *reference, struct error *error)
+                         json_t *reference, const char *finalizers, struct error *error)
 {
     cleanup(json_release)
     json_t *patch =
         json_pack("{s:{s:[o], s:s}}", "metadata", "ownerReferences", reference, "uid", object->uid);
+    if (claim->finalizer != NULL) {
+        json_object_set_new(json_object_get(patch, "metadata"), finalizers,
+                            json_pack("[s]", claim->finalizer));
+    }
     cleanup(json_release)
     json_t *patched = client_patch(claim->client, claim->resource, object->namespace, object->name,
                                    NULL, client_strategic_merge_patch, patch, error);
@@ -62,7 +66,8 @@ static bool release(const struct owner_claim *claim, const struct cached_object 
     struct error why = ERROR_INIT;
     json_t *reference = json_pack("{s:s, s:s}", "$patch", "delete", "uid",
                                   json_path_string(claim->owner, "metadata", "uid"));
-    if (patch_owners(claim, object, reference, &why) || why.code == 404 || why.code == 422) {
+    if (patch_owners(claim, object, reference, "$deleteFromPrimitiveList/finalizers", &why) ||
+        why.code == 404 || why.code == 422) {
         return true; /* Gone, or another reference came in between: it is looked at again. */
     }
     return error_move(error, &why);
@@ -100,7 +105,7 @@ static bool adopt(const struct owner_claim *claim, const struct cached_object *o
     if (*checked < 0) {
         return false;
     }
-    *adopted = patch_owners(claim, object, owner_reference(claim->owner), &why);
+    *adopted = patch_owners(claim, object, owner_reference(claim->owner), "finalizers", &why);
     return *adopted || why.code == 404 || error_move(error, &why);
 }
 

@@ -25,6 +25,7 @@ struct owner_claim {
     const json_t *owner; /* The whole object. */
     const struct selector *selector;
     const struct api_resource *resource; /* Of what is claimed. */
+    const char *finalizer; /* Given with the reference and taken away with it; NULL: none. */
 };
 
 /* Of the candidates (those that the owner controls, and those that nobody does) appends to

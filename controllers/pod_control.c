@@ -74,15 +74,15 @@ static bool is_in_doubt(struct expectations *expectations, const char *key,
 
 /* ---- creating ---- */
 
-static bool create_batch(struct controller *controller, const json_t *owner, const json_t *pod,
+static bool create_batch(struct controller *controller, const json_t *owner, json_t *const *pods,
                          size_t count, struct expectations *expectations, const char *key,
-                         struct error *error)
+                         size_t *created, struct error *error)
 {
     const char *namespace = json_path_string(owner, "metadata", "namespace");
     struct client_call *calls = allocate_zero(count, sizeof *calls);
     bool succeeded = true;
     for (size_t i = 0; i < count; i++) {
-        calls[i].request = client_create_request(&resource_pods, namespace, pod);
+        calls[i].request = client_create_request(&resource_pods, namespace, pods[i]);
     }
     client_call_all(controller->client, calls, count);
     for (size_t i = 0; i < count; i++) {
@@ -91,6 +91,7 @@ static bool create_batch(struct controller *controller, const json_t *owner, con
                                "Created pod: %s",
                                json_path_string(calls[i].result, "metadata", "name"));
             json_decref(calls[i].result);
+            (*created)++;
             continue;
         }
         if (!is_in_doubt(expectations, key, &calls[i].error)) {
@@ -106,17 +107,34 @@ static bool create_batch(struct controller *controller, const json_t *owner, con
     return succeeded;
 }
 
-bool pod_control_create(struct controller *controller, const json_t *owner, const json_t *pod,
+bool pod_control_create(struct controller *controller, const json_t *owner, json_t *pod,
                         size_t count, struct expectations *expectations, const char *key,
                         struct error *error)
 {
+    size_t created;
+    json_t **pods = allocate(count * sizeof *pods);
+    for (size_t i = 0; i < count; i++) {
+        pods[i] = pod;
+    }
+    bool succeeded =
+        pod_control_create_all(controller, owner, pods, count, expectations, key, &created, error);
+    free(pods);
+    return succeeded;
+}
+
+bool pod_control_create_all(struct controller *controller, const json_t *owner, json_t *const *pods,
+                            size_t count, struct expectations *expectations, const char *key,
+                            size_t *created, struct error *error)
+{
     size_t done = 0;
+    *created = 0;
     bool succeeded = true;
     expectations_expect_creations(expectations, key, count);
     for (size_t batch = 1; done < count && succeeded; batch *= 2) {
         size_t now = batch < count - done ? batch : count - done;
         now = now < batch_max ? now : batch_max;
-        succeeded = create_batch(controller, owner, pod, now, expectations, key, error);
+        succeeded =
+            create_batch(controller, owner, pods + done, now, expectations, key, created, error);
         done += now;
     }
     for (; done < count; done++) {

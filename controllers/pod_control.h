@@ -14,9 +14,13 @@ json_t *pod_control_make(const json_t *owner, const json_t *pod_template);
  * succeed, so that a quota or a bad template costs one refusal and not a thousand. Notes the
  * creations as expected under the key, and takes back those that failed or were not tried. Returns
  * false with the first error when any was not created. Blocks. */
-bool pod_control_create(struct controller *controller, const json_t *owner, const json_t *pod,
+bool pod_control_create(struct controller *controller, const json_t *owner, json_t *pod,
                         size_t count, struct expectations *expectations, const char *key,
                         struct error *error);
+/* The same for pods that differ; '*created' is how many there are now. */
+bool pod_control_create_all(struct controller *controller, const json_t *owner, json_t *const *pods,
+                            size_t count, struct expectations *expectations, const char *key,
+                            size_t *created, struct error *error);
 /* Deletes these pods of the owner, all at once; one that is gone already is no error. */
 bool pod_control_delete(struct controller *controller, const json_t *owner,
                         struct cached_object *const *pods, size_t count,

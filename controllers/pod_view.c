@@ -9,6 +9,8 @@
 #include "controllers/resources.h"
 
 static const char deletion_cost_annotation[] = "controller.kubernetes.io/pod-deletion-cost";
+const char pod_job_finalizer[] = "batch.kubernetes.io/job-tracking";
+const char pod_job_index_annotation[] = "batch.kubernetes.io/job-completion-index";
 
 static int64_t time_at(const json_t *object, const char *name)
 {
@@ -52,16 +54,25 @@ static void parse_conditions(struct pod_view *view, const json_t *conditions)
     }
 }
 
-static int most_restarts(const json_t *statuses)
+static void count_restarts(struct pod_view *view, const json_t *status)
 {
-    size_t i;
-    const json_t *status;
-    json_int_t most = 0;
-    json_array_foreach (statuses, i, status) {
-        json_int_t restarts = json_get_int(status, "restartCount", 0);
-        most = restarts > most ? restarts : most;
+    static const char *const lists[] = {"containerStatuses", "initContainerStatuses"};
+    for (size_t n = 0; n < array_length(lists); n++) {
+        size_t i;
+        const json_t *container;
+        json_array_foreach (json_object_get(status, lists[n]), i, container) {
+            int restarts = (int)json_get_int(container, "restartCount", 0);
+            view->restarts = n == 0 && restarts > view->restarts ? restarts : view->restarts;
+            view->total_restarts += restarts;
+        }
     }
-    return (int)most;
+}
+
+static int parse_index(const char *text)
+{
+    char *end;
+    long index = text != NULL && *text != '\0' ? strtol(text, &end, 10) : -1;
+    return index >= 0 && index <= INT32_MAX && *end == '\0' ? (int)index : -1;
 }
 
 /* A decimal number that fits, without sign or zero in front; anything else counts as 0. */
@@ -194,7 +205,11 @@ static void *digest(const struct cached_object *object)
     view->deletion_time = time_at(metadata, "deletionTimestamp");
     view->deletion_cost = parse_cost(
         json_get_string(json_object_get(metadata, "annotations"), deletion_cost_annotation));
-    view->restarts = most_restarts(json_object_get(status, "containerStatuses"));
+    view->job_index = parse_index(
+        json_get_string(json_object_get(metadata, "annotations"), pod_job_index_annotation));
+    view->is_job_tracked =
+        json_array_has_string(json_object_get(metadata, "finalizers"), pod_job_finalizer);
+    count_restarts(view, status);
     parse_conditions(view, json_object_get(status, "conditions"));
     return view;
 }

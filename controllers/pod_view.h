@@ -28,6 +28,9 @@ struct pod_view {
     int64_t deletion_time; /* When its grace period ends. */
     int deletion_cost;     /* By its annotation controller.kubernetes.io/pod-deletion-cost. */
     int restarts;          /* The most of any container. */
+    int total_restarts;    /* Of all containers, those of initialization included. */
+    int job_index;         /* By its annotation batch.kubernetes.io/job-completion-index; -1. */
+    bool is_job_tracked;   /* Has the finalizer batch.kubernetes.io/job-tracking. */
     bool is_scheduled;     /* It has a node. */
     bool is_evicted;       /* It has failed because its node ran short of something. */
     const char *node_name;
@@ -47,6 +50,8 @@ static inline const struct pod_view *pod_view(const struct cached_object *pod)
 {
     return pod->digest;
 }
+
+extern const char pod_job_finalizer[], pod_job_index_annotation[];
 
 /* Neither succeeded nor failed, and not being deleted: what counts as a replica. */
 bool pod_is_active(const struct cached_object *pod);

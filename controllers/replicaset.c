@@ -317,7 +317,7 @@ static bool claim_pods(struct replicaset_state *state, const json_t *set,
         }
     }
     struct owner_claim claim = {state->controller->client, &resource_replicasets, set, selector,
-                                &resource_pods};
+                                &resource_pods, NULL};
     bool claimed = owner_claim(&claim, &living, active, error);
     selector_free(selector);
     return claimed;
