@@ -25,5 +25,6 @@ const struct controller_type *const controller_types[] = {
     &serviceaccount_controller,
     &serviceaccount_tokens_controller,
     &taint_eviction_controller,
+    &ttl_after_finished_controller,
     NULL,
 };

@@ -24,5 +24,6 @@ extern const struct controller_type service_cidr_controller;
 extern const struct controller_type serviceaccount_controller;
 extern const struct controller_type serviceaccount_tokens_controller;
 extern const struct controller_type taint_eviction_controller;
+extern const struct controller_type ttl_after_finished_controller;
 
 #endif

@@ -197,6 +197,16 @@ JSON
     nothing_is_held manual
 }
 
+@test "a job that has ended goes after its time, with its pods" {
+    job brief '"ttlSecondsAfterFinished": 0'
+    job kept '"ttlSecondsAfterFinished": 1000'
+    k wait --for=delete job/brief --timeout=20s
+    wait_until 20 eval '[ "$(k get pods -l job-name=brief -o name)" = "" ]'
+    ends kept complete
+    k patch job kept -p '{"spec":{"ttlSecondsAfterFinished":1}}'
+    k wait --for=delete job/kept --timeout=20s
+}
+
 @test "pods are let go when their job is deleted" {
     job gone '"parallelism": 2, "completions": 2' 'run=forever'
     wait_until 20 is job/gone .status.ready 2
