@@ -16,6 +16,7 @@
 #include "apiserver/options.h"
 #include "apiserver/registry/kinds/service.h"
 #include "common/alloc.h"
+#include "common/json_memory.h"
 #include "common/log.h"
 
 enum { stop_grace_ms = 5000 };
@@ -243,6 +244,7 @@ int main(int count, char **arguments)
     struct error error = ERROR_INIT;
     struct options options;
     bound_free_memory();
+    json_memory_use();
     block_signals();
     log_setup("apiserver", LOG_INFO);
     if (!options_parse(count, arguments, &options, &error)) {

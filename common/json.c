@@ -109,25 +109,57 @@ bool json_check_values(size_t values, struct error *error)
                      "Request entity too large: it holds more than %d values", JSON_VALUES_MAX);
 }
 
-json_t *json_parse(const char *text, size_t length, struct error *error)
+/* Parses what has been measured. */
+static json_t *parse(const char *text, size_t length, size_t flags, json_error_t *where)
 {
-    json_error_t where;
-    if (measure(text, length).levels > JSON_LEVELS_MAX) {
-        error_bad_request(error, "exceeded max depth");
-        return NULL;
-    }
-    json_t *json = json_loadb(text, length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
-    if (json == NULL && json_error_code(&where) == json_error_numeric_overflow) {
+    flags |= JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    json_t *json = json_loadb(text, length, flags, where);
+    if (json == NULL && json_error_code(where) == json_error_numeric_overflow) {
         cleanup(buffer_free)
         struct buffer marked = BUFFER_INIT;
         mark_large_integers(text, length, &marked);
-        json = json_loadb(marked.bytes, marked.length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
-    }
-    if (json == NULL) {
-        error_bad_request(error, "invalid JSON at line %d column %d: %s", where.line, where.column,
-                          where.text);
+        json = json_loadb(marked.bytes, marked.length, flags, where);
     }
     return json;
+}
+
+static bool check_levels(size_t levels, struct error *error)
+{
+    return levels <= JSON_LEVELS_MAX || error_bad_request(error, "exceeded max depth");
+}
+
+static json_t *parsed(json_t *json, const json_error_t *where, struct error *error)
+{
+    if (json == NULL) {
+        error_bad_request(error, "invalid JSON at line %d column %d: %s", where->line,
+                          where->column, where->text);
+    }
+    return json;
+}
+
+json_t *json_parse(const char *text, size_t length, struct error *error)
+{
+    json_error_t where;
+    if (!check_levels(measure(text, length).levels, error)) {
+        return NULL;
+    }
+    return parsed(parse(text, length, 0, &where), &where, error);
+}
+
+json_t *json_parse_body(const char *text, size_t length, bool *has_duplicates, struct error *error)
+{
+    json_error_t where;
+    struct measures measures = measure(text, length);
+    *has_duplicates = false;
+    if (!json_check_values(measures.values, error) || !check_levels(measures.levels, error)) {
+        return NULL;
+    }
+    json_t *json = parse(text, length, JSON_REJECT_DUPLICATES, &where);
+    if (json == NULL && json_error_code(&where) == json_error_duplicate_key) {
+        *has_duplicates = true; /* Provided that the rest is right. */
+        json = parse(text, length, 0, &where);
+    }
+    return parsed(json, &where, error);
 }
 
 /* ---- encoding ---- */

@@ -1,23 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/schema_rules.h"
-
-static void fill_object(const struct schema_object *object, json_t *value)
-{
-    for (size_t i = 0; i < object->field_count; i++) {
-        const struct schema_field *field = &object->fields[i];
-        json_t *member = json_object_get(value, field->name);
-        if (field->schema->default_value != NULL && member == NULL) {
-            const char *text = field->schema->default_value;
-            member = json_loads(text, JSON_DECODE_ANY, NULL);
-            json_object_set_new(value, field->name, member);
-        }
-        if (member != NULL) {
-            schema_default(field->schema, member);
-        }
-    }
-}
 
 /* Something at or below this may have a default. */
 static bool may_have_defaults(const struct schema *schema)
@@ -26,6 +12,35 @@ static bool may_have_defaults(const struct schema *schema)
         schema = schema->items;
     }
     return schema->type == SCHEMA_OBJECT && schema->object->has_defaults;
+}
+
+/* The value of JSON text. Most defaults are plain strings, for which a parser is much ado. */
+static json_t *value_of(const char *text)
+{
+    size_t length = strlen(text);
+    if (length >= 2 && text[0] == '"' && memchr(text, '\\', length) == NULL) {
+        return json_stringn_nocheck(text + 1, length - 2);
+    }
+    return json_loadb(text, length, JSON_DECODE_ANY, NULL);
+}
+
+static void fill_object(const struct schema_object *object, json_t *value)
+{
+    for (size_t i = 0; i < object->field_count; i++) {
+        const struct schema_field *field = &object->fields[i];
+        const char *text = field->schema->default_value;
+        if (text == NULL && !may_have_defaults(field->schema)) {
+            continue;
+        }
+        json_t *member = json_object_get(value, field->name);
+        if (text != NULL && member == NULL) {
+            member = value_of(text);
+            json_object_set_new(value, field->name, member);
+        }
+        if (member != NULL) {
+            schema_default(field->schema, member);
+        }
+    }
 }
 
 void schema_default(const struct schema *schema, json_t *value)

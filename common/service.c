@@ -9,6 +9,7 @@
 
 #include "common/alloc.h"
 #include "common/health_server.h"
+#include "common/json_memory.h"
 #include "common/leader_election.h"
 #include "common/log.h"
 
@@ -286,6 +287,7 @@ int service_main(const struct service_program *program, int count, char **argume
         .retry_period = INT64_C(2000000000),
     };
     mallopt(M_ARENA_MAX, arenas_max);
+    json_memory_use();
     block_signals(&running.signals);
     log_setup(program->component, LOG_INFO);
     if (!parse_flags(program, &running.options, count, arguments, &error) ||

@@ -224,8 +224,8 @@ static struct pod_security_policy policy_here(const struct write *write)
         registry_get(write->registry, registry_resource(write->registry, "", "namespaces"), "",
                      write->namespace);
     cleanup(json_release)
-    json_t *namespace = object != NULL ? object_tree(object) : NULL;
-    return pod_security_policy_of(json_path(namespace, "metadata", "labels"), NULL);
+    json_t *labels = object != NULL ? object_labels(object) : NULL;
+    return pod_security_policy_of(labels, NULL);
 }
 
 static bool validate_pod(const struct write *write, struct error *error)

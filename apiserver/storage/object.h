@@ -79,6 +79,10 @@ void object_release(struct object **object); /* For cleanup(). */
 void object_encode(const json_t *tree, struct buffer *buffer);
 /* A tree of the object, with its resourceVersion. The caller's. */
 json_t *object_tree(const struct object *object);
+/* The tree of its labels, or of the one member at the top that has this name; much less work than
+ * the whole. NULL where there is none. The caller's. */
+json_t *object_labels(const struct object *object);
+json_t *object_member(const struct object *object, const char *name);
 
 /* Name and namespace, borrowed; the namespace is not NUL-terminated ("/" follows). */
 static inline const char *object_name(const struct object *object)

@@ -4,6 +4,7 @@
  * it feeds.
  */
 #include <errno.h>
+#include <semaphore.h>
 #include <string.h>
 
 #include "apiserver/storage/sqlite_store.h"
@@ -22,8 +23,8 @@ struct sqlite_pending {
     const struct store_write *write;
     int64_t compact_revision; /* Over 0: no write but a compaction. */
     struct sqlite_pending *next;
-    pthread_cond_t answered;
-    bool done, failed, conflict;
+    sem_t answered;
+    bool failed, conflict;
     int64_t revision;
     int64_t expires; /* When what was put expires, seconds since 1970; 0: never. */
     struct store_item current;
@@ -239,10 +240,8 @@ static bool do_group(struct sqlite_store *store, struct sqlite_pending *group, s
     return true;
 }
 
-static void answer(struct sqlite_store *store, struct sqlite_pending *group,
-                   const struct error *error)
+static void answer(struct sqlite_pending *group, const struct error *error)
 {
-    pthread_mutex_lock(&store->lock);
     while (group != NULL) {
         struct sqlite_pending *next = group->next; /* Its caller may go as soon as it is done. */
         if (error != NULL) {
@@ -250,11 +249,9 @@ static void answer(struct sqlite_store *store, struct sqlite_pending *group,
             store_item_clear(&group->current);
             error_set(&group->error, error->code, error->reason, "%s", error->message);
         }
-        group->done = true;
-        pthread_cond_signal(&group->answered);
+        sem_post(&group->answered);
         group = next;
     }
-    pthread_mutex_unlock(&store->lock);
 }
 
 /* Logs when writing begins to fail and when it works again: each failure is told to its caller. */
@@ -275,7 +272,7 @@ static void serve_group(struct sqlite_store *store, struct sqlite_pending *group
     bool done = group->compact_revision > 0 ? do_compact(store, group->compact_revision, &error)
                                             : do_group(store, group, &error);
     tell_change(store, done, &error);
-    answer(store, group, done ? NULL : &error);
+    answer(group, done ? NULL : &error);
 }
 
 /* Deletes what has expired. */
@@ -414,16 +411,19 @@ void *sqlite_writer_main(void *argument)
 
 static void enqueue_and_wait(struct sqlite_store *store, struct sqlite_pending *pending)
 {
-    pthread_cond_init(&pending->answered, NULL);
+    sem_init(&pending->answered, 0, 0);
     pthread_mutex_lock(&store->lock);
+    bool first = store->first == NULL;
     *store->last = pending;
     store->last = &pending->next;
-    pthread_cond_signal(&store->work);
-    while (!pending->done) {
-        pthread_cond_wait(&pending->answered, &store->lock);
-    }
     pthread_mutex_unlock(&store->lock);
-    pthread_cond_destroy(&pending->answered);
+    if (first) { /* Without the lock, which the writer would wait for as soon as it wakes. */
+        pthread_cond_signal(&store->work);
+    }
+    while (sem_wait(&pending->answered) != 0) {
+        continue; /* Interrupted by a signal. */
+    }
+    sem_destroy(&pending->answered);
 }
 
 bool sqlite_commit(struct store *base, const struct store_write *write, int64_t *revision,

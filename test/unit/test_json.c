@@ -170,6 +170,37 @@ static void objects_without_duplicates_are_told_nothing_about(void **state)
     assert_string_equal(buffer_text(&paths), "");
 }
 
+static void bodies_say_whether_keys_stand_twice(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool has_duplicates;
+    } cases[] = {
+        {"{\"a\":\"a\",\"b\":{\"a\":1},\"c\":[{\"a\":1},{\"a\":1}]}", false},
+        {"{\"b\":{\"a\":1,\"a\":2}}", true},
+        {"[{\"ab\":1,\"\\u0061b\":2}]", true},
+        {"{\"a\":1,\"a\":99999999999999999999}", true}, /* And a number that becomes a real. */
+        {"{\"a\":99999999999999999999,\"a\":1}", true},
+    };
+    for (size_t i = 0; i < array_length(cases); i++) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        bool has_duplicates = !cases[i].has_duplicates;
+        cleanup(json_release)
+        json_t *json =
+            json_parse_body(cases[i].text, strlen(cases[i].text), &has_duplicates, &error);
+        assert_non_null(json);
+        assert_int_equal(has_duplicates, cases[i].has_duplicates);
+    }
+    static const char wrong[] = "{\"a\":1,\"a\":2,}";
+    bool has_duplicates;
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    assert_null(json_parse_body(wrong, strlen(wrong), &has_duplicates, &error));
+    assert_int_equal(error.code, 400);
+}
+
 static void members_are_reached_by_their_names(void **state)
 {
     (void)state;
@@ -308,6 +339,7 @@ int main(void)
         cmocka_unit_test(duplicates_are_told_with_their_paths),
         cmocka_unit_test(two_spellings_of_a_key_are_duplicates),
         cmocka_unit_test(objects_without_duplicates_are_told_nothing_about),
+        cmocka_unit_test(bodies_say_whether_keys_stand_twice),
         cmocka_unit_test(members_are_reached_by_their_names),
         cmocka_unit_test(a_missing_object_is_added),
         cmocka_unit_test(values_are_found_in_text),
