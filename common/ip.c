@@ -73,6 +73,32 @@ bool ip_network_parse(const char *text, struct ip_network *network)
     return true;
 }
 
+bool ip_has_leading_zeros(const char *text)
+{
+    for (bool begins = strchr(text, ':') == NULL; *text != '\0'; text++) {
+        if (begins && text[0] == '0' && is_digit(text[1])) {
+            return true;
+        }
+        begins = text[0] == '/' || text[0] == '.';
+    }
+    return false;
+}
+
+bool ip_unmap(struct ip_network *address)
+{
+    static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    int bits = 8 * (int)sizeof mapped;
+    if (address->family != AF_INET6 || address->bits < bits ||
+        memcmp(address->bytes, mapped, sizeof mapped) != 0) {
+        return false;
+    }
+    memmove(address->bytes, address->bytes + sizeof mapped, 4);
+    memset(address->bytes + 4, 0, sizeof mapped);
+    address->family = AF_INET;
+    address->bits -= bits;
+    return true;
+}
+
 bool ip_network_contains(const struct ip_network *network, const struct ip_network *part)
 {
     if (network->family != part->family || network->bits > part->bits) {

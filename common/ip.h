@@ -18,6 +18,12 @@ struct ip_network {
 bool ip_parse(const char *text, struct ip_network *address);
 /* "10.9.8.0/24"; what the prefix doesn't cover becomes zero. */
 bool ip_network_parse(const char *text, struct ip_network *network);
+/* Such an address or network is one that other programs may read otherwise: with leading zeros in a
+ * decimal number. */
+bool ip_has_leading_zeros(const char *text);
+/* "::ffff:10.0.0.1": makes it the IPv4 address, or network, that it stands for; false: it is none.
+ */
+bool ip_unmap(struct ip_network *address);
 /* The whole of 'part' is in 'network'. */
 bool ip_network_contains(const struct ip_network *network, const struct ip_network *part);
 bool ip_network_equal(const struct ip_network *a, const struct ip_network *b);

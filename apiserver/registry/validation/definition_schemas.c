@@ -261,6 +261,7 @@ static void validate_narrowing(const json_t *schema, const json_t *outside,
         {list_type, "must be undefined to be structural"},
         {list_keys, "must be empty to be structural"},
         {map_type, "must be undefined to be structural"},
+        {"x-kubernetes-validations", "must be empty to be structural"},
     };
     for (size_t i = 0; i < array_length(forbidden); i++) {
         const json_t *value = json_object_get(schema, forbidden[i].name);
@@ -400,6 +401,8 @@ static void validate_schema(const json_t *schema, enum level level, const struct
     if (is_true(schema, embedded)) {
         validate_embedded(schema, path, errors);
     }
+    validate_definition_default(schema, path, errors);
+    validate_definition_rules(schema, path, errors);
     validate_combinations(schema, schema, path, path, errors);
     if (json_is_object(items)) {
         validate_schema(items, ITEM, FIELD(path, "items"), errors);

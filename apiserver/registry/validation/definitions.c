@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* CustomResourceDefinitions: names, versions, conversion, columns, subresources. */
 #include <ctype.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "apiserver/registry/validation/check.h"
 #include "apiserver/registry/validation/extensions.h"
 #include "common/alloc.h"
+#include "common/base64.h"
 #include "common/json.h"
 #include "common/names.h"
 
@@ -253,7 +257,47 @@ static void validate_review_versions(const json_t *versions, const struct field_
     }
 }
 
-static void validate_conversion(const json_t *conversion, struct field_errors *errors)
+/* base64 of PEM blocks of which one at least is a certificate. */
+static bool has_certificate(const char *bundle)
+{
+    size_t size;
+    cleanup(free_char)
+    char *pem = base64_decode(bundle, strlen(bundle), &size);
+    BIO *source = BIO_new_mem_buf(pem ? pem : "", pem ? (int)size : 0);
+    X509 *certificate = NULL;
+    char *name = NULL, *header = NULL;
+    unsigned char *bytes = NULL;
+    long length;
+    while (certificate == NULL && PEM_read_bio(source, &name, &header, &bytes, &length) == 1) {
+        const unsigned char *at = bytes;
+        certificate = strcmp(name, "CERTIFICATE") == 0 ? d2i_X509(NULL, &at, length) : NULL;
+        OPENSSL_free(name);
+        OPENSSL_free(header);
+        OPENSSL_free(bytes);
+    }
+    X509_free(certificate);
+    BIO_free(source);
+    ERR_clear_error();
+    return certificate != NULL;
+}
+
+/* One that was wrong before may stay so. */
+static void validate_bundle(const struct write *write, const json_t *client,
+                            const struct field_path *path, struct field_errors *errors)
+{
+    const json_t *bundle = json_object_get(client, "caBundle");
+    const json_t *old =
+        json_path(write->live, "spec", "conversion", "webhook", "clientConfig", "caBundle");
+    bool was_wrong = json_string_length(old) > 0 && !has_certificate(json_string_value(old));
+    if (json_string_length(bundle) > 0 && !was_wrong &&
+        !has_certificate(json_string_value(bundle))) {
+        field_error(errors, FIELD_INVALID, FIELD(path, "caBundle"), bundle,
+                    "unable to load root certificates: unable to parse bytes as PEM block");
+    }
+}
+
+static void validate_conversion(const struct write *write, const json_t *conversion,
+                                struct field_errors *errors)
 {
     const json_t *webhook = json_object_get(conversion, "webhook");
     const json_t *client = json_object_get(webhook, "clientConfig");
@@ -279,6 +323,7 @@ static void validate_conversion(const json_t *conversion, struct field_errors *e
     } else {
         validate_webhook_client(client, "exactly one of url or service is required", client_path,
                                 errors);
+        validate_bundle(write, client, client_path, errors);
     }
     if (json_array_size(versions) == 0) {
         field_error(errors, FIELD_REQUIRED, versions_path, NULL, NULL);
@@ -351,7 +396,7 @@ void validate_definition(const struct write *write, struct field_errors *errors)
     }
     validate_names(json_object_get(spec, "names"), FIELD(&spec_path, "names"), errors);
     validate_versions(json_object_get(spec, "versions"), errors);
-    validate_conversion(json_object_get(spec, "conversion"), errors);
+    validate_conversion(write, json_object_get(spec, "conversion"), errors);
     if (json_is_true(preserves)) {
         field_error(errors, FIELD_INVALID, FIELD(&spec_path, "preserveUnknownFields"), preserves,
                     "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "

@@ -22,6 +22,12 @@ void validate_admission_policy(const struct write *write, struct field_errors *e
 void validate_admission_policy_binding(const struct write *write, struct field_errors *errors);
 /* definitions.c */
 void validate_definition(const struct write *write, struct field_errors *errors);
+/* definition_values.c: of one schema that stands on its own, what it holds beside the shape of
+ * values: the default, and x-kubernetes-validations as far as they are not expressions. */
+void validate_definition_default(const json_t *schema, const struct field_path *path,
+                                 struct field_errors *errors);
+void validate_definition_rules(const json_t *schema, const struct field_path *path,
+                               struct field_errors *errors);
 /* definition_schemas.c: the schema of a version. */
 void validate_definition_schema(const json_t *schema, const struct field_path *path,
                                 struct field_errors *errors);

@@ -158,11 +158,14 @@ void validate_ip_address(const struct write *write, struct field_errors *errors)
         struct ip_network address;
         char canonical[INET6_ADDRSTRLEN] = "";
         const char *name = check_text(metadata, "name");
+        const char *message = names_check_ip(name);
         if (ip_parse(name, &address)) {
+            message = ip_has_leading_zeros(name) ? "must not have leading 0s"
+                      : ip_unmap(&address)       ? "must not be an IPv4-mapped IPv6 address"
+                                                 : NULL;
             ip_format(&address, canonical);
         }
         if (strcmp(name, canonical) != 0) {
-            const char *message = names_check_ip(name);
             cleanup(free_char)
             char *form = format("must be in canonical form (\"%s\")", canonical);
             check_message(json_object_get(metadata, "name"), message ? message : form,
@@ -201,7 +204,14 @@ static void validate_canonical(const json_t *value, const struct field_path *pat
     char *first = duplicate_bytes(text, (size_t)(slash - text));
     cleanup(free_char)
     char *form = format("%s/%d", canonical, network.bits);
-    if (ip_parse(first, &address) && memcmp(address.bytes, network.bytes, 16) != 0) {
+    struct ip_network unmapped = network;
+    if (ip_has_leading_zeros(text)) {
+        field_error(errors, FIELD_INVALID, path, value,
+                    "must not have leading 0s in IP or prefix length");
+    } else if (ip_unmap(&unmapped)) {
+        field_error(errors, FIELD_INVALID, path, value,
+                    "must not have an IPv4-mapped IPv6 address");
+    } else if (ip_parse(first, &address) && memcmp(address.bytes, network.bytes, 16) != 0) {
         field_error(errors, FIELD_INVALID, path, value,
                     "must not have bits set beyond the prefix length");
     } else if (strcmp(form, text) != 0) {

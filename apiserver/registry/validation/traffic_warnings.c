@@ -10,23 +10,6 @@
 #include "common/ip.h"
 #include "common/json.h"
 
-enum { mapped_bits = 96 }; /* Before the IPv4 address in an IPv6 one that stands for it. */
-
-/* "::ffff:10.0.0.1": makes it the IPv4 address that it stands for. */
-static bool unmap(struct ip_network *address)
-{
-    static const uint8_t mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    if (address->family != AF_INET6 || address->bits < mapped_bits ||
-        memcmp(address->bytes, mapped, sizeof mapped) != 0) {
-        return false;
-    }
-    memmove(address->bytes, address->bytes + sizeof mapped, 4);
-    memset(address->bytes + 4, 0, sizeof mapped);
-    address->family = AF_INET;
-    address->bits -= mapped_bits;
-    return true;
-}
-
 void warn_about_address(struct write *write, const json_t *value, const struct field_path *path)
 {
     const char *text = json_string_value(value);
@@ -35,7 +18,7 @@ void warn_about_address(struct write *write, const json_t *value, const struct f
     if (text == NULL || !ip_parse(text, &address)) {
         return;
     }
-    unmap(&address);
+    ip_unmap(&address);
     ip_format(&address, canonical);
     cleanup(free_char)
     char *where = field_path_text(path);
@@ -64,20 +47,8 @@ static struct ip_network host_of(const char *text)
     cleanup(free_char)
     char *address = format("%.*s", (int)strcspn(text, "/"), text);
     ip_parse(address, &host);
-    unmap(&host);
+    ip_unmap(&host);
     return host;
-}
-
-/* Numbers in it have leading zeros. */
-static bool has_leading_zeros(const char *text)
-{
-    for (bool begins = strchr(text, ':') == NULL; *text != '\0'; text++) {
-        if (begins && text[0] == '0' && text[1] >= '0' && text[1] <= '9') {
-            return true;
-        }
-        begins = text[0] == '/' || (text[0] == '.' && text[1] != '\0');
-    }
-    return false;
 }
 
 void warn_about_network(struct write *write, const json_t *value, const struct field_path *path)
@@ -88,7 +59,7 @@ void warn_about_network(struct write *write, const json_t *value, const struct f
         return;
     }
     struct ip_network host = host_of(text);
-    bool odd = unmap(&network) || has_leading_zeros(text);
+    bool odd = ip_unmap(&network) || ip_has_leading_zeros(text);
     bool ambiguous =
         host.family == network.family && memcmp(host.bytes, network.bytes, sizeof host.bytes) != 0;
     cleanup(free_char)
