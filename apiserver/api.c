@@ -214,7 +214,21 @@ static enum authorization authorize(void *argument, const struct request *reques
                                     struct error *error)
 {
     const struct api *api = argument;
-    return authz_check_request(api->registry->authz, request, block, error);
+    if (request->audit == NULL) {
+        return authz_check_request(api->registry->authz, request, block, NULL, error);
+    }
+    cleanup(buffer_free)
+    struct buffer reason = BUFFER_INIT;
+    enum authorization result =
+        authz_check_request(api->registry->authz, request, block, &reason, error);
+    if (result == AUTHORIZATION_REFUSED && error->code == 500) {
+        audit_annotate(request, "authorization.k8s.io/reason", "internal error");
+    } else if (result != AUTHORIZATION_BLOCKS) {
+        audit_annotate(request, "authorization.k8s.io/decision",
+                       result == AUTHORIZATION_GRANTED ? "allow" : "forbid");
+        audit_annotate(request, "authorization.k8s.io/reason", buffer_text(&reason));
+    }
+    return result;
 }
 
 static bool may_impersonate(void *argument, const struct authz_attributes *attributes,
@@ -225,19 +239,29 @@ static bool may_impersonate(void *argument, const struct authz_attributes *attri
 }
 
 static enum authentication authenticate(void *argument, const struct credentials *credentials,
-                                        bool block, struct user *user, struct error *error)
+                                        bool block, struct request *request, struct error *error)
 {
     struct api *api = argument;
-    if (!block && authz_workers(api->registry->authz) > 0 &&
-        credentials_header(credentials, "Impersonate-User") != NULL) {
+    const char *wanted = credentials_header(credentials, "Impersonate-User");
+    if (!block && authz_workers(api->registry->authz) > 0 && wanted != NULL) {
         return AUTHENTICATION_BLOCKS; /* Whether one may has to be asked for. */
     }
     enum authentication result =
-        authn_authenticate(api->registry->authn, credentials, block, user, error);
-    return result != AUTHENTICATION_DONE ||
-                   impersonate(credentials, user, may_impersonate, api, error)
-               ? result
-               : AUTHENTICATION_REFUSED;
+        authn_authenticate(api->registry->authn, credentials, block, &request->user, error);
+    if (result == AUTHENTICATION_REFUSED) {
+        audit_unknown_user(api->auditor, request, credentials);
+    }
+    if (result != AUTHENTICATION_DONE) {
+        return result;
+    }
+    if (!audit_received(api->auditor, request, credentials, error) ||
+        !impersonate(credentials, &request->user, may_impersonate, api, error)) {
+        return AUTHENTICATION_REFUSED;
+    }
+    if (wanted != NULL && wanted[0] != '\0') {
+        audit_impersonated(request);
+    }
+    return AUTHENTICATION_DONE;
 }
 
 static bool may_block(void *argument, const struct request *request)
@@ -264,9 +288,14 @@ static void serve(void *argument, struct request *request, struct response *resp
     }
 }
 
-static void served(void *argument, const struct request *request, int status, size_t bytes)
+static void answering(void *argument, struct request *request, const struct response *response)
 {
-    struct api *api = argument;
+    (void)argument;
+    audit_answering(request, response);
+}
+
+static void count(struct api *api, const struct request *request, int status, size_t bytes)
+{
     const struct request_info *info = &request->info;
     bool known = request->resource != NULL;
     char code[16], verb[24];
@@ -292,9 +321,17 @@ static void served(void *argument, const struct request *request, int status, si
     }
 }
 
+static void served(void *argument, struct request *request, int status, size_t bytes)
+{
+    audit_completed(request);
+    if (status != 0) {
+        count(argument, request, status, bytes);
+    }
+}
+
 struct handler api_handler(struct api *api)
 {
-    return (struct handler){authenticate, authorize, may_block, serve, served, api};
+    return (struct handler){authenticate, authorize, may_block, serve, answering, served, api};
 }
 
 void api_set_up(struct api *api, struct registry *registry)

@@ -6,6 +6,7 @@
 #ifndef APISERVER_API_H
 #define APISERVER_API_H
 
+#include "apiserver/audit/audit.h"
 #include "apiserver/auth/authn.h"
 #include "apiserver/http/server.h"
 #include "apiserver/registry/registry.h"
@@ -13,6 +14,7 @@
 
 struct api {
     struct registry *registry;
+    struct auditor *auditor; /* NULL: nothing is recorded. */
     struct metrics *metrics;
     struct metric *request_total, *request_duration, *response_sizes;
     struct openapi *openapi; /* Made when first asked for. */

@@ -217,13 +217,16 @@ static bool run(const struct options *options, struct error *error)
     api_set_up(&api, &registry);
     webhook_lists_measure(registry.webhooks, api.metrics);
     compactor_start(&compactor, &registry, options->compaction_interval_ns);
-    server = serve(&api, options, error);
+    if (audit_open(&options->audit, api.metrics, &api.auditor, error)) {
+        server = serve(&api, options, error);
+    }
     if (server != NULL) {
         log_info("serving on https://%s:%u", options->bind_address, server_port(server));
         wait_for_signal();
     }
     atomic_store(&registry.stopping, true);
     server_stop(server, stop_grace_ms);
+    audit_close(api.auditor);
     compactor_stop(&compactor);
     api_clear(&api);
     close_registry(&registry);

@@ -27,6 +27,20 @@ static const struct options defaults = {
               .webhook_version = "v1beta1",
               .webhook_authorized_ttl_ns = INT64_C(300) * 1000000000,
               .webhook_unauthorized_ttl_ns = INT64_C(30) * 1000000000},
+    .audit = {.log_format = "json",
+              .log = {.mode = "blocking",
+                      .buffer_size = 10000,
+                      .batch_size = 1,
+                      .batch_wait_ns = INT64_C(1000000000),
+                      .event_bytes_max = 102400,
+                      .batch_bytes_max = 10485760},
+              .webhook_backoff_ns = INT64_C(10000000000),
+              .webhook = {.mode = "batch",
+                          .buffer_size = 10000,
+                          .batch_size = 400,
+                          .batch_wait_ns = INT64_C(30000000000),
+                          .event_bytes_max = 102400,
+                          .batch_bytes_max = 10485760}},
     .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
 };
 
@@ -44,6 +58,23 @@ struct option {
     }
 
 #define AT(member) offsetof(struct options, member)
+
+/* What the flags of both places for audit events have in common. */
+#define SINK_FLAGS(kind, member)                                                                   \
+    {"audit-" kind "-batch-buffer-size", FLAG_NUMBER, AT(audit.member.buffer_size),                \
+     "How many events may wait in mode batch; more are lost, and counted."},                       \
+        {"audit-" kind "-batch-max-size", FLAG_NUMBER, AT(audit.member.batch_size),                \
+         "How many go at once in mode batch."},                                                    \
+        {"audit-" kind "-batch-max-wait", FLAG_DURATION, AT(audit.member.batch_wait_ns),           \
+         "How long the first of a batch waits for others."},                                       \
+        {"audit-" kind "-truncate-enabled", FLAG_BOOLEAN, AT(audit.member.truncates),              \
+         "Leave objects out of events that are too large."},                                       \
+        {"audit-" kind "-truncate-max-event-size", FLAG_NUMBER, AT(audit.member.event_bytes_max),  \
+         "How many bytes an event may have when they are truncated."},                             \
+    {                                                                                              \
+        "audit-" kind "-truncate-max-batch-size", FLAG_NUMBER, AT(audit.member.batch_bytes_max),   \
+            "How many bytes a batch may have then."                                                \
+    }
 
 static const struct option table[] = {
     HEADING("Serving"),
@@ -140,6 +171,32 @@ static const struct option table[] = {
      "How long pods tolerate that their node is not ready, unless they say otherwise."},
     {"default-unreachable-toleration-seconds", FLAG_NUMBER,
      AT(admission.unreachable_toleration_seconds), "The same for a node that can't be reached."},
+    HEADING("Audit"),
+    {"audit-policy-file", FLAG_TEXT, AT(audit.policy_file),
+     "Record requests as this Policy of audit.k8s.io/v1 says."},
+    {"audit-log-path", FLAG_TEXT, AT(audit.log_path),
+     "Append what is recorded to this file; '-' is standard output."},
+    {"audit-log-format", FLAG_TEXT, AT(audit.log_format),
+     "json, a line an event, or legacy, a line of text."},
+    {"audit-log-mode", FLAG_TEXT, AT(audit.log.mode),
+     "blocking: each event is written at once; blocking-strict: and a request of which it can't be "
+     "written that it came is refused; batch: by a thread of its own."},
+    {"audit-log-maxage", FLAG_NUMBER, AT(audit.log_days_max),
+     "Delete old files after so many days; 0: never."},
+    {"audit-log-maxbackup", FLAG_NUMBER, AT(audit.log_backups_max),
+     "Keep so many old files; 0: all."},
+    {"audit-log-maxsize", FLAG_NUMBER, AT(audit.log_megabytes_max),
+     "Begin another file before one has more megabytes than this; 0: 100."},
+    {"audit-log-compress", FLAG_BOOLEAN, AT(audit.log_compress), "Compress old files with gzip."},
+    SINK_FLAGS("log", log),
+    {"audit-webhook-config-file", FLAG_TEXT, AT(audit.webhook_config_file),
+     "Post what is recorded to the server of this kubeconfig."},
+    {"audit-webhook-mode", FLAG_TEXT, AT(audit.webhook.mode),
+     "batch: no request waits for that server; nothing else is supported."},
+    {"audit-webhook-initial-backoff", FLAG_DURATION, AT(audit.webhook_backoff_ns),
+     "How long to wait before a batch is posted again that failed; each time half as much longer, "
+     "four times at most."},
+    SINK_FLAGS("webhook", webhook),
     HEADING("Storage"),
     {"store-file", FLAG_TEXT, AT(store_file), "Keep objects in this file, in the embedded store."},
     {"etcd-servers", FLAG_TEXT, AT(etcd_servers),
@@ -197,6 +254,7 @@ static bool check_options(const struct options *options, struct error *error)
         return error_bad_request(error, "--workers must not be above %d", workers_max);
     }
     return authz_check_options(&options->authz, error) &&
+           audit_check_options(&options->audit, error) &&
            check_address("bind-address", options->bind_address, error) &&
            check_address("advertise-address", options->advertise_address, error) &&
            check_not_negative("workers", options->workers, error) &&

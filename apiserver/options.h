@@ -8,6 +8,7 @@
 #define APISERVER_OPTIONS_H
 
 #include "apiserver/admission/options.h"
+#include "apiserver/audit/audit.h"
 #include "apiserver/auth/authn.h"
 #include "apiserver/auth/authz.h"
 
@@ -21,6 +22,7 @@ struct options {
     int64_t event_ttl_ns, compaction_interval_ns, workers;
     struct admission_options admission;
     struct authz_options authz;
+    struct audit_options audit;
     int64_t fault_percent;
     bool verbose;
 };

@@ -7,6 +7,7 @@
  * are checked.
  */
 #include "apiserver/admission/pod_security.h"
+#include "apiserver/audit/audit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -199,21 +200,52 @@ static bool enforce(const struct write *write, const struct pod_security_standar
                            buffer_text(&details));
 }
 
-static void warn(const struct write *write, const struct pod_security_standard *standard,
-                 const json_t *pod)
+/* What is wrong with a pod by a standard, in one sentence; false when nothing is. */
+static bool tell_wrong(const struct pod_security_standard *standard, const json_t *pod,
+                       struct buffer *text)
 {
     cleanup(buffer_free)
     struct buffer details = BUFFER_INIT;
     if (pod_security_allows(standard, json_object_get(pod, "metadata"),
                             json_object_get(pod, "spec"), NULL, &details)) {
-        return;
+        return false;
     }
+    buffer_add_literal(text, "would violate PodSecurity \"");
+    pod_security_print(standard, text);
+    buffer_addf(text, "\": %s", buffer_text(&details));
+    return true;
+}
+
+static void warn(const struct write *write, const struct pod_security_standard *standard,
+                 const json_t *pod)
+{
     cleanup(buffer_free)
     struct buffer text = BUFFER_INIT;
-    buffer_add_literal(&text, "would violate PodSecurity \"");
-    pod_security_print(standard, &text);
-    buffer_addf(&text, "\": %s", buffer_text(&details));
-    response_add_warning(write->response, buffer_text(&text));
+    if (tell_wrong(standard, pod, &text)) {
+        response_add_warning(write->response, buffer_text(&text));
+    }
+}
+
+/* For the audit log, if the request is recorded there. */
+static void record(const struct write *write, const struct pod_security_policy *policy,
+                   const json_t *pod, bool enforces)
+{
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    cleanup(buffer_free)
+    struct buffer enforced = BUFFER_INIT;
+    if (write->request == NULL || write->request->audit == NULL) {
+        return;
+    }
+    if (enforces) {
+        pod_security_print(&policy->enforce, &enforced);
+        audit_annotate(write->request, "pod-security.kubernetes.io/enforce-policy",
+                       buffer_text(&enforced));
+    }
+    if (tell_wrong(&policy->audit, pod, &text)) {
+        audit_annotate(write->request, "pod-security.kubernetes.io/audit-violations",
+                       buffer_text(&text));
+    }
 }
 
 /* What holds where the write goes; nothing special in a namespace that is not there any more. */
@@ -234,6 +266,7 @@ static bool validate_pod(const struct write *write, struct error *error)
         return true;
     }
     struct pod_security_policy policy = policy_here(write);
+    record(write, &policy, write->object, true);
     if (!enforce(write, &policy.enforce, error)) {
         return false;
     }
@@ -420,6 +453,7 @@ static bool validate(const struct write *write, struct error *error)
     const json_t *template = template_of(write);
     if (template != NULL) {
         struct pod_security_policy policy = policy_here(write);
+        record(write, &policy, template, false);
         warn(write, &policy.warn, template);
     }
     return true;

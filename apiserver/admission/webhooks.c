@@ -10,6 +10,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/webhook_list.h"
 #include "apiserver/admission/webhook_review.h"
+#include "apiserver/audit/audit.h"
 #include "apiserver/patch/patch.h"
 #include "apiserver/registry/serve.h"
 #include "common/alloc.h"
@@ -28,6 +29,7 @@ struct asking {
     const struct webhook *webhook;
     const struct resource *resource; /* In whose version. */
     enum webhook_type type;
+    size_t round, position; /* Among those that are asked, from 0. */
     struct registry *registry;
     const char *operation;
     json_t *review, *response; /* NULL: none yet, or none came. */
@@ -189,12 +191,84 @@ static void warn(struct response *response, const json_t *warnings)
     }
 }
 
+/* ---- for the audit log ---- */
+
+static void annotate(const struct write *write, const struct asking *asking, const char *what,
+                     const char *value)
+{
+    cleanup(free_char)
+    char *key =
+        format("%s.admission.k8s.io/round_%zu_index_%zu", what, asking->round, asking->position);
+    audit_annotate(write->request, key, value);
+}
+
+/* Under the webhook's name, what it has to say itself. */
+static void annotate_answer(const struct write *write, const struct asking *asking)
+{
+    json_t *annotations = json_object_get(asking->response, "auditAnnotations"), *value;
+    const char *name;
+    json_object_foreach (annotations, name, value) {
+        cleanup(free_char)
+        char *key = format("%s/%s", asking->webhook->name, name);
+        if (json_is_string(value)) {
+            audit_annotate(write->request, key, json_string_value(value));
+        }
+    }
+}
+
+static void annotate_failure(const struct write *write, const struct asking *asking)
+{
+    annotate(write, asking,
+             asking->type == WEBHOOKS_MUTATING ? "failed-open.mutating.webhook"
+                                               : "failed-open.validating.webhook",
+             asking->webhook->name);
+}
+
+static json_t *decode_patch(const json_t *response, struct error *error)
+{
+    const char *text = json_get_string(response, "patch");
+    size_t length = 0;
+    cleanup(free_char)
+    char *bytes = base64_decode(text, strlen(text), &length);
+    if (bytes == NULL) {
+        error_internal(error, "response.patch is not base64");
+        return NULL;
+    }
+    return json_check_values(json_count_values(bytes, length), error)
+               ? json_parse(bytes, length, error)
+               : NULL;
+}
+
+/* Whether it has changed the object, and how. */
+static void annotate_mutation(const struct write *write, const struct asking *asking, bool mutated)
+{
+    if (write->request == NULL || write->request->audit == NULL) {
+        return;
+    }
+    cleanup(json_release)
+    json_t *mutation = json_pack("{s:s, s:s, s:b}", "configuration", asking->webhook->configuration,
+                                 "webhook", asking->webhook->name, "mutated", mutated);
+    cleanup(free_char)
+    char *text = json_text(mutation);
+    annotate(write, asking, "mutation.webhook", text);
+    if (!mutated || !audit_has_request_objects(write->request)) {
+        return;
+    }
+    json_object_del(mutation, "mutated");
+    json_object_set_new(mutation, "patch", decode_patch(asking->response, NULL));
+    json_object_set_new(mutation, "patchType", json_string("JSONPatch"));
+    cleanup(free_char)
+    char *patch = json_text(mutation);
+    annotate(write, asking, "patch.webhook", patch);
+}
+
 /* What came, or didn't come, of asking: false refuses the write. */
-static bool judge(const struct asking *asking, struct response *response, struct error *error)
+static bool judge(const struct write *write, const struct asking *asking, struct error *error)
 {
     const struct webhook *webhook = asking->webhook;
     if (asking->response != NULL) {
-        warn(response, json_object_get(asking->response, "warnings"));
+        warn(write->response, json_object_get(asking->response, "warnings"));
+        annotate_answer(write, asking);
         if (!json_get_bool(asking->response, "allowed", false)) {
             return refuse(asking, error);
         }
@@ -204,6 +278,7 @@ static bool judge(const struct asking *asking, struct response *response, struct
     if (webhook->ignores_failures) {
         log_warning("failed calling webhook, failing open %s: %s", webhook->name,
                     asking->error.message);
+        annotate_failure(write, asking);
         count(asking, NULL, 0);
         return true;
     }
@@ -244,21 +319,6 @@ static bool keep_identity(const json_t *before, json_t *after, struct error *err
     return true;
 }
 
-static json_t *decode_patch(const json_t *response, struct error *error)
-{
-    const char *text = json_get_string(response, "patch");
-    size_t length = 0;
-    cleanup(free_char)
-    char *bytes = base64_decode(text, strlen(text), &length);
-    if (bytes == NULL) {
-        error_internal(error, "response.patch is not base64");
-        return NULL;
-    }
-    return json_check_values(json_count_values(bytes, length), error)
-               ? json_parse(bytes, length, error)
-               : NULL;
-}
-
 /* The object as the response changes it, in the version in which the webhook saw it. */
 static json_t *patched(const struct asking *asking, struct error *error)
 {
@@ -283,6 +343,7 @@ static json_t *patched(const struct asking *asking, struct error *error)
 static bool take_patch(struct write *write, const struct asking *asking, struct error *error)
 {
     if (json_string_length(json_object_get(asking->response, "patch")) == 0) {
+        annotate_mutation(write, asking, false);
         return true;
     }
     cleanup(json_release)
@@ -296,6 +357,7 @@ static bool take_patch(struct write *write, const struct asking *asking, struct 
     if (!keep_identity(write->object, object, error)) {
         return false;
     }
+    annotate_mutation(write, asking, !json_equal(object, write->object));
     json_decref(write->object);
     write->object = steal(object);
     write_restore_parts(write);
@@ -303,8 +365,8 @@ static bool take_patch(struct write *write, const struct asking *asking, struct 
     return true;
 }
 
-static bool mutate_by(struct write *write, const struct webhook *webhook, bool *asked,
-                      struct error *error)
+static bool mutate_by(struct write *write, const struct webhook *webhook, size_t round,
+                      size_t position, bool *asked, struct error *error)
 {
     cleanup(asking_clear)
     struct asking asking;
@@ -316,9 +378,11 @@ static bool mutate_by(struct write *write, const struct webhook *webhook, bool *
         return true;
     }
     *asked = true;
+    asking.round = round;
+    asking.position = position;
     asking.review = webhook_review(write, asking.resource);
     ask(&asking);
-    return judge(&asking, write->response, error) &&
+    return judge(write, &asking, error) &&
            (write->object == NULL || take_patch(write, &asking, error));
 }
 
@@ -339,7 +403,7 @@ static bool mutate_by_all(struct write *write, const struct webhooks *webhooks, 
     for (size_t i = 0; i < webhooks->count; i++) {
         const struct webhook *webhook = webhooks->webhooks[i];
         bool asked;
-        if (!mutate_by(write, webhook, &asked, error)) {
+        if (!mutate_by(write, webhook, 0, i, &asked, error)) {
             return false;
         }
         left[i] = asked && webhook->is_reinvoked ? json_deep_copy(write->object) : NULL;
@@ -353,7 +417,7 @@ static bool mutate_by_all(struct write *write, const struct webhooks *webhooks, 
     for (size_t i = 0; i < webhooks->count; i++) {
         bool asked;
         if (left[i] != NULL && !json_equal(left[i], write->object) &&
-            !mutate_by(write, webhooks->webhooks[i], &asked, error)) {
+            !mutate_by(write, webhooks->webhooks[i], 1, i, &asked, error)) {
             return false;
         }
     }
@@ -407,7 +471,7 @@ static bool validate_by(const struct write *write, struct asking *askings, size_
     }
     for (size_t i = 0; i < number; i++) {
         struct error *first = allowed ? error : NULL; /* The one that the client hears of. */
-        allowed = judge(&askings[i], write->response, first) && allowed;
+        allowed = judge(write, &askings[i], first) && allowed;
         asking_clear(&askings[i]);
     }
     pthread_attr_destroy(&attributes);
@@ -440,11 +504,13 @@ static bool validate(const struct write *write, struct error *error)
     cleanup(webhooks_clear)
     struct webhooks webhooks = webhooks_get(write->registry->webhooks, WEBHOOKS_VALIDATING);
     struct asking askings[parallel_max];
-    size_t number = 0;
+    size_t number = 0, asked = 0;
     for (size_t i = 0; is_covered(write) && i < webhooks.count; i++) {
         if (!match(webhooks.webhooks[i], write, WEBHOOKS_VALIDATING, &askings[number], error)) {
             return false;
         }
+        askings[number].position = asked;
+        asked += askings[number].resource != NULL;
         number += askings[number].resource != NULL;
         if (number == parallel_max) {
             if (!validate_by(write, askings, number, error)) {

@@ -309,19 +309,22 @@ static enum authorization conclude(const struct authz_attributes *attributes,
 }
 
 static enum authorization check(struct authz *authz, const struct authz_attributes *attributes,
-                                struct error *error)
+                                struct buffer *told, struct error *error)
 {
     cleanup(error_clear)
     struct error why = ERROR_INIT;
     cleanup(buffer_free)
     struct buffer reason = BUFFER_INIT;
     /* Reasons cost time; they are asked for when they are needed, which is seldom. */
-    bool asks_reason = authz->webhook != NULL;
+    bool asks_reason = authz->webhook != NULL || told != NULL;
     enum authz_decision decision =
         authz_decide(authz, attributes, asks_reason ? &reason : NULL, &why);
     if (!asks_reason && decision == AUTHZ_NO_OPINION) {
         error_clear(&why);
         decision = authz_decide(authz, attributes, &reason, &why);
+    }
+    if (told != NULL) {
+        buffer_add_text(told, buffer_text(&reason));
     }
     return conclude(attributes, decision, &reason, &why, error);
 }
@@ -329,11 +332,11 @@ static enum authorization check(struct authz *authz, const struct authz_attribut
 bool authz_check(struct authz *authz, const struct authz_attributes *attributes,
                  struct error *error)
 {
-    return check(authz, attributes, error) == AUTHORIZATION_GRANTED;
+    return check(authz, attributes, NULL, error) == AUTHORIZATION_GRANTED;
 }
 
 enum authorization authz_check_request(struct authz *authz, const struct request *request,
-                                       bool may_block, struct error *error)
+                                       bool may_block, struct buffer *told, struct error *error)
 {
     const struct request_info *info = &request->info;
     struct authz_attributes attributes = {
@@ -350,5 +353,5 @@ enum authorization authz_check_request(struct authz *authz, const struct request
         .field_selector = request_parameter(request, "fieldSelector"),
         .no_wait = !may_block,
     };
-    return check(authz, &attributes, error);
+    return check(authz, &attributes, told, error);
 }

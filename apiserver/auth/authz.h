@@ -89,8 +89,9 @@ bool authz_rules_for(struct authz *authz, const struct user *user, const char *n
  *   forbidden: User "system:anonymous" cannot get path "/metrics" */
 bool authz_check(struct authz *authz, const struct authz_attributes *attributes,
                  struct error *error);
-/* The same for what a request asks for. */
+/* The same for what a request asks for. What the authorizers say about it, whether they allow it
+ * or not, is appended to 'told' (NULL: nobody asks, which is cheaper). */
 enum authorization authz_check_request(struct authz *authz, const struct request *request,
-                                       bool may_block, struct error *error);
+                                       bool may_block, struct buffer *told, struct error *error);
 
 #endif

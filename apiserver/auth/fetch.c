@@ -88,23 +88,6 @@ static int check_stop(void *argument, curl_off_t down_total, curl_off_t down, cu
     return fetcher->stopping != NULL && atomic_load(fetcher->stopping);
 }
 
-static json_t *read_answer(CURL *easy, const struct buffer *answer, struct error *error)
-{
-    long code = 0;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
-    if (code != 200 && code != 201) {
-        error_unavailable(error, "the answer was %ld", code);
-        return NULL;
-    }
-    json_t *json = json_parse(buffer_text(answer), answer->length, error);
-    if (json != NULL && !json_is_object(json)) {
-        json_decref(json);
-        json = NULL;
-        error_unavailable(error, "the answer was no JSON object");
-    }
-    return json;
-}
-
 /* With the lock held. */
 static CURL *take_idle(struct fetcher *fetcher)
 {
@@ -124,22 +107,20 @@ static void give_back(struct fetcher *fetcher, CURL *easy)
     }
 }
 
-json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body,
-                   struct error *error)
+/* Asks, by POST when there is a text. False unless the answer came whole; '*code' is its status. */
+static bool ask(struct fetcher *fetcher, const char *path, const char *text, struct answer *answer,
+                long *code, struct error *error)
 {
-    struct answer answer = {.bytes = BUFFER_INIT, .bytes_max = fetcher->answer_bytes_max};
-    cleanup(free_char)
-    char *text = body ? json_text(body) : NULL;
     char detail[CURL_ERROR_SIZE] = "";
     pthread_mutex_lock(&fetcher->lock);
     CURL *easy = take_idle(fetcher);
     struct curl_slist *headers = client_transport_prepare(fetcher->transport, easy, path, NULL,
-                                                          body ? "application/json" : NULL);
+                                                          text ? "application/json" : NULL);
     pthread_mutex_unlock(&fetcher->lock);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, fetcher->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, check_stop);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, fetcher);
@@ -147,18 +128,56 @@ json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text);
     }
     CURLcode result = curl_easy_perform(easy);
-    json_t *json = NULL;
     if (result == CURLE_OK) {
-        json = read_answer(easy, &answer.bytes, error);
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, code);
     } else {
-        client_transport_failed(fetcher->transport, result, detail, body ? "POST" : "GET", path,
+        client_transport_failed(fetcher->transport, result, detail, text ? "POST" : "GET", path,
                                 error);
     }
     curl_slist_free_all(headers);
     give_back(fetcher, easy);
+    return result == CURLE_OK;
+}
+
+static json_t *read_answer(const struct buffer *answer, struct error *error)
+{
+    json_t *json = json_parse(buffer_text(answer), answer->length, error);
+    if (json != NULL && !json_is_object(json)) {
+        json_decref(json);
+        json = NULL;
+        error_unavailable(error, "the answer was no JSON object");
+    }
+    return json;
+}
+
+json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body,
+                   struct error *error)
+{
+    struct answer answer = {.bytes = BUFFER_INIT, .bytes_max = fetcher->answer_bytes_max};
+    cleanup(free_char)
+    char *text = body ? json_text(body) : NULL;
+    long code = 0;
+    json_t *json = NULL;
+    if (ask(fetcher, path, text, &answer, &code, error)) {
+        if (code == 200 || code == 201) {
+            json = read_answer(&answer.bytes, error);
+        } else {
+            error_unavailable(error, "the answer was %ld", code);
+        }
+    }
     buffer_free(&answer.bytes);
     if (text != NULL) {
         explicit_bzero(text, strlen(text)); /* It may hold a token. */
     }
     return json;
+}
+
+bool fetch_post(struct fetcher *fetcher, const char *path, const char *text, struct error *error)
+{
+    struct answer answer = {.bytes = BUFFER_INIT, .bytes_max = fetcher->answer_bytes_max};
+    long code = 0;
+    bool answered = ask(fetcher, path, text, &answer, &code, error);
+    buffer_free(&answer.bytes);
+    return answered &&
+           ((code >= 200 && code < 300) || error_unavailable(error, "the answer was %ld", code));
 }

@@ -27,5 +27,7 @@ void fetcher_free(struct fetcher *fetcher); /* NULL is fine. */
  * for anything but a JSON object with 200 or 201. The caller's. */
 json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body,
                    struct error *error);
+/* POST of JSON to a server whose answer, if it is a good one, does not matter. */
+bool fetch_post(struct fetcher *fetcher, const char *path, const char *text, struct error *error);
 
 #endif

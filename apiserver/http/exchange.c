@@ -21,7 +21,6 @@
 
 #include "apiserver/http/internal.h"
 #include "apiserver/http/uri.h"
-#include "apiserver/registry/metadata.h"
 #include "common/random.h"
 #include "common/alloc.h"
 #include "common/timestamp.h"
@@ -88,6 +87,7 @@ static bool fill_request(struct exchange *exchange, const char *method, struct e
     const char *query = strchr(exchange->uri, '?');
     size_t path_length = query ? (size_t)(query - exchange->uri) : strlen(exchange->uri);
     request->method = method;
+    request->uri = exchange->uri;
     request->path = duplicate_bytes(exchange->uri, path_length);
     request->accept = header(exchange, "Accept");
     request->content_type = header(exchange, "Content-Type");
@@ -185,8 +185,8 @@ static enum authentication authenticate(struct exchange *exchange, bool may_bloc
         .header_count = exchange->header_count,
         .certificate = may_block ? exchange->peer->certificate : examined_certificate(exchange),
     };
-    return handler->authenticate(handler->argument, &credentials, may_block,
-                                 &exchange->request.user, error);
+    return handler->authenticate(handler->argument, &credentials, may_block, &exchange->request,
+                                 error);
 }
 
 /* ---- the answer ---- */
@@ -205,9 +205,7 @@ static void add_cache_control(const struct response *response, struct MHD_Respon
 static void add_headers(struct exchange *exchange, struct MHD_Response *answer)
 {
     struct response *response = &exchange->response;
-    char audit_id[37];
-    random_uuid(audit_id);
-    MHD_add_response_header(answer, "Audit-Id", audit_id);
+    MHD_add_response_header(answer, "Audit-Id", exchange->request.audit_id);
     add_cache_control(response, answer);
     if (response->content_type != NULL && response->status != 304) {
         MHD_add_response_header(answer, "Content-Type", response->content_type);
@@ -250,8 +248,12 @@ static struct MHD_Response *body_answer(struct exchange *exchange)
 static enum MHD_Result queue_answer(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
+    const struct handler *handler = &exchange->server->handler;
     if (atomic_load(&exchange->server->stopping)) {
         close_after_answer(exchange);
+    }
+    if (handler->answering != NULL) {
+        handler->answering(handler->argument, &exchange->request, response);
     }
     if (gzip_accepted(header(exchange, "Accept-Encoding"))) {
         gzip_response(response);
@@ -359,6 +361,16 @@ static enum MHD_Result turn_away(struct exchange *exchange)
     return MHD_YES;
 }
 
+/* As the client does, or by a name of its own. */
+static void name_request(struct exchange *exchange)
+{
+    const char *given = header(exchange, "Audit-ID");
+    if (given[0] == '\0') {
+        random_uuid(exchange->audit_id);
+    }
+    exchange->request.audit_id = given[0] != '\0' ? given : exchange->audit_id;
+}
+
 /* The headers are there. */
 static enum MHD_Result begin(struct exchange *exchange, const char *method)
 {
@@ -366,6 +378,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
     struct error error = ERROR_INIT;
     exchange->state = EXCHANGE_READING;
     peer_expect_within(exchange->peer, exchange->server->options.body_timeout_ms);
+    name_request(exchange);
     if (!is_well_framed(exchange, &error)) {
         response_set_error(&exchange->response, &exchange->request, &error);
         close_after_answer(exchange);
@@ -493,7 +506,7 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
     *context = NULL;
     response_clear(&exchange->response); /* No wake comes behind the body's close() … */
     stream_forget(exchange);             /* … so none is queued behind this. */
-    if (server->handler.served != NULL && exchange->status != 0) {
+    if (server->handler.served != NULL) {
         server->handler.served(server->handler.argument, &exchange->request, exchange->status,
                                exchange->sent);
     }

@@ -79,6 +79,7 @@ struct exchange {
     enum exchange_state state; /* Written by the HTTP thread, and by the worker in between. */
     char *uri;                 /* As sent. */
     char *remote_address;
+    char audit_id[37]; /* If the client names none. */
     struct request request;
     struct response response;
     struct request_header *headers; /* What they point to is libmicrohttpd's. */

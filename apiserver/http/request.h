@@ -59,14 +59,19 @@ struct request_info {
                    * it is not a resource request. */
 };
 
+struct audit_event;
+
 struct request {
     const char *method; /* "GET". */
+    const char *uri;    /* As sent, with the query; borrowed. */
     char *path;         /* As sent, still encoded, without the query. */
     struct parameter *parameters;
     size_t parameter_count;
     /* Headers that matter; "" when absent. */
     const char *accept, *content_type, *user_agent, *if_none_match;
     const char *remote_address; /* "127.0.0.1:40404"; borrowed. */
+    const char *audit_id;       /* As the client calls the request, or made here; borrowed. */
+    struct audit_event *audit;  /* What is recorded of it, see audit/audit.h; NULL: nothing. */
     char *body;                 /* NUL-terminated behind 'body_length'; NULL when there was none. */
     size_t body_length;
     int64_t received_ns; /* timestamp_monotonic() when the headers were there. */

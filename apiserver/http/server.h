@@ -59,10 +59,11 @@ enum authorization {
 };
 
 struct handler {
-    /* Finds out who asks, on the HTTP thread; where that 'may_block', on a worker of its own kind,
-     * so that those who wait for an issuer keep nobody else waiting. */
+    /* Finds out who asks, and fills request->user, on the HTTP thread; where that 'may_block', on a
+     * worker of its own kind, so that those who wait for an issuer keep nobody else waiting. */
     enum authentication (*authenticate)(void *argument, const struct credentials *credentials,
-                                        bool may_block, struct user *user, struct error *error);
+                                        bool may_block, struct request *request,
+                                        struct error *error);
     /* Whether request->user may do what request->info says; the error to answer is 403. Asked
      * before the body is read, so that nobody makes the server keep a body for nothing; on the HTTP
      * thread, and where that 'may_block', on the same workers. May be NULL. */
@@ -72,9 +73,13 @@ struct handler {
     bool (*may_block)(void *argument, const struct request *request);
     /* Fills the response. request->info and request->user are set. */
     void (*serve)(void *argument, struct request *request, struct response *response);
+    /* Called when the response is filled, whoever filled it, before anything of it is sent. May be
+     * NULL. */
+    void (*answering)(void *argument, struct request *request, const struct response *response);
     /* Called once for each request when its answer is complete or the client is gone; for metrics.
-     * 'bytes' is the size of the body before compression. May be NULL. */
-    void (*served)(void *argument, const struct request *request, int status, size_t bytes);
+     * 'bytes' is the size of the body before compression; the status is 0 when the client was gone
+     * before there was an answer. May be NULL. */
+    void (*served)(void *argument, struct request *request, int status, size_t bytes);
     void *argument;
 };
 

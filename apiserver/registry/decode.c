@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/audit/audit.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/map.h"
@@ -216,6 +217,7 @@ json_t *decode_body(const struct request *request, struct response *response,
         return NULL;
     }
     warn(&complaints, response);
+    audit_request_object(request, tree);
     return steal(tree);
 }
 

@@ -2,6 +2,7 @@
 /* From a request's verb to the road it takes, and back to an answer. */
 #include <string.h>
 
+#include "apiserver/audit/audit.h"
 #include "apiserver/patch/patch.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds.h"
@@ -138,6 +139,8 @@ static json_t *parse_patch(const struct request *request, struct error *error)
     json_t *patch = json_parse(body, request->body_length, &why);
     if (patch == NULL) {
         error_bad_request(error, "error decoding patch: %s", why.message);
+    } else {
+        audit_request_patch(request, patch);
     }
     return patch;
 }
@@ -281,6 +284,7 @@ json_t *serve_delete_body(const struct request *request, struct error *error)
     if (body == NULL) {
         return NULL;
     }
+    audit_request_object(request, body);
     const char *kind = json_get_string(body, "kind");
     const json_t *dry_run = json_object_get(body, "dryRun");
     if (kind != NULL && kind[0] != '\0' && strcmp(kind, "DeleteOptions") != 0) {

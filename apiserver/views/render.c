@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/audit/audit.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds.h"
 #include "common/alloc.h"
@@ -291,7 +292,6 @@ void render_list(struct renderer *renderer, const struct request *request,
                  struct response *response, struct snapshot *snapshot, struct object **objects,
                  size_t count, const struct list_metadata *metadata)
 {
-    (void)request;
     struct list_body *list = allocate_struct(struct list_body);
     *list = (struct list_body){
         .body.class = &list_class,
@@ -304,7 +304,8 @@ void render_list(struct renderer *renderer, const struct request *request,
     add_list_head(renderer, metadata, &list->pending);
     response->status = 200;
     response->content_type = content_type(&renderer->media);
-    if (renderer->media.encoding == MEDIA_JSON && count > whole_list_max) {
+    if (renderer->media.encoding == MEDIA_JSON && count > whole_list_max &&
+        !audit_has_response_objects(request)) {
         response->body = &list->body;
         return;
     }

@@ -21,7 +21,7 @@ static atomic_int requests_served;
 
 /* "Bearer slow…" has to be looked at where one may wait; whatever is not "good" then is refused. */
 static enum authentication authenticate(void *argument, const struct credentials *credentials,
-                                        bool block, struct user *user, struct error *error)
+                                        bool block, struct request *request, struct error *error)
 {
     (void)argument;
     const char *authorization = credentials_header(credentials, "authorization");
@@ -32,7 +32,7 @@ static enum authentication authenticate(void *argument, const struct credentials
         error_set(error, 401, "Unauthorized", "Unauthorized");
         return AUTHENTICATION_REFUSED;
     }
-    *user = (struct user){.name = duplicate("somebody"), .uid = duplicate("")};
+    request->user = (struct user){.name = duplicate("somebody"), .uid = duplicate("")};
     return AUTHENTICATION_DONE;
 }
 
@@ -73,7 +73,8 @@ static void serve(void *argument, struct request *request, struct response *resp
     response_set_text(response, 200, "text/plain", line);
 }
 
-static const struct handler handler = {authenticate, authorize, may_block, serve, NULL, NULL};
+static const struct handler handler = {
+    .authenticate = authenticate, .authorize = authorize, .may_block = may_block, .serve = serve};
 
 static int set_up(void **state)
 {

@@ -114,13 +114,13 @@ static void wait_for(const size_t *number, size_t value)
 /* ---- the handler ---- */
 
 static enum authentication authenticate(void *argument, const struct credentials *credentials,
-                                        bool block, struct user *user, struct error *error)
+                                        bool block, struct request *request, struct error *error)
 {
     (void)argument;
     (void)credentials;
     (void)block;
     (void)error;
-    *user = (struct user){.name = duplicate("somebody"), .uid = duplicate("")};
+    request->user = (struct user){.name = duplicate("somebody"), .uid = duplicate("")};
     return AUTHENTICATION_DONE;
 }
 

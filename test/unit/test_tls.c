@@ -15,7 +15,7 @@
 /* ---- a handler that tells who asks ---- */
 
 static enum authentication authenticate(void *argument, const struct credentials *credentials,
-                                        bool block, struct user *user, struct error *error)
+                                        bool block, struct request *request, struct error *error)
 {
     (void)argument;
     (void)block;
@@ -25,6 +25,7 @@ static enum authentication authenticate(void *argument, const struct credentials
                        : !certificate->trusted && !certificate->trusted_as_proxy
                            ? "refused"
                            : certificate->common_name;
+    struct user *user = &request->user;
     *user = (struct user){.name = duplicate(name), .uid = duplicate("")};
     char *const *organization =
         certificate && certificate->trusted ? certificate->organizations : NULL;
