@@ -69,6 +69,7 @@ $(BUILD)/common/version.o: CFLAGS += -DCORACLE_VERSION='"$(VERSION)"' -DCORACLE_
 
 # The policy that every cluster has is built in as it stands.
 $(BUILD)/apiserver/auth/policy_data.o: $(wildcard apiserver/auth/policy/*.yaml)
+$(BUILD)/apiserver/flowcontrol/objects.o: apiserver/flowcontrol/objects.yaml
 
 $(BUILD)/libcommon.a: $(call object,$(common_sources))
 	@rm -f $@ && ar rcs $@ $^

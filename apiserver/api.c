@@ -7,6 +7,7 @@
 #include "apiserver/auth/impersonation.h"
 #include "apiserver/auth/service_accounts.h"
 #include "apiserver/faults.h"
+#include "apiserver/flowcontrol/flowcontrol.h"
 #include "apiserver/health.h"
 #include "apiserver/registry/kinds.h"
 #include "apiserver/views/discovery.h"
@@ -66,6 +67,9 @@ static void serve_metrics(struct api *api, struct response *response)
     buffer_add_literal(&text, "# HELP apiserver_longrunning_requests Number of open watches by "
                               "resource.\n# TYPE apiserver_longrunning_requests gauge\n");
     cache_statistics(api->registry->cache, report_watchers, &text);
+    if (api->flowcontrol != NULL) {
+        flowcontrol_render_metrics(api->flowcontrol, &text);
+    }
     response->status = 200;
     response->content_type = "text/plain; version=0.0.4; charset=utf-8";
     response->bytes = text;
@@ -86,6 +90,11 @@ static bool serve_issuer(struct api *api, struct request *request, struct respon
     return accounts != NULL && service_accounts_serve(accounts, request, response);
 }
 
+static bool serve_flowcontrol(struct api *api, struct request *request, struct response *response)
+{
+    return api->flowcontrol != NULL && flowcontrol_serve(api->flowcontrol, request, response);
+}
+
 static void serve_path(struct api *api, struct request *request, struct response *response)
 {
     const char *path = request->path;
@@ -103,7 +112,8 @@ static void serve_path(struct api *api, struct request *request, struct response
         health_serve(api->registry, request, response);
     } else if (is_path(path, "/openapi")) {
         openapi_serve(api->openapi, request, response);
-    } else if (!serve_issuer(api, request, response) && !discovery_serve(request, response)) {
+    } else if (!serve_flowcontrol(api, request, response) &&
+               !serve_issuer(api, request, response) && !discovery_serve(request, response)) {
         serve_not_found(request, response);
     }
 }
@@ -329,9 +339,40 @@ static void served(void *argument, struct request *request, int status, size_t b
     }
 }
 
+static enum admittance admit(void *argument, const struct request *request, struct turn *turn,
+                             struct error *error)
+{
+    const struct api *api = argument;
+    return flowcontrol_admit(api->flowcontrol, request, turn, error);
+}
+
+static void note(void *argument, const struct turn *turn, struct response *response)
+{
+    const struct api *api = argument;
+    flowcontrol_note(api->flowcontrol, turn, response);
+}
+
+static void leave(void *argument, struct turn *turn)
+{
+    const struct api *api = argument;
+    flowcontrol_leave(api->flowcontrol, turn);
+}
+
 struct handler api_handler(struct api *api)
 {
-    return (struct handler){authenticate, authorize, may_block, serve, answering, served, api};
+    bool limited = api->flowcontrol != NULL;
+    return (struct handler){
+        .authenticate = authenticate,
+        .authorize = authorize,
+        .may_block = may_block,
+        .serve = serve,
+        .answering = answering,
+        .served = served,
+        .argument = api,
+        .admit = limited ? admit : NULL,
+        .note = limited ? note : NULL,
+        .leave = limited ? leave : NULL,
+    };
 }
 
 void api_set_up(struct api *api, struct registry *registry)
@@ -343,8 +384,10 @@ void api_set_up(struct api *api, struct registry *registry)
     static const double seconds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                      0.5,   1,      2.5,   5,    10,    30,   60};
     static const double sizes[] = {1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
-    *api = (struct api){
-        .registry = registry, .metrics = metrics_new(), .started_ns = timestamp_monotonic()};
+    *api = (struct api){.registry = registry,
+                        .flowcontrol = registry->flowcontrol,
+                        .metrics = metrics_new(),
+                        .started_ns = timestamp_monotonic()};
     api->request_total =
         metrics_counter(api->metrics, "apiserver_request_total",
                         "Number of requests by verb, resource and status code.", total_labels);

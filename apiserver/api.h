@@ -14,7 +14,8 @@
 
 struct api {
     struct registry *registry;
-    struct auditor *auditor; /* NULL: nothing is recorded. */
+    struct auditor *auditor;         /* NULL: nothing is recorded. */
+    struct flowcontrol *flowcontrol; /* NULL: nothing limits requests. */
     struct metrics *metrics;
     struct metric *request_total, *request_duration, *response_sizes;
     struct openapi *openapi; /* Made when first asked for. */

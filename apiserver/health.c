@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apiserver/auth/policy.h"
+#include "apiserver/flowcontrol/flowcontrol.h"
 #include "common/alloc.h"
 #include "common/log.h"
 
@@ -30,6 +31,11 @@ static bool check_policy(struct registry *registry, struct error *error)
     return policy_is_there(registry->policy) || error_unavailable(error, "not finished");
 }
 
+static bool check_flowcontrol(struct registry *registry, struct error *error)
+{
+    return flowcontrol_is_there(registry->flowcontrol) || error_unavailable(error, "not finished");
+}
+
 static bool check_shutdown(struct registry *registry, struct error *error)
 {
     return !atomic_load(&registry->stopping) ||
@@ -49,6 +55,7 @@ static const struct {
     {"etcd-readiness", check_store, IN_READYZ},
     {"informer-sync", check_cache, IN_READYZ},
     {"poststarthook/rbac/bootstrap-roles", check_policy, IN_ALL},
+    {"poststarthook/priority-and-fairness-config-producer", check_flowcontrol, IN_ALL},
     {"shutdown", check_shutdown, IN_READYZ},
 };
 

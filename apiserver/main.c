@@ -13,6 +13,7 @@
 #include "apiserver/api.h"
 #include "apiserver/auth/policy.h"
 #include "apiserver/bootstrap.h"
+#include "apiserver/flowcontrol/flowcontrol.h"
 #include "apiserver/options.h"
 #include "apiserver/registry/kinds/service.h"
 #include "common/alloc.h"
@@ -138,15 +139,19 @@ static bool open_registry(struct registry *registry, const struct options *optio
            (registry->webhooks = webhook_lists_new(registry->cache, registry->scheme,
                                                    &registry->stopping)) != NULL &&
            (registry->services = service_allocator_new(registry, error)) != NULL &&
-           bootstrap(registry, error) && (registry->policy = policy_start(registry, error)) != NULL;
+           bootstrap(registry, error) &&
+           (registry->policy = policy_start(registry, error)) != NULL &&
+           flowcontrol_start(registry, &options->flowcontrol, &registry->flowcontrol, error);
 }
 
 static void close_registry(struct registry *registry)
 {
+    flowcontrol_end(registry->flowcontrol);
     policy_stop(registry->policy);
     service_allocator_free(registry->services); /* It may be repairing. */
     store_close(registry->store);
     cache_free(registry->cache);
+    flowcontrol_free(registry->flowcontrol);
     webhook_lists_free(registry->webhooks);
     authz_free(registry->authz);
     authn_free(registry->authn);
@@ -225,6 +230,7 @@ static bool run(const struct options *options, struct error *error)
         wait_for_signal();
     }
     atomic_store(&registry.stopping, true);
+    flowcontrol_end(registry.flowcontrol);
     server_stop(server, stop_grace_ms);
     audit_close(api.auditor);
     compactor_stop(&compactor);

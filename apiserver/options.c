@@ -41,6 +41,10 @@ static const struct options defaults = {
                           .batch_wait_ns = INT64_C(30000000000),
                           .event_bytes_max = 102400,
                           .batch_bytes_max = 10485760}},
+    .flowcontrol = {.enabled = true,
+                    .in_flight = 400,
+                    .mutating_in_flight = 200,
+                    .request_timeout_ns = INT64_C(60) * 1000000000},
     .admission = {.not_ready_toleration_seconds = 300, .unreachable_toleration_seconds = 300},
 };
 
@@ -162,6 +166,16 @@ static const struct option table[] = {
      AT(authz.webhook_authorized_ttl_ns), "How long its yes is kept."},
     {"authorization-webhook-cache-unauthorized-ttl", FLAG_DURATION,
      AT(authz.webhook_unauthorized_ttl_ns), "How long its no is kept."},
+    HEADING("Flow control"),
+    {"enable-priority-and-fairness", FLAG_BOOLEAN, AT(flowcontrol.enabled),
+     "Share the server among requests as FlowSchemas and PriorityLevelConfigurations say."},
+    {"max-requests-inflight", FLAG_NUMBER, AT(flowcontrol.in_flight),
+     "How many requests are served at once, together with the next. Without priority and "
+     "fairness: how many of those that change nothing; 0 for no limit."},
+    {"max-mutating-requests-inflight", FLAG_NUMBER, AT(flowcontrol.mutating_in_flight),
+     "The same for requests that change something."},
+    {"request-timeout", FLAG_DURATION, AT(flowcontrol.request_timeout_ns),
+     "How long a request may take; it waits for its turn for a quarter of that."},
     HEADING("Admission"),
     {"enable-admission-plugins", FLAG_TEXT, AT(admission.enable), NULL},
     {"disable-admission-plugins", FLAG_TEXT, AT(admission.disable),
@@ -255,6 +269,7 @@ static bool check_options(const struct options *options, struct error *error)
     }
     return authz_check_options(&options->authz, error) &&
            audit_check_options(&options->audit, error) &&
+           flowcontrol_check_options(&options->flowcontrol, error) &&
            check_address("bind-address", options->bind_address, error) &&
            check_address("advertise-address", options->advertise_address, error) &&
            check_not_negative("workers", options->workers, error) &&

@@ -11,6 +11,7 @@
 #include "apiserver/audit/audit.h"
 #include "apiserver/auth/authn.h"
 #include "apiserver/auth/authz.h"
+#include "apiserver/flowcontrol/flowcontrol.h"
 
 /* Texts are borrowed from the command line, NULL where it says nothing. */
 struct options {
@@ -23,6 +24,7 @@ struct options {
     struct admission_options admission;
     struct authz_options authz;
     struct audit_options audit;
+    struct flowcontrol_options flowcontrol;
     int64_t fault_percent;
     bool verbose;
 };

@@ -32,6 +32,38 @@ enum {
     large_body_bytes = 64 << 10,  /* Its tree takes megabytes. */
 };
 
+/* ---- turns ---- */
+
+static void turn_sleep(struct turn *turn)
+{
+    struct exchange *exchange = container_of(turn, struct exchange, turn);
+    exchange->state = EXCHANGE_WAITING;
+    MHD_suspend_connection(exchange->connection);
+}
+
+static void turn_wake(struct turn *turn)
+{
+    struct exchange *exchange = container_of(turn, struct exchange, turn);
+    exchange->state = EXCHANGE_CALLED;
+    MHD_resume_connection(exchange->connection);
+}
+
+static void note_turn(struct exchange *exchange)
+{
+    const struct handler *handler = &exchange->server->handler;
+    if (handler->note != NULL) {
+        handler->note(handler->argument, &exchange->turn, &exchange->response);
+    }
+}
+
+static void leave_turn(struct exchange *exchange)
+{
+    const struct handler *handler = &exchange->server->handler;
+    if (exchange->turn.ticket != NULL) {
+        handler->leave(handler->argument, &exchange->turn);
+    }
+}
+
 void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *connection)
 {
     struct exchange *exchange = allocate_struct(struct exchange);
@@ -42,6 +74,7 @@ void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *con
     peer_expect_within(exchange->peer, exchange->server->options.header_timeout_ms);
     exchange->uri = duplicate(uri);
     exchange->request.received_ns = timestamp_monotonic();
+    exchange->turn = (struct turn){.sleep = turn_sleep, .wake = turn_wake};
     return exchange;
 }
 
@@ -442,7 +475,41 @@ void exchange_serve(struct exchange *exchange)
 {
     const struct handler *handler = &exchange->server->handler;
     handler->serve(handler->argument, &exchange->request, &exchange->response);
+    note_turn(exchange);
+    if (exchange->response.body != NULL && exchange->response.body->stream) {
+        leave_turn(exchange);
+    }
     exchange->state = EXCHANGE_SERVED;
+}
+
+static enum admittance admit(struct exchange *exchange, struct error *error)
+{
+    const struct handler *handler = &exchange->server->handler;
+    return handler->admit != NULL
+               ? handler->admit(handler->argument, &exchange->request, &exchange->turn, error)
+               : ADMITTANCE_NOW;
+}
+
+/* Serves the request if its turn has come. */
+static enum MHD_Result take_turn(struct exchange *exchange)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    struct server *server = exchange->server;
+    enum admittance admittance = admit(exchange, &error);
+    if (admittance == ADMITTANCE_WAIT) {
+        return MHD_YES; /* Another thread may have it by now. */
+    }
+    if (admittance == ADMITTANCE_REFUSED) {
+        refuse(exchange, &error);
+        note_turn(exchange);
+        return queue_answer(exchange);
+    }
+    if (server->handler.may_block(server->handler.argument, &exchange->request)) {
+        return workers_add(server->workers, exchange) ? MHD_YES : refuse_while_stopping(exchange);
+    }
+    exchange_serve(exchange);
+    return queue_answer(exchange);
 }
 
 /* All of the request is there. */
@@ -457,11 +524,7 @@ static enum MHD_Result serve(struct exchange *exchange)
     struct request *request = &exchange->request;
     request->body_length = exchange->body.length;
     request->body = exchange->body.bytes ? buffer_steal(&exchange->body) : NULL;
-    if (server->handler.may_block(server->handler.argument, request)) {
-        return workers_add(server->workers, exchange) ? MHD_YES : refuse_while_stopping(exchange);
-    }
-    exchange_serve(exchange);
-    return queue_answer(exchange);
+    return take_turn(exchange);
 }
 
 enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connection, const char *url,
@@ -486,6 +549,8 @@ enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connectio
     case EXCHANGE_REFUSED:
         return *upload_size > 0 ? take_upload(exchange, upload, upload_size)
                                 : queue_answer(exchange);
+    case EXCHANGE_CALLED:
+        return take_turn(exchange);
     case EXCHANGE_SERVED:
         return queue_answer(exchange);
     default:
@@ -506,6 +571,7 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
     *context = NULL;
     response_clear(&exchange->response); /* No wake comes behind the body's close() … */
     stream_forget(exchange);             /* … so none is queued behind this. */
+    leave_turn(exchange);
     if (server->handler.served != NULL) {
         server->handler.served(server->handler.argument, &exchange->request, exchange->status,
                                exchange->sent);

@@ -67,6 +67,8 @@ enum exchange_state {
     EXCHANGE_TURNED_AWAY, /* … once more. */
     EXCHANGE_READING,     /* The body is coming in. */
     EXCHANGE_REFUSED,     /* The response is filled; what is left of the body is thrown away. */
+    EXCHANGE_WAITING,     /* For its turn, the connection is suspended. */
+    EXCHANGE_CALLED,      /* Its turn has come, or will not. */
     EXCHANGE_WORKING,     /* On a worker, the connection is suspended. */
     EXCHANGE_SERVED,      /* The response is filled. */
     EXCHANGE_ANSWERED,    /* It is queued. */
@@ -82,6 +84,7 @@ struct exchange {
     char audit_id[37]; /* If the client names none. */
     struct request request;
     struct response response;
+    struct turn turn;
     struct request_header *headers; /* What they point to is libmicrohttpd's. */
     size_t header_count, header_capacity;
     struct buffer body;

@@ -5,8 +5,9 @@
  *
  * For each request: refuse what is malformed (two lengths, a length with chunked, credentials
  * twice, a bad path), take the path apart, ask 'authenticate' who it is and 'authorize' whether
- * they may, read the body up to its limit, then call the handler: on the HTTP thread if 'may_block'
- * says no, else on a worker while the connection is suspended. No HTTP thread ever waits.
+ * they may, read the body up to its limit, let it wait for its turn, then call the handler: on
+ * the HTTP thread if 'may_block' says no, else on a worker while the connection is suspended. No
+ * HTTP thread ever waits.
  *
  * A body that waits (a watch) is sent by threads of its own from its first byte on, see streams.c.
  * A client that leaves meanwhile is noticed and the body closed.
@@ -58,6 +59,22 @@ enum authorization {
     AUTHORIZATION_BLOCKS, /* As above. */
 };
 
+enum admittance {
+    ADMITTANCE_NOW,
+    ADMITTANCE_WAIT,    /* It has been put to sleep; ask again once it is woken. */
+    ADMITTANCE_REFUSED, /* The error is what to answer. */
+};
+
+/* A request that wants to be served, as the one sees it who decides when. */
+struct turn {
+    /* Suspends the request's connection: called from within 'admit', before anybody might wake it.
+     */
+    void (*sleep)(struct turn *turn);
+    /* Goes on with it: once for each sleep, from any thread. */
+    void (*wake)(struct turn *turn);
+    void *ticket; /* The other's own; NULL at first. */
+};
+
 struct handler {
     /* Finds out who asks, and fills request->user, on the HTTP thread; where that 'may_block', on a
      * worker of its own kind, so that those who wait for an issuer keep nobody else waiting. */
@@ -81,6 +98,14 @@ struct handler {
      * before there was an answer. May be NULL. */
     void (*served)(void *argument, struct request *request, int status, size_t bytes);
     void *argument;
+    /* Whether a request that is all there may be served now; quick, on the HTTP thread. 'leave' is
+     * called once if the turn then has a ticket, when the answer is sent, or begins to stream, or
+     * the client is gone; before it 'note', which may add headers to the answer. All three may be
+     * NULL: there is no limit. */
+    enum admittance (*admit)(void *argument, const struct request *request, struct turn *turn,
+                             struct error *error);
+    void (*note)(void *argument, const struct turn *turn, struct response *response);
+    void (*leave)(void *argument, struct turn *turn);
 };
 
 struct server_options {

@@ -30,6 +30,7 @@ struct registry {
     struct authn *authn;                /* Who somebody is; see auth/authn.h. */
     struct authz *authz;                /* Who may do what; see auth/authz.h. */
     struct policy *policy;              /* The roles that every cluster has; see auth/policy.h. */
+    struct flowcontrol *flowcontrol;    /* Whose turn it is; see flowcontrol/flowcontrol.h. */
     struct service_allocator *services; /* Cluster IPs and node ports; see kinds/service.h. */
     const char *advertise_address;      /* Of the kubernetes service's endpoint. */
     uint16_t secure_port;

@@ -96,6 +96,7 @@ health() {
 [+]log ok
 [+]etcd excluded: ok
 [+]poststarthook/rbac/bootstrap-roles ok
+[+]poststarthook/priority-and-fairness-config-producer ok
 warn: some health checks cannot be excluded: no matches for \"a\",\"b\"
 livez check passed" ]
 }
