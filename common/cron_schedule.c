@@ -281,3 +281,74 @@ bool cron_schedule_parse(const char *text, struct cron_schedule *schedule, struc
     }
     return parse_fields(texts, schedule, error);
 }
+
+char *cron_schedule_zone(const char *text)
+{
+    size_t length = strncmp(text, "TZ=", 3) == 0 ? 3 : strncmp(text, "CRON_TZ=", 8) == 0 ? 8 : 0;
+    return length > 0 ? duplicate_bytes(text + length, strcspn(text + length, " ")) : NULL;
+}
+
+/* ---- times ---- */
+
+static bool has(uint64_t set, int value)
+{
+    return (set >> value & 1) != 0;
+}
+
+static bool is_day(const struct cron_schedule *schedule, const struct tm *local)
+{
+    bool day = has(schedule->days, local->tm_mday);
+    bool weekday = has(schedule->weekdays, local->tm_wday);
+    if (!has(schedule->months, local->tm_mon + 1)) {
+        return false;
+    }
+    return schedule->any_day || schedule->any_weekday ? day && weekday : day || weekday;
+}
+
+/* That many seconds on, but not past a moment at which the clocks change: from there, what they
+ * show is to be looked at anew. */
+static int64_t step(const struct time_zone *zone, int64_t time, int64_t seconds)
+{
+    int64_t low = time, high = time + seconds;
+    int offset = time_zone_offset(zone, time);
+    if (time_zone_offset(zone, high) == offset) {
+        return high;
+    }
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        if (time_zone_offset(zone, middle) == offset) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return high;
+}
+
+bool cron_schedule_next(const struct cron_schedule *schedule, const struct time_zone *zone,
+                        int64_t after, int64_t *next)
+{
+    const int64_t second = 1000000000;
+    int64_t time = after / second;
+    if (schedule->every_seconds > 0) {
+        *next = (time + schedule->every_seconds) * second;
+        return true;
+    }
+    struct tm local = time_zone_local(zone, ++time);
+    int last_year = local.tm_year + 5;
+    while (local.tm_year <= last_year) {
+        int minutes = local.tm_hour * 60 + local.tm_min;
+        if (!is_day(schedule, &local)) {
+            time = step(zone, time, (24 * 60 - minutes) * 60 - local.tm_sec);
+        } else if (!has(schedule->hours, local.tm_hour)) {
+            time = step(zone, time, (60 - local.tm_min) * 60 - local.tm_sec);
+        } else if (local.tm_sec != 0 || !has(schedule->minutes, local.tm_min)) {
+            time = step(zone, time, 60 - local.tm_sec);
+        } else {
+            *next = time * second;
+            return true;
+        }
+        local = time_zone_local(zone, time);
+    }
+    return false;
+}

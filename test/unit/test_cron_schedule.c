@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/cron_schedule.h"
+#include "common/timestamp.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
@@ -72,6 +73,103 @@ static void a_zone_before_it_is_skipped(void **state)
     assert_true(parse("CRON_TZ=Europe/Berlin 7 * * * *").minutes == BIT(7));
 }
 
+/* Seconds since 1970 of a time in UTC. */
+static int64_t at(const char *text)
+{
+    int64_t time;
+    assert_true(timestamp_parse(text, &time));
+    return time;
+}
+
+/* The times after 'from' are these, to a NULL. */
+static void assert_times(const char *text, const char *zone_name, const char *from,
+                         const char *const *times)
+{
+    struct cron_schedule schedule = parse(text);
+    cleanup(time_zone_release)
+    struct time_zone *zone = time_zone_load(zone_name, NULL);
+    assert_non_null(zone);
+    int64_t time = at(from);
+    for (; *times != NULL; times++) {
+        char shown[TIMESTAMP_SIZE];
+        assert_true(cron_schedule_next(&schedule, zone, time, &time));
+        timestamp_format(time, shown);
+        assert_string_equal(shown, *times);
+    }
+}
+
+#define TIMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void times_follow_each_other(void **state)
+{
+    (void)state;
+    assert_times("*/20 9,17 * * *", "UTC", "2026-11-21T09:40:00Z",
+                 TIMES("2026-11-21T17:00:00Z", "2026-11-21T17:20:00Z", "2026-11-21T17:40:00Z",
+                       "2026-11-22T09:00:00Z"));
+    assert_times("0 0 29 2 *", "UTC", "2026-11-21T09:40:00Z", TIMES("2028-02-29T00:00:00Z"));
+    assert_times("0 0 13 * 5", "UTC", "2026-11-10T00:00:00Z",
+                 TIMES("2026-11-13T00:00:00Z", "2026-11-20T00:00:00Z"));
+    assert_times("0 0 */2 * 5", "UTC", "2026-11-10T00:00:00Z",
+                 TIMES("2026-11-11T00:00:00Z", "2026-11-13T00:00:00Z", "2026-11-15T00:00:00Z"));
+    assert_times("@every 90s", "UTC", "2026-11-21T09:40:10.5Z",
+                 TIMES("2026-11-21T09:41:40Z", "2026-11-21T09:43:10Z"));
+    assert_times("* * * * *", "UTC", "2026-11-21T09:40:00.1Z", TIMES("2026-11-21T09:41:00Z"));
+}
+
+static void a_zone_shifts_them(void **state)
+{
+    (void)state;
+    assert_times("30 12 * * *", "Asia/Kolkata", "2026-11-21T00:00:00Z",
+                 TIMES("2026-11-21T07:00:00Z"));
+    assert_times("0 12 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z",
+                 TIMES("2026-03-28T11:00:00Z", "2026-03-29T10:00:00Z"));
+}
+
+static void what_a_change_of_the_clocks_skips_is_skipped_and_what_it_repeats_repeated(void **state)
+{
+    (void)state;
+    assert_times("30 2 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z",
+                 TIMES("2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"));
+    assert_times("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z",
+                 TIMES("2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"));
+    /* Half an hour, and a day without its midnight. */
+    assert_times("15 2 * * *", "Australia/Lord_Howe", "2026-10-02T15:45:00Z",
+                 TIMES("2026-10-04T15:15:00Z"));
+    assert_times("30 0 * * *", "Africa/Cairo", "2026-04-23T12:00:00Z",
+                 TIMES("2026-04-24T21:30:00Z"));
+    /* After the changes that the file lists, by its rule. */
+    assert_times("0 12 * * *", "America/New_York", "2060-07-01T00:00:00Z",
+                 TIMES("2060-07-01T16:00:00Z"));
+    assert_times("0 12 * * *", "Australia/Sydney", "2060-12-31T12:00:00Z",
+                 TIMES("2061-01-01T01:00:00Z"));
+}
+
+static void a_day_that_never_comes_has_no_time(void **state)
+{
+    (void)state;
+    struct cron_schedule schedule = parse("0 0 31 2 *");
+    cleanup(time_zone_release)
+    struct time_zone *zone = time_zone_load("UTC", NULL);
+    int64_t time;
+    assert_false(cron_schedule_next(&schedule, zone, at("2026-01-01T00:00:00Z"), &time));
+}
+
+static void zones_have_names_and_no_paths(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"Europe/Nowhere", "", "/etc/localtime", "../../etc/passwd"};
+    for (size_t i = 0; i < array_length(names); i++) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        assert_null(time_zone_load(names[i], &error));
+    }
+    assert_null(time_zone_parse("TZif2", 5));
+    cleanup(free_char)
+    char *zone = cron_schedule_zone("CRON_TZ=Europe/Berlin 7 * * * *");
+    assert_string_equal(zone, "Europe/Berlin");
+    assert_null(cron_schedule_zone("7 * * * *"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +179,11 @@ int main(void)
         cmocka_unit_test(words_stand_for_fields),
         cmocka_unit_test(an_interval_has_whole_seconds),
         cmocka_unit_test(a_zone_before_it_is_skipped),
+        cmocka_unit_test(times_follow_each_other),
+        cmocka_unit_test(a_zone_shifts_them),
+        cmocka_unit_test(what_a_change_of_the_clocks_skips_is_skipped_and_what_it_repeats_repeated),
+        cmocka_unit_test(a_day_that_never_comes_has_no_time),
+        cmocka_unit_test(zones_have_names_and_no_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
