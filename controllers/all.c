@@ -7,6 +7,7 @@
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
     &clusterrole_aggregation_controller,
+    &cronjob_controller,
     &deployment_controller,
     &disruption_controller,
     &endpoints_controller,

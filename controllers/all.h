@@ -6,6 +6,7 @@
 struct controller_type;
 
 extern const struct controller_type clusterrole_aggregation_controller;
+extern const struct controller_type cronjob_controller;
 extern const struct controller_type deployment_controller;
 extern const struct controller_type disruption_controller;
 extern const struct controller_type endpoints_controller;

@@ -4,6 +4,7 @@
 const struct api_resource resource_clusterroles = {"rbac.authorization.k8s.io/v1", "clusterroles",
                                                    "ClusterRole", false};
 const struct api_resource resource_configmaps = {"v1", "configmaps", "ConfigMap", true};
+const struct api_resource resource_cronjobs = {"batch/v1", "cronjobs", "CronJob", true};
 const struct api_resource resource_daemonsets = {"apps/v1", "daemonsets", "DaemonSet", true};
 const struct api_resource resource_deployments = {"apps/v1", "deployments", "Deployment", true};
 const struct api_resource resource_endpoints = {"v1", "endpoints", "Endpoints", true};
