@@ -18,7 +18,7 @@ cron_job() {
 JSON
 }
 
-# last_start NAME AGO: what the status says, as in "3 hours ago".
+# last_start NAME AGO: what the status says, as in "3 years ago".
 last_start() {
     patch_status "/apis/batch/v1/namespaces/$NS/cronjobs/$1" "{\"status\": {\"lastScheduleTime\": \"$(date -u -d "$2" +%FT%TZ)\"}}"
 }
