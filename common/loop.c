@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -348,6 +349,22 @@ static void *loop_main(void *argument)
     return NULL;
 }
 
+/* Signals are for the program's own threads, and none may come of a connection that breaks. */
+static void start_thread(struct loop *loop)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_mutex_lock(&loop->lock); /* The thread waits for it, and then knows its own id. */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&loop->thread, NULL, loop_main, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_unlock(&loop->lock);
+    if (failed != 0) {
+        log_error("an event loop's thread can't be started: %s", strerror(failed));
+        abort();
+    }
+}
+
 struct loop *loop_new(void)
 {
     struct loop *loop = allocate_struct(struct loop);
@@ -371,9 +388,7 @@ struct loop *loop_new(void)
     curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 256L);
     loop->timers = HEAP_INIT(is_due_before);
     pthread_mutex_init(&loop->lock, NULL);
-    pthread_mutex_lock(&loop->lock); /* The thread waits for it, and then knows its own id. */
-    pthread_create(&loop->thread, NULL, loop_main, loop);
-    pthread_mutex_unlock(&loop->lock);
+    start_thread(loop);
     return loop;
 }
 

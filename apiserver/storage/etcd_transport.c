@@ -11,11 +11,12 @@
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/loop.h"
 #include "common/timestamp.h"
 
 enum {
@@ -24,7 +25,6 @@ enum {
     most_rest_ms = 10000,
     least_pause_ms = 20, /* and how long a request waits once all endpoints have failed it. */
     most_pause_ms = 500,
-    most_connections = 128, /* To one endpoint. */
     most_spare_handles = 64,
     no_grpc_code = -1,
 };
@@ -49,16 +49,15 @@ struct endpoint {
     int rest_ms;         /* How long it was last left alone. */
 };
 
-/* A request on its way; lives on its caller's stack. The transport's thread owns it until
- * it is answered. */
+/* A request on its way; lives on its caller's stack. The loop owns it until it is answered. */
 struct call {
+    struct etcd_transport *transport;
     const struct etcd_request *request;
     struct buffer *answer;
     struct error *error;
-    struct call *next; /* In the queue or the list of those that wait for their next attempt. */
     int64_t began, deadline; /* Monotonic. */
     size_t refusals;         /* Attempts in succession that met a closed port. */
-    int64_t not_before;
+    struct loop_timer next_attempt;
     int pause_ms;
     int attempts;
     /* The present attempt. */
@@ -72,23 +71,21 @@ struct call {
 };
 
 struct etcd_transport {
-    pthread_t thread;
+    struct loop *loop;
     char *ca_file, *certificate_file, *key_file; /* Each may be NULL. */
     struct curl_slist *headers;
     size_t endpoint_count;
 
-    /* Owned by the thread. */
-    CURLM *multi;
-    struct call *waiting; /* For their next attempt. */
-    size_t in_flight;
-    CURL *spare[most_spare_handles];
+    CURL *spare[most_spare_handles]; /* The loop's own, as is their count. */
     size_t spare_count;
+
+    /* Calls on their way, and one until the transport is closed; the last one says that it is. */
+    atomic_size_t calls;
+    sem_t idle;
 
     pthread_mutex_t lock; /* Guards what follows. */
     struct endpoint *endpoints;
     size_t preferred;
-    struct call *queue; /* Newest first. */
-    bool closing;
 };
 
 /* ---- endpoints ---- */
@@ -220,7 +217,7 @@ static bool is_passing(const char *words)
     return strstr(words, "too many requests") != NULL || strstr(words, "no leader") != NULL;
 }
 
-/* ---- attempts; all on the transport's thread ---- */
+/* ---- attempts; all on the loop ---- */
 
 /* The call is its caller's again, and may be gone at once. */
 static void finish(struct call *call, enum etcd_outcome outcome)
@@ -257,8 +254,12 @@ static int milliseconds_left(const struct call *call)
     return left > 0 ? (int)left : 0;
 }
 
-static void start_attempt(struct etcd_transport *transport, struct call *call)
+static void end_attempt(void *argument, CURLcode result);
+
+static void start_attempt(void *argument)
 {
+    struct call *call = argument;
+    struct etcd_transport *transport = call->transport;
     const struct etcd_request *request = call->request;
     int limit_ms = milliseconds_left(call);
     if (request->repeatable) {
@@ -281,7 +282,6 @@ static void start_attempt(struct etcd_transport *transport, struct call *call)
     call->curl_words[0] = '\0';
     buffer_reset(call->answer);
     etcd_transport_prepare(transport, easy, call->endpoint, request->path);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_words);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body);
@@ -289,8 +289,7 @@ static void start_attempt(struct etcd_transport *transport, struct call *call)
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(limit_ms > 0 ? limit_ms : 1));
-    curl_multi_add_handle(transport->multi, easy);
-    transport->in_flight++;
+    loop_transfer(transport->loop, easy, end_attempt, call);
 }
 
 /* Every endpoint has refused a connection, for as long as the caller bears with that. */
@@ -314,9 +313,7 @@ static void wait_or_fail(struct etcd_transport *transport, struct call *call, co
         finish(call, ETCD_FAILED);
         return;
     }
-    call->not_before = timestamp_monotonic() + pause_ms * millisecond;
-    call->next = transport->waiting;
-    transport->waiting = call;
+    loop_timer_set(transport->loop, &call->next_attempt, pause_ms, start_attempt, call);
 }
 
 /* The answer is an error of etcd's. */
@@ -363,20 +360,19 @@ static void end_broken(struct etcd_transport *transport, struct call *call, CURL
     finish(call, ETCD_FAILED);
 }
 
-static void end_attempt(struct etcd_transport *transport, CURL *easy, CURLcode result)
+static void end_attempt(void *argument, CURLcode result)
 {
-    struct call *call;
+    struct call *call = argument;
+    struct etcd_transport *transport = call->transport;
+    CURL *easy = call->easy;
     long status = 0;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_multi_remove_handle(transport->multi, easy);
     if (transport->spare_count < most_spare_handles) {
         curl_easy_reset(easy);
         transport->spare[transport->spare_count++] = easy;
     } else {
         curl_easy_cleanup(easy);
     }
-    transport->in_flight--;
     call->easy = NULL;
     if (call->too_long) {
         finish(call, ETCD_ANSWER_TOO_LONG);
@@ -390,64 +386,20 @@ static void end_attempt(struct etcd_transport *transport, CURL *easy, CURLcode r
     }
 }
 
-/* ---- the thread ---- */
+/* ---- calls ---- */
 
-/* Moves new calls to those that wait, oldest first. Whether the thread may end. */
-static bool take_queue(struct etcd_transport *transport)
+static void call_ends(struct etcd_transport *transport)
 {
-    pthread_mutex_lock(&transport->lock);
-    struct call *queue = transport->queue;
-    transport->queue = NULL;
-    bool closing = transport->closing;
-    pthread_mutex_unlock(&transport->lock);
-    bool idle = queue == NULL && transport->waiting == NULL && transport->in_flight == 0;
-    while (queue != NULL) {
-        struct call *call = queue;
-        queue = call->next;
-        call->next = transport->waiting;
-        transport->waiting = call;
+    if (atomic_fetch_sub(&transport->calls, 1) == 1) {
+        sem_post(&transport->idle);
     }
-    return closing && idle;
 }
 
-/* Starts what is due. Returns in how many milliseconds the next one is, at most a second. */
-static int start_due(struct etcd_transport *transport)
+static void wait_for(sem_t *semaphore)
 {
-    int64_t now = timestamp_monotonic();
-    int64_t wait_ms = 1000;
-    struct call **at = &transport->waiting;
-    while (*at != NULL) {
-        struct call *call = *at;
-        if (call->not_before <= now) {
-            *at = call->next;
-            start_attempt(transport, call);
-            continue;
-        }
-        int64_t more_ms = (call->not_before - now) / millisecond + 1;
-        wait_ms = more_ms < wait_ms ? more_ms : wait_ms;
-        at = &call->next;
+    while (sem_wait(semaphore) != 0) {
+        continue; /* Interrupted by a signal. */
     }
-    return (int)wait_ms;
-}
-
-static void *thread_main(void *argument)
-{
-    struct etcd_transport *transport = argument;
-    while (!take_queue(transport)) {
-        int wait_ms = start_due(transport);
-        int running, left;
-        curl_multi_perform(transport->multi, &running);
-        bool ended = false;
-        for (CURLMsg *message; (message = curl_multi_info_read(transport->multi, &left)) != NULL;) {
-            if (message->msg == CURLMSG_DONE) {
-                end_attempt(transport, message->easy_handle, message->data.result);
-                ended = true;
-            }
-        }
-        /* What ended may be due again at once. */
-        curl_multi_poll(transport->multi, NULL, 0, ended ? 0 : wait_ms, NULL);
-    }
-    return NULL;
 }
 
 enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
@@ -455,6 +407,7 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
                                       struct error *error)
 {
     struct call call = {
+        .transport = transport,
         .request = request,
         .answer = answer,
         .error = error,
@@ -463,18 +416,11 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
     };
     call.deadline = call.began + request->patience.timeout_ms * millisecond;
     sem_init(&call.answered, 0, 0);
-    pthread_mutex_lock(&transport->lock);
-    bool first = transport->queue == NULL;
-    call.next = transport->queue;
-    transport->queue = &call;
-    pthread_mutex_unlock(&transport->lock);
-    if (first) {
-        curl_multi_wakeup(transport->multi);
-    }
-    while (sem_wait(&call.answered) != 0) {
-        continue; /* Interrupted by a signal. */
-    }
+    atomic_fetch_add(&transport->calls, 1);
+    loop_post(transport->loop, start_attempt, &call);
+    wait_for(&call.answered);
     sem_destroy(&call.answered);
+    call_ends(transport);
     return call.outcome;
 }
 
@@ -514,11 +460,9 @@ static bool check_readable(const char *path, const char *what, struct error *err
 
 static void release(struct etcd_transport *transport)
 {
+    loop_free(transport->loop);
     for (size_t i = 0; i < transport->spare_count; i++) {
         curl_easy_cleanup(transport->spare[i]);
-    }
-    if (transport->multi != NULL) {
-        curl_multi_cleanup(transport->multi);
     }
     curl_slist_free_all(transport->headers);
     for (size_t i = 0; i < transport->endpoint_count; i++) {
@@ -529,20 +473,9 @@ static void release(struct etcd_transport *transport)
     free(transport->certificate_file);
     free(transport->key_file);
     pthread_mutex_destroy(&transport->lock);
+    sem_destroy(&transport->idle);
     free(transport);
     curl_global_cleanup();
-}
-
-/* Starts the thread with all signals blocked: they are for the program's own threads, and a
- * connection that breaks must not raise SIGPIPE. */
-static bool start_thread(struct etcd_transport *transport, struct error *error)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&transport->thread, NULL, thread_main, transport);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed == 0 || error_internal(error, "can't start a thread: %s", strerror(failed));
 }
 
 static char *duplicate_or_null(const char *text)
@@ -556,32 +489,28 @@ struct etcd_transport *etcd_transport_open(const struct store_etcd_options *opti
     curl_global_init(CURL_GLOBAL_DEFAULT);
     struct etcd_transport *transport = allocate_struct(struct etcd_transport);
     pthread_mutex_init(&transport->lock, NULL);
+    sem_init(&transport->idle, 0, 0);
+    atomic_init(&transport->calls, 1);
     transport->ca_file = duplicate_or_null(options->ca_file);
     transport->certificate_file = duplicate_or_null(options->certificate_file);
     transport->key_file = duplicate_or_null(options->key_file);
     transport->headers = curl_slist_append(NULL, "Content-Type: application/json");
     /* Without this, curl asks for permission before it sends a large body. */
     transport->headers = curl_slist_append(transport->headers, "Expect:");
-    transport->multi = curl_multi_init();
-    curl_multi_setopt(transport->multi, CURLMOPT_MAXCONNECTS, (long)most_connections);
-    curl_multi_setopt(transport->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)most_connections);
     if (!add_endpoints(transport, options->endpoints, error) ||
         !check_readable(transport->ca_file, "CA file", error) ||
         !check_readable(transport->certificate_file, "certificate", error) ||
-        !check_readable(transport->key_file, "private key", error) ||
-        !start_thread(transport, error)) {
+        !check_readable(transport->key_file, "private key", error)) {
         release(transport);
         return NULL;
     }
+    transport->loop = loop_new();
     return transport;
 }
 
 void etcd_transport_close(struct etcd_transport *transport)
 {
-    pthread_mutex_lock(&transport->lock);
-    transport->closing = true;
-    pthread_mutex_unlock(&transport->lock);
-    curl_multi_wakeup(transport->multi);
-    pthread_join(transport->thread, NULL);
+    call_ends(transport); /* Its own. */
+    wait_for(&transport->idle);
     release(transport);
 }
