@@ -143,6 +143,17 @@ static bool wait_for_cache(const struct write *write, int64_t revision, struct e
            cache_wait_revision(write->registry->cache, revision, cache_timeout_ms, error);
 }
 
+/* What was just written, when the cache has made an object of it already; else NULL. */
+static struct object *from_cache(const struct write *write, const char *key, int64_t revision)
+{
+    struct object *object = cache_get(cache_table(write->registry->cache, write->storage), key);
+    if (object != NULL && object->revision != revision) {
+        object_unref(object);
+        return NULL;
+    }
+    return object;
+}
+
 /* Encodes the object, once, and puts it in the store unless this is a dry run. */
 static bool commit_object(struct write *write, int64_t expected, struct object **result,
                           struct store_item *current, bool *conflict, struct error *error)
@@ -172,10 +183,13 @@ static bool commit_object(struct write *write, int64_t expected, struct object *
     if (!wait_for_cache(write, revision, error)) {
         return false;
     }
-    const struct object_class *class =
-        cache_table_class(cache_table(write->registry->cache, write->storage));
-    *result = object_new(class, key + strlen(write->storage->storage_prefix), value.bytes,
-                         value.length, revision, error);
+    const struct cache_table *table = cache_table(write->registry->cache, write->storage);
+    const char *name = key + strlen(write->storage->storage_prefix);
+    *result = write->dry_run ? NULL : from_cache(write, name, revision);
+    if (*result == NULL) {
+        *result =
+            object_new(cache_table_class(table), name, value.bytes, value.length, revision, error);
+    }
     return *result != NULL;
 }
 

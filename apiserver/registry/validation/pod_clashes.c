@@ -223,6 +223,9 @@ static void warn_about_items(struct write *write, const json_t *volume, const ch
                              const char *what, const char *name_member)
 {
     const json_t *source = json_object_get(volume, member);
+    if (json_array_size(json_object_get(source, "items")) == 0) {
+        return;
+    }
     cleanup(free_char)
     char *description =
         name_member ? format("%s \"%s\"", what, check_text(source, name_member)) : duplicate(what);

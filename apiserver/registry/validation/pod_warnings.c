@@ -259,6 +259,9 @@ static void warn_about_amounts(struct write *write, const json_t *amounts,
 static void warn_about_annotation(const struct subject *subject, const char *prefix,
                                   const char *name, const char *message)
 {
+    if (json_object_size(subject->annotations) == 0) {
+        return;
+    }
     cleanup(free_char)
     char *key = format("%s%s", prefix, name);
     if (check_has(subject->annotations, key)) {
