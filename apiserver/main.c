@@ -169,6 +169,8 @@ static struct server *serve(struct api *api, const struct options *options, stru
         .authentication_workers =
             authn_workers(api->registry->authn) + authz_workers(api->registry->authz),
         .workers = (unsigned)options->workers,
+        .connection_limit = (unsigned)options->connections,
+        .address_connection_limit = (unsigned)options->client_connections,
     };
     struct handler handler = api_handler(api);
     return server_start(&server, &handler, error);

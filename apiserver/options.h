@@ -21,6 +21,7 @@ struct options {
     const char *store_file, *etcd_servers, *etcd_ca, *etcd_certificate, *etcd_key;
     const char *service_range, *node_port_range;
     int64_t event_ttl_ns, compaction_interval_ns, workers;
+    int64_t connections, client_connections;
     struct admission_options admission;
     struct authz_options authz;
     struct audit_options audit;

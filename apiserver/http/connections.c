@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * TCP connections, and clients that are too slow.
+ * TCP connections: not too many, and clients that are too slow.
+ *
+ * How many there may be is limited, in all and for each address, so that nobody can take all of
+ * them by opening connections and saying nothing. Whatever is beyond a limit is closed at once:
+ * before the handshake there is no way to say why, so the log does, once a second at most.
  *
  * libmicrohttpd's own timeout starts anew with each byte, so a client that sends one now and then
  * would hold its connection for ever. Here each connection has a deadline for what the client is to
@@ -13,6 +17,7 @@
  * The same thread hands memory back to the system after requests with large bodies: their trees are
  * many times as large, and glibc would keep what lies below the first piece that is still in use.
  */
+#include <arpa/inet.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,12 +26,19 @@
 
 #include "apiserver/http/internal.h"
 #include "common/alloc.h"
+#include "common/log.h"
+#include "common/map.h"
 #include "common/timestamp.h"
 
-enum { user_timeout_ms = 60000 };
+enum { user_timeout_ms = 60000, log_interval_ms = 1000 };
 
 struct connections {
-    pthread_mutex_t lock; /* Guards the list and 'stopping'. */
+    unsigned most, most_of_address;
+    pthread_mutex_t lock; /* Guards the list, 'stopping', and what is counted. */
+    unsigned count;
+    struct map counts; /* unsigned by address; none is 0. */
+    int64_t logged_ns; /* When it was last said that somebody was refused … */
+    unsigned unlogged; /* … and how many were since. */
     pthread_cond_t stop;
     struct peer *first;
     bool stopping;
@@ -52,9 +64,85 @@ void peer_expect_within(struct peer *peer, unsigned timeout_ms)
     atomic_store(&peer->deadline_ns, deadline);
 }
 
+/* ---- limits ---- */
+
+static void address_text(const struct sockaddr *address, char text[static INET6_ADDRSTRLEN])
+{
+    text[0] = '\0';
+    if (address->sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, text,
+                  INET6_ADDRSTRLEN);
+    } else if (address->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, text,
+                  INET6_ADDRSTRLEN);
+    }
+}
+
+/* With the lock. */
+static void count_up(struct connections *connections, const char *address)
+{
+    unsigned *count = map_get(&connections->counts, address);
+    if (count == NULL) {
+        count = allocate_struct(unsigned);
+        map_set(&connections->counts, address, count);
+    }
+    (*count)++;
+    connections->count++;
+}
+
+/* With the lock. */
+static void count_down(struct connections *connections, const char *address)
+{
+    unsigned *count = map_get(&connections->counts, address);
+    if (--*count == 0) {
+        free(map_remove(&connections->counts, address));
+    }
+    connections->count--;
+}
+
+/* With the lock: whether to log this refusal, and '*more' that were not. */
+static bool may_log(struct connections *connections, unsigned *more)
+{
+    int64_t now = timestamp_monotonic();
+    if (connections->logged_ns != 0 &&
+        now - connections->logged_ns < log_interval_ms * INT64_C(1000000)) {
+        connections->unlogged++;
+        return false;
+    }
+    *more = connections->unlogged;
+    connections->unlogged = 0;
+    connections->logged_ns = now;
+    return true;
+}
+
+enum MHD_Result connection_wanted(void *argument, const struct sockaddr *address, socklen_t length)
+{
+    (void)length;
+    struct server *server = argument;
+    struct connections *connections = server->connections;
+    char text[INET6_ADDRSTRLEN];
+    address_text(address, text);
+    unsigned more = 0;
+    pthread_mutex_lock(&connections->lock);
+    const unsigned *own = map_get(&connections->counts, text);
+    unsigned count = own ? *own : 0, all = connections->count;
+    bool refused = count >= connections->most_of_address || all >= connections->most;
+    bool log = refused && may_log(connections, &more);
+    pthread_mutex_unlock(&connections->lock);
+    if (log) {
+        log_warning("refusing connections: %s has %u of at most %u, all have %u of at most %u; %u "
+                    "more were refused since this was last said",
+                    text, count, connections->most_of_address, all, connections->most, more);
+    }
+    return refused ? MHD_NO : MHD_YES;
+}
+
+/* ---- the list ---- */
+
 static void add(struct connections *connections, struct peer *peer)
 {
     pthread_mutex_lock(&connections->lock);
+    count_up(connections, peer->address);
     peer->next = connections->first;
     if (peer->next != NULL) {
         peer->next->previous = peer;
@@ -66,6 +154,7 @@ static void add(struct connections *connections, struct peer *peer)
 static void take_out(struct connections *connections, struct peer *peer)
 {
     pthread_mutex_lock(&connections->lock);
+    count_down(connections, peer->address);
     if (peer->previous != NULL) {
         peer->previous->next = peer->next;
     } else {
@@ -75,6 +164,17 @@ static void take_out(struct connections *connections, struct peer *peer)
         peer->next->previous = peer->previous;
     }
     pthread_mutex_unlock(&connections->lock);
+}
+
+static char *client_address(struct MHD_Connection *connection)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info != NULL && info->client_addr != NULL) {
+        address_text(info->client_addr, text);
+    }
+    return duplicate(text);
 }
 
 void connection_changed(void *argument, struct MHD_Connection *connection, void **socket_context,
@@ -88,6 +188,7 @@ void connection_changed(void *argument, struct MHD_Connection *connection, void 
         set_socket_options(info->connect_fd);
         peer = allocate_struct(struct peer);
         peer->socket = info->connect_fd;
+        peer->address = client_address(connection);
         peer_expect_within(peer, server->options.header_timeout_ms);
         add(server->connections, peer);
         *socket_context = peer;
@@ -137,9 +238,11 @@ static void *sweep(void *argument)
     return NULL;
 }
 
-struct connections *connections_start(struct error *error)
+struct connections *connections_start(unsigned most, unsigned most_of_address, struct error *error)
 {
     struct connections *connections = allocate_struct(struct connections);
+    connections->most = most;
+    connections->most_of_address = most_of_address;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -169,5 +272,6 @@ void connections_stop(struct connections *connections)
     }
     pthread_cond_destroy(&connections->stop);
     pthread_mutex_destroy(&connections->lock);
+    map_free(&connections->counts, free);
     free(connections);
 }

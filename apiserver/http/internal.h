@@ -40,6 +40,7 @@ struct peer {
     unsigned examined_against;              /* Which state of the authorities. */
     struct client_certificate *certificate; /* NULL: none was shown. */
     int socket;
+    char *address;               /* The client's, without its port. */
     _Atomic int64_t deadline_ns; /* When the client is late, see connections.c; 0: never. */
     struct peer *next, *previous;
 };
@@ -48,8 +49,11 @@ void peer_free(struct peer *peer);
 
 /* ---- connections.c ---- */
 
-struct connections *connections_start(struct error *error);
+/* At most that many connections, in all and of one address. */
+struct connections *connections_start(unsigned most, unsigned most_of_address, struct error *error);
 void connections_stop(struct connections *connections); /* After the daemon. */
+/* Whether one more may come from there; for MHD_start_daemon(), with the server. */
+enum MHD_Result connection_wanted(void *server, const struct sockaddr *address, socklen_t length);
 /* MHD_OPTION_NOTIFY_CONNECTION, with the server. */
 void connection_changed(void *server, struct MHD_Connection *connection, void **socket_context,
                         enum MHD_ConnectionNotificationCode code);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -17,13 +18,32 @@ enum {
     default_body_limit = 3 << 20,
     default_header_limit = 16 << 10,
     default_connections = 20000,
+    other_files = 256, /* That are not connections. */
     default_idle_seconds = 180,
     default_header_ms = 32000, /* As upstream. */
     default_body_ms = 60000,   /* As upstream's time for a whole request. */
 };
 
+/* As many connections as there may be open files, so that it is never accept() that fails. */
+static void bound_connections(struct server_options *options)
+{
+    struct rlimit files;
+    unsigned wanted = options->connection_limit ? options->connection_limit : default_connections;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
+        files.rlim_cur < wanted + (rlim_t)other_files) {
+        wanted = files.rlim_cur > 2 * other_files ? (unsigned)files.rlim_cur - other_files
+                                                  : (unsigned)files.rlim_cur / 2;
+        log_warning("no more than %u connections: the limit of open files is %llu", wanted,
+                    (unsigned long long)files.rlim_cur);
+    }
+    options->connection_limit = wanted;
+    options->address_connection_limit =
+        options->address_connection_limit ? options->address_connection_limit : (wanted + 1) / 2;
+}
+
 static void fill_defaults(struct server_options *options)
 {
+    bound_connections(options);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     options->http_threads =
         options->http_threads ? options->http_threads : (unsigned)(cores > 0 ? cores : 1);
@@ -32,8 +52,6 @@ static void fill_defaults(struct server_options *options)
         options->body_limit_bytes ? options->body_limit_bytes : default_body_limit;
     options->header_limit_bytes =
         options->header_limit_bytes ? options->header_limit_bytes : default_header_limit;
-    options->connection_limit =
-        options->connection_limit ? options->connection_limit : default_connections;
     options->idle_timeout_seconds =
         options->idle_timeout_seconds ? options->idle_timeout_seconds : default_idle_seconds;
     options->header_timeout_ms =
@@ -85,9 +103,10 @@ static struct MHD_Daemon *start_daemon(struct server *server, int socket_file)
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
             MHD_USE_PEDANTIC_CHECKS,
-        0, NULL, NULL, exchange_handle, server, MHD_OPTION_EXTERNAL_LOGGER, daemon_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, (MHD_socket)socket_file, MHD_OPTION_THREAD_POOL_SIZE,
-        options->http_threads, MHD_OPTION_CONNECTION_LIMIT, options->connection_limit,
+        0, connection_wanted, server, exchange_handle, server, MHD_OPTION_EXTERNAL_LOGGER,
+        daemon_log, NULL, MHD_OPTION_LISTEN_SOCKET, (MHD_socket)socket_file,
+        MHD_OPTION_THREAD_POOL_SIZE, options->http_threads, MHD_OPTION_CONNECTION_LIMIT,
+        options->connection_limit * options->http_threads, /* It gives each thread its part. */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, options->header_limit_bytes,
         MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_seconds, MHD_OPTION_URI_LOG_CALLBACK,
         exchange_begin, server, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed, server,
@@ -136,7 +155,9 @@ struct server *server_start(const struct server_options *options, const struct h
         return NULL;
     }
     if ((server->streams = streams_start(server->options.http_threads, error)) != NULL &&
-        (server->connections = connections_start(error)) != NULL &&
+        (server->connections =
+             connections_start(server->options.connection_limit,
+                               server->options.address_connection_limit, error)) != NULL &&
         (server->workers = workers_start(exchange_serve, server->options.workers, error)) != NULL &&
         start_authenticators(server, error) &&
         (server->daemon = start_daemon(server, socket_file)) == NULL) {

@@ -428,6 +428,7 @@ void peer_free(struct peer *peer)
 {
     if (peer != NULL) {
         client_certificate_free(peer->certificate);
+        free(peer->address);
         free(peer);
     }
 }

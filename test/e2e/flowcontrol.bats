@@ -10,7 +10,7 @@ DUMPS=/debug/api_priority_and_fairness
 
 setup_file() {
     # A request waits for its turn for half a second.
-    export FLAGS="--max-requests-inflight=8 --max-mutating-requests-inflight=4 --request-timeout=2s"
+    export FLAGS="--max-requests-inflight=8 --max-mutating-requests-inflight=4 --request-timeout=2s --max-connections-per-client=60"
     start_server
     make_tenants
     make_large_list
@@ -200,6 +200,32 @@ dangling_is() {
     grep -q 201 "$BATS_TEST_TMPDIR/flood"
     [ "$(grep -cE '^(201|429)$' "$BATS_TEST_TMPDIR/flood")" = 400 ]
     [ "$(metric current_executing_requests 'priority_level="greedy"')" = 0 ]
+}
+
+# idle_clients FIFO: as many connections that say nothing as one address may have, until the fifo's
+# other end is closed.
+idle_clients() {
+    local i connection
+    for ((i = 0; i < 60; i++)); do exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"; done
+    cat "$1"
+}
+
+is_refused() {
+    ! api GET /readyz -o /dev/null 2>/dev/null
+}
+
+@test "a client with too many connections is refused more, and another is served" {
+    local fifo=$BATS_TEST_TMPDIR/fifo client end
+    mkfifo "$fifo"
+    idle_clients "$fifo" 3>&- &
+    client=$!
+    exec {end}>"$fifo" # Waits until all are open.
+    wait_until 10 is_refused
+    [ "$(api GET /readyz --interface 127.0.0.2)" = ok ]
+    wait_until 10 grep -q "refusing connections: 127.0.0.1 has 60 of at most 60" "$BATS_FILE_TMPDIR/log"
+    exec {end}>&-
+    wait "$client"
+    wait_until 10 is_ready
 }
 
 @test "seats, queues and levels can be looked at" {
