@@ -23,7 +23,7 @@ $(info $(shell deploy/install-packages build 1>&2))
 endif
 endif
 
-PACKAGES := libmicrohttpd gnutls jansson libcurl openssl yaml-0.1 sqlite3 zlib
+PACKAGES := libmicrohttpd gnutls jansson libcurl openssl yaml-0.1 sqlite3 zlib libsodium
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 

@@ -44,10 +44,16 @@ static struct store *open_etcd(const struct options *options, struct error *erro
     return store_etcd_open(&etcd, error);
 }
 
-static struct store *open_store(const struct options *options, struct error *error)
+static struct store *open_store(const struct options *options, const struct scheme *scheme,
+                                struct error *error)
 {
-    return options->store_file ? store_sqlite_open(options->store_file, error)
-                               : open_etcd(options, error);
+    bool encrypts = options->encryption.path != NULL;
+    struct store *store = options->store_file == NULL ? open_etcd(options, error)
+                          : encrypts ? store_sqlite_open_erasing(options->store_file, error)
+                                     : store_sqlite_open(options->store_file, error);
+    return store != NULL && encrypts
+               ? store_encrypted_open(store, &options->encryption, scheme, error)
+               : store;
 }
 
 /* Drops old versions: at each interval what was superseded an interval ago. */
@@ -132,7 +138,7 @@ static bool open_registry(struct registry *registry, const struct options *optio
     registry->fault_percent = options->fault_percent;
     registry->event_ttl_seconds = options->event_ttl_ns / 1000000000;
     return (registry->authn = authn_open(&options->authn, registry, error)) != NULL &&
-           (registry->store = open_store(options, error)) != NULL &&
+           (registry->store = open_store(options, registry->scheme, error)) != NULL &&
            (registry->cache = cache_open(registry->store, registry->scheme, error)) != NULL &&
            (registry->authz = authz_open(&authz, registry->cache, registry->scheme, error)) !=
                NULL &&

@@ -225,6 +225,11 @@ static const struct option table[] = {
     {"etcd-keyfile", FLAG_TEXT, AT(etcd_key), "Its private key."},
     {"etcd-compaction-interval", FLAG_DURATION, AT(compaction_interval_ns),
      "How often versions that nobody needs are dropped; 0 for never."},
+    {"encryption-provider-config", FLAG_TEXT, AT(encryption.path),
+     "Encrypt objects in the store as this EncryptionConfiguration of apiserver.config.k8s.io/v1 "
+     "says: aesgcm, aescbc, secretbox or identity."},
+    {"encryption-provider-config-automatic-reload", FLAG_BOOLEAN, AT(encryption.reloads),
+     "Read it again when it changes."},
     {"event-ttl", FLAG_DURATION, AT(event_ttl_ns), "How long events are kept."},
     HEADING("Services"),
     {"service-cluster-ip-range", FLAG_TEXT, AT(service_range),
@@ -268,6 +273,10 @@ static bool check_options(const struct options *options, struct error *error)
     }
     if (options->port < 1 || options->port > 65535) {
         return error_bad_request(error, "--secure-port: %lld is no port", (long long)options->port);
+    }
+    if (options->encryption.reloads && options->encryption.path == NULL) {
+        return error_bad_request(error, "--encryption-provider-config-automatic-reload needs "
+                                        "--encryption-provider-config");
     }
     if (options->workers > workers_max) {
         return error_bad_request(error, "--workers must not be above %d", workers_max);

@@ -12,6 +12,7 @@
 #include "apiserver/auth/authn.h"
 #include "apiserver/auth/authz.h"
 #include "apiserver/flowcontrol/flowcontrol.h"
+#include "apiserver/storage/encrypted_store.h"
 
 /* Texts are borrowed from the command line, NULL where it says nothing. */
 struct options {
@@ -20,6 +21,7 @@ struct options {
     int64_t port;
     const char *store_file, *etcd_servers, *etcd_ca, *etcd_certificate, *etcd_key;
     const char *service_range, *node_port_range;
+    struct encrypted_store_options encryption;
     int64_t event_ttl_ns, compaction_interval_ns, workers;
     int64_t connections, client_connections;
     struct admission_options admission;

@@ -421,6 +421,14 @@ static bool remove_object(struct write *write, struct object **result, struct st
     return *result != NULL;
 }
 
+/* Writing the object would change nothing, not even how it is encrypted. */
+static bool is_as_stored(const struct write *write)
+{
+    cleanup(free_char)
+    char *key = storage_key(write);
+    return json_equal(write->object, write->live) && !store_is_stale(write->registry->store, key);
+}
+
 /* One attempt with a live object. '*done' is false when the race was lost and 'current' is fresh.
  */
 static bool update_once(struct write *write, write_transform transform, void *argument,
@@ -453,7 +461,7 @@ static bool update_once(struct write *write, write_transform transform, void *ar
         if (!remove_object(write, result, current, &conflict, error)) {
             return false;
         }
-    } else if (json_equal(write->object, write->live)) {
+    } else if (is_as_stored(write)) {
         *result = object_ref(write->live_object);
     } else if (!commit_with_hooks(write, write->live_object->revision, result, current, &conflict,
                                   error)) {

@@ -263,7 +263,7 @@ static const struct store_class sqlite_class = {
     .close = sqlite_close,
 };
 
-struct store *store_sqlite_open(const char *path, struct error *error)
+static struct store *open_store(const char *path, bool erases, struct error *error)
 {
     struct sqlite_store *store = allocate_struct(struct sqlite_store);
     store->store = (struct store){&sqlite_class, true};
@@ -274,9 +274,12 @@ struct store *store_sqlite_open(const char *path, struct error *error)
     pthread_mutex_init(&store->readers_lock, NULL);
     pthread_cond_init(&store->work, NULL);
     pthread_cond_init(&store->reader_free, NULL);
-    bool opened = lock_out_others(store, error) &&
-                  (store->database = sqlite_open_database(store, error)) != NULL &&
-                  check_format(store, error) && set_up(store, error) && load_state(store, error);
+    bool opened =
+        lock_out_others(store, error) &&
+        (store->database = sqlite_open_database(store, error)) != NULL &&
+        check_format(store, error) && set_up(store, error) &&
+        (!erases || sqlite_run(store, store->database, "PRAGMA secure_delete = ON;", error)) &&
+        load_state(store, error);
     if (opened && pthread_create(&store->writer, NULL, sqlite_writer_main, store) != 0) {
         opened = error_internal(error, "starting a thread failed");
     }
@@ -285,4 +288,14 @@ struct store *store_sqlite_open(const char *path, struct error *error)
         return NULL;
     }
     return &store->store;
+}
+
+struct store *store_sqlite_open(const char *path, struct error *error)
+{
+    return open_store(path, false, error);
+}
+
+struct store *store_sqlite_open_erasing(const char *path, struct error *error)
+{
+    return open_store(path, true, error);
 }

@@ -63,6 +63,11 @@ bool store_healthy(struct store *store, struct error *error)
     return store->class->healthy(store, error);
 }
 
+bool store_is_stale(struct store *store, const char *key)
+{
+    return store->class->is_stale != NULL && store->class->is_stale(store, key);
+}
+
 void store_close(struct store *store)
 {
     if (store != NULL) {

@@ -107,6 +107,7 @@ struct store_class {
     bool (*watch)(struct store *, int64_t after, struct store_watcher, struct error *);
     bool (*compact)(struct store *, int64_t revision, struct error *);
     bool (*healthy)(struct store *, struct error *);
+    bool (*is_stale)(struct store *, const char *key); /* NULL: nothing ever is. */
     void (*close)(struct store *);
 };
 
@@ -155,6 +156,10 @@ bool store_compact(struct store *store, int64_t revision, struct error *error);
  * serve now. */
 bool store_healthy(struct store *store, struct error *error);
 
+/* Blocks. Whether the value of a key is not stored as it would be if it were written now, such as
+ * with a key that is no longer used: writing it once more, unchanged, mends that. */
+bool store_is_stale(struct store *store, const char *key);
+
 /* Stops the watch (no callback runs once this returns), waits for writes in flight and releases
  * everything. */
 void store_close(struct store *store);
@@ -162,6 +167,8 @@ void store_close(struct store *store);
 /* Opens the embedded store: one SQLite file, created with mode 0600 when missing. A file in use by
  * another process, or damaged, or not a store of ours, is an error that names it. */
 struct store *store_sqlite_open(const char *path, struct error *error);
+/* The same; bytes that are deleted from the file are overwritten, which costs writes. */
+struct store *store_sqlite_open_erasing(const char *path, struct error *error);
 
 struct store_etcd_options {
     const char *const *endpoints; /* URLs, NULL-terminated: "https://127.0.0.1:2379". */
