@@ -32,7 +32,7 @@ struct audit_policy {
 
 struct reader {
     struct error *error;
-    char place[64]; /* "rules[3]." */
+    const char *place; /* "rules[3]." */
 };
 
 static bool wrong(const struct reader *reader, const char *field, const char *what,
@@ -143,8 +143,9 @@ static bool check_resources(const struct reader *reader, const json_t *resources
     for (size_t i = 0; i < json_array_size(resources); i++) {
         const json_t *one = json_array_get(resources, i), *plurals, *names;
         const json_t *group = json_object_get(one, "group");
-        struct reader inner = {.error = reader->error};
-        snprintf(inner.place, sizeof inner.place, "%sresources[%zu].", reader->place, i);
+        cleanup(free_char)
+        char *place = format("%sresources[%zu].", reader->place, i);
+        const struct reader inner = {.place = place, .error = reader->error};
         if (!json_is_object(one)) {
             return wrong(reader, "resources", "must be a list of objects", NULL);
         }
@@ -229,7 +230,7 @@ static bool check_head(const struct reader *reader, const json_t *tree)
 static bool read_rules(struct audit_policy *policy, struct error *error)
 {
     const json_t *rules = json_object_get(policy->tree, "rules");
-    struct reader reader = {.error = error};
+    const struct reader reader = {.place = "", .error = error};
     struct rule common = {0};
     if (!check_head(&reader, policy->tree) ||
         !take_stages(&reader, policy->tree, &common.omitted_stages) ||
@@ -242,8 +243,10 @@ static bool read_rules(struct audit_policy *policy, struct error *error)
     policy->rules = allocate_zero(json_array_size(rules), sizeof *policy->rules);
     for (size_t i = 0; i < json_array_size(rules); i++) {
         policy->rules[i] = common;
-        snprintf(reader.place, sizeof reader.place, "rules[%zu].", i);
-        if (!read_rule(&reader, json_array_get(rules, i), &policy->rules[i])) {
+        cleanup(free_char)
+        char *place = format("rules[%zu].", i);
+        const struct reader inner = {.place = place, .error = error};
+        if (!read_rule(&inner, json_array_get(rules, i), &policy->rules[i])) {
             return false;
         }
         policy->rule_count++;
