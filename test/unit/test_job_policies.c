@@ -119,7 +119,6 @@ static void assert_action(const char *rules, int code, enum job_action expected,
     } else {
         assert_null(message);
     }
-    json_decref(pod);
 }
 
 static void the_first_rule_that_applies_decides(void **state)
