@@ -257,7 +257,7 @@ static int64_t expire(struct flowcontrol *flowcontrol, struct priority_level *le
     queue_set_expire(&level->set, level->closed ? INT64_MAX : now - limit, now);
     struct queued *called = level_take_called(level);
     const struct queued *oldest = level->set.first_waiting;
-    int64_t next = oldest ? oldest->arrived_ns + limit : INT64_MAX;
+    int64_t next = oldest ? oldest->arrived_ns + limit + 1 : INT64_MAX;
     pthread_mutex_unlock(&level->lock);
     level_wake(called);
     return next;
@@ -303,7 +303,7 @@ static void *tick(void *argument)
             pthread_rwlock_unlock(&flowcontrol->config_lock);
             adjust = now + adjustment_ns;
         }
-        next = expire_all(flowcontrol, false) + 1;
+        next = expire_all(flowcontrol, false);
     }
     return NULL;
 }
