@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "apiserver/admission/webhook_list.h"
+#include "apiserver/admission/configuration.h"
 #include "apiserver/api.h"
 #include "apiserver/auth/policy.h"
 #include "apiserver/bootstrap.h"
@@ -161,6 +162,7 @@ static void close_registry(struct registry *registry)
     webhook_lists_free(registry->webhooks);
     authz_free(registry->authz);
     authn_free(registry->authn);
+    admission_configuration_clear(&registry->admission);
 }
 
 static struct server *serve(struct api *api, const struct options *options, struct error *error)

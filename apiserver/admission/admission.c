@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/admission/configuration.h"
 #include "common/alloc.h"
 #include "common/buffer.h"
 
@@ -31,6 +32,7 @@ static const struct admission_plugin *const plugins[] = {
     &admission_default_ingress_class,
     &admission_mutating_webhook,
     &admission_validating_webhook,
+    &admission_event_rate_limit,
     &admission_resource_quota,
 };
 /* clang-format on */
@@ -57,6 +59,20 @@ static bool apply_list(const char *list, bool enable, uint64_t *enabled, struct 
     return true;
 }
 
+/* A limit that nobody has set is none. */
+static bool check_configured(const struct admission_options *options, struct error *error)
+{
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        bool enabled = (options->enabled & (UINT64_C(1) << i)) != 0;
+        if (plugins[i] == &admission_event_rate_limit && enabled &&
+            options->event_rate_limit == NULL) {
+            return error_bad_request(error, "the admission plugin EventRateLimit needs a "
+                                            "configuration: --admission-control-config-file");
+        }
+    }
+    return true;
+}
+
 bool admission_configure(struct admission_options *options, struct error *error)
 {
     options->enabled = 0;
@@ -65,8 +81,16 @@ bool admission_configure(struct admission_options *options, struct error *error)
             options->enabled |= UINT64_C(1) << i;
         }
     }
-    return apply_list(options->disable, false, &options->enabled, error) &&
-           apply_list(options->enable, true, &options->enabled, error);
+    if (!apply_list(options->disable, false, &options->enabled, error) ||
+        !apply_list(options->enable, true, &options->enabled, error)) {
+        return false;
+    }
+    if (!admission_configuration_read(options, options->configuration_file, error) ||
+        !check_configured(options, error)) {
+        admission_configuration_clear(options);
+        return false;
+    }
+    return true;
 }
 
 char *admission_names(void)

@@ -7,7 +7,7 @@
  * change the object, in the table's order; then, when the object is final, all may refuse it. The
  * server's own writes are not asked about.
  *
- * Threads: any worker. A plugin keeps no state.
+ * Threads: any worker. A plugin keeps no state but what its configuration (configuration.h) holds.
  */
 #ifndef APISERVER_ADMISSION_ADMISSION_H
 #define APISERVER_ADMISSION_ADMISSION_H
@@ -23,7 +23,8 @@ struct admission_plugin {
     bool (*validate)(const struct write *write, struct error *error);
 };
 
-/* Works out which plugins are enabled. 400 for a name that is none. */
+/* Works out which plugins are enabled, and reads their configuration. 400 for a name that is none.
+ */
 bool admission_configure(struct admission_options *options, struct error *error);
 /* "A, B, …": all plugins' names, for --help. The caller's. */
 char *admission_names(void);
@@ -57,6 +58,7 @@ extern const struct admission_plugin admission_extended_resource_toleration;
 extern const struct admission_plugin admission_limit_anti_affinity;
 extern const struct admission_plugin admission_pod_node_selector;
 extern const struct admission_plugin admission_resource_quota;
+extern const struct admission_plugin admission_event_rate_limit;
 extern const struct admission_plugin admission_mutating_webhook;
 extern const struct admission_plugin admission_validating_webhook;
 

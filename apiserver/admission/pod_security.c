@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * PodSecurity: namespaces say by labels to which Pod Security Standard their pods keep. Pods that
- * don't are refused; who creates them, or templates of such pods, is warned. Nobody is exempt.
+ * don't are refused; who creates them, or templates of such pods, is warned. What holds where the
+ * labels say nothing, and who is exempt, a configuration says (pod_security_configuration.h).
  *
  * What the mode "audit" finds would go to the audit log, which there is none of: only its labels
  * are checked.
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/pod_security_configuration.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/timestamp.h"
@@ -21,7 +23,7 @@
 
 static const char *const level_names[] = {"privileged", "baseline", "restricted"};
 
-static bool parse_level(const char *text, enum pod_security_level *level)
+bool pod_security_parse_level(const char *text, enum pod_security_level *level)
 {
     for (size_t i = 0; i < array_length(level_names); i++) {
         if (strcmp(text, level_names[i]) == 0) {
@@ -33,7 +35,7 @@ static bool parse_level(const char *text, enum pod_security_level *level)
 }
 
 /* "latest" or "v1.24", without leading zeros. */
-static bool parse_version(const char *text, int *minor)
+bool pod_security_parse_version(const char *text, int *minor)
 {
     if (strcmp(text, "latest") == 0) {
         *minor = POD_SECURITY_LATEST;
@@ -66,9 +68,10 @@ struct mode {
 };
 
 static struct mode read_mode(const json_t *labels, const char *name,
+                             const struct pod_security_standard *otherwise,
                              enum pod_security_level if_invalid, struct field_errors *errors)
 {
-    struct mode mode = {.standard = {POD_SECURITY_PRIVILEGED, POD_SECURITY_LATEST}};
+    struct mode mode = {.standard = *otherwise};
     cleanup(free_char)
     char *level_label = format("pod-security.kubernetes.io/%s", name);
     cleanup(free_char)
@@ -77,7 +80,7 @@ static struct mode read_mode(const json_t *labels, const char *name,
     const json_t *version = json_object_get(labels, version_label);
     if (json_is_string(level)) {
         mode.level_given = true;
-        mode.level_valid = parse_level(json_string_value(level), &mode.standard.level);
+        mode.level_valid = pod_security_parse_level(json_string_value(level), &mode.standard.level);
         if (!mode.level_valid) {
             mode.standard.level = if_invalid;
             note_label(errors, level_label, level,
@@ -86,7 +89,8 @@ static struct mode read_mode(const json_t *labels, const char *name,
     }
     if (json_is_string(version)) {
         mode.version_given = true;
-        mode.version_valid = parse_version(json_string_value(version), &mode.standard.minor);
+        mode.version_valid =
+            pod_security_parse_version(json_string_value(version), &mode.standard.minor);
         if (!mode.version_valid) {
             note_label(errors, version_label, version, "must be \"latest\" or \"v1.x\"");
         }
@@ -94,11 +98,18 @@ static struct mode read_mode(const json_t *labels, const char *name,
     return mode;
 }
 
-struct pod_security_policy pod_security_policy_of(const json_t *labels, struct field_errors *errors)
+struct pod_security_policy pod_security_policy_of(const json_t *labels,
+                                                  const struct pod_security_policy *defaults,
+                                                  struct field_errors *errors)
 {
-    struct mode enforce = read_mode(labels, "enforce", POD_SECURITY_RESTRICTED, errors);
-    struct mode audit = read_mode(labels, "audit", POD_SECURITY_PRIVILEGED, errors);
-    struct mode warn = read_mode(labels, "warn", POD_SECURITY_PRIVILEGED, errors);
+    static const struct pod_security_standard nothing = {POD_SECURITY_PRIVILEGED,
+                                                         POD_SECURITY_LATEST};
+    static const struct pod_security_policy built_in = {nothing, nothing, nothing};
+    const struct pod_security_policy *base = defaults ? defaults : &built_in;
+    struct mode enforce =
+        read_mode(labels, "enforce", &base->enforce, POD_SECURITY_RESTRICTED, errors);
+    struct mode audit = read_mode(labels, "audit", &base->audit, POD_SECURITY_PRIVILEGED, errors);
+    struct mode warn = read_mode(labels, "warn", &base->warn, POD_SECURITY_PRIVILEGED, errors);
     if (!warn.level_given && enforce.level_valid) {
         warn.standard.level = enforce.standard.level;
         if (!warn.version_given && enforce.version_valid) {
@@ -121,6 +132,39 @@ void pod_security_print(const struct pod_security_standard *standard, struct buf
 static bool is_same(const struct pod_security_standard *a, const struct pod_security_standard *b)
 {
     return a->level == b->level && a->minor == b->minor;
+}
+
+/* ---- what the server was told ---- */
+
+static const struct pod_security_policy *defaults_of(const struct write *write)
+{
+    const struct pod_security_configuration *told = write->registry->admission.pod_security;
+    return told != NULL ? &told->defaults : NULL;
+}
+
+static bool is_exempt_namespace(const struct write *write, const char *namespace)
+{
+    const struct pod_security_configuration *told = write->registry->admission.pod_security;
+    return told != NULL && json_array_has_string(told->namespaces, namespace);
+}
+
+/* By where it is written, by whom, or by what it runs in; the audit log is told which. */
+static bool is_exempt(const struct write *write, const json_t *pod)
+{
+    const struct pod_security_configuration *told = write->registry->admission.pod_security;
+    const char *class = json_path_string(pod, "spec", "runtimeClassName");
+    if (told == NULL) {
+        return false;
+    }
+    const char *why = is_exempt_namespace(write, write->namespace) ? "namespace"
+                      : json_array_has_string(told->usernames, write->request->user.name) ? "user"
+                      : class != NULL && json_array_has_string(told->runtime_classes, class)
+                          ? "runtimeClass"
+                          : NULL;
+    if (why != NULL) {
+        audit_annotate(write->request, "pod-security.kubernetes.io/exempt", why);
+    }
+    return why != NULL;
 }
 
 /* ---- pods and templates of pods ---- */
@@ -257,12 +301,15 @@ static struct pod_security_policy policy_here(const struct write *write)
                      write->namespace);
     cleanup(json_release)
     json_t *labels = object != NULL ? object_labels(object) : NULL;
-    return pod_security_policy_of(labels, NULL);
+    return pod_security_policy_of(labels, defaults_of(write), NULL);
 }
 
 static bool validate_pod(const struct write *write, struct error *error)
 {
     if (write->operation == WRITE_UPDATE && !is_significant_update(write->object, write->live)) {
+        return true;
+    }
+    if (is_exempt(write, write->object)) {
         return true;
     }
     struct pod_security_policy policy = policy_here(write);
@@ -407,17 +454,18 @@ static bool validate_namespace(const struct write *write, struct error *error)
     struct field_errors errors = FIELD_ERRORS_INIT;
     cleanup(field_errors_clear)
     struct field_errors errors_before = FIELD_ERRORS_INIT;
-    struct pod_security_policy policy =
-        pod_security_policy_of(json_path(write->object, "metadata", "labels"), &errors);
-    struct pod_security_policy before =
-        pod_security_policy_of(json_path(write->live, "metadata", "labels"), &errors_before);
+    struct pod_security_policy policy = pod_security_policy_of(
+        json_path(write->object, "metadata", "labels"), defaults_of(write), &errors);
+    struct pod_security_policy before = pod_security_policy_of(
+        json_path(write->live, "metadata", "labels"), defaults_of(write), &errors_before);
     if (!check_labels(write, &errors, &errors_before, error)) {
         return false;
     }
     bool is_relaxed = policy.enforce.minor == before.enforce.minor &&
                       policy.enforce.level <= before.enforce.level;
     if (write->operation == WRITE_UPDATE && !is_same(&policy.enforce, &before.enforce) &&
-        policy.enforce.level != POD_SECURITY_PRIVILEGED && !is_relaxed) {
+        policy.enforce.level != POD_SECURITY_PRIVILEGED && !is_relaxed &&
+        !is_exempt_namespace(write, write->name)) {
         warn_about_pods(write, &policy.enforce);
     }
     return true;
@@ -451,7 +499,7 @@ static bool validate(const struct write *write, struct error *error)
         return validate_namespace(write, error);
     }
     const json_t *template = template_of(write);
-    if (template != NULL) {
+    if (template != NULL && !is_exempt(write, template)) {
         struct pod_security_policy policy = policy_here(write);
         record(write, &policy, template, false);
         warn(write, &policy.warn, template);

@@ -28,10 +28,15 @@ struct pod_security_policy {
     struct pod_security_standard enforce, audit, warn;
 };
 
-/* What a namespace's labels ask for; privileged where they say nothing, and 'warn' as strict as
- * 'enforce' unless they say otherwise. Labels that can't be understood are added to 'errors' (may
- * be NULL); enforced is then the strictest, and nobody is warned. */
+bool pod_security_parse_level(const char *text, enum pod_security_level *level);
+/* "latest" or "v1.24", without leading zeros. */
+bool pod_security_parse_version(const char *text, int *minor);
+
+/* What a namespace's labels ask for; 'defaults' (NULL: privileged) where they say nothing, and
+ * 'warn' as strict as 'enforce' unless they say otherwise. Labels that can't be understood are
+ * added to 'errors' (may be NULL); enforced is then the strictest, and nobody is warned. */
 struct pod_security_policy pod_security_policy_of(const json_t *labels,
+                                                  const struct pod_security_policy *defaults,
                                                   struct field_errors *errors);
 /* "restricted:latest". */
 void pod_security_print(const struct pod_security_standard *standard, struct buffer *text);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/quota_limits.h"
 #include "common/alloc.h"
 #include "common/amounts.h"
 #include "common/json.h"
@@ -265,6 +266,42 @@ static bool check_all(const struct charge *charge, const struct snapshot *quotas
     return true;
 }
 
+/* Some quota that the object lies in the scopes of bounds the resource. */
+static bool is_covered(const struct charge *charge, const struct snapshot *quotas, const char *name)
+{
+    for (size_t i = 0; i < quotas->count; i++) {
+        cleanup(json_release)
+        json_t *quota = object_tree(quotas->objects[i]);
+        if (json_path(quota, "status", "hard", name) != NULL && applies(charge, quota)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the server was told to let nobody take without a quota is covered by one. */
+static bool check_covered(const struct charge *charge, const struct snapshot *quotas,
+                          struct error *error)
+{
+    const struct quota_limits *limits = charge->write->registry->admission.quota_limits;
+    const struct resource *kind = charge->write->storage;
+    cleanup(buffer_free)
+    struct buffer uncovered = BUFFER_INIT;
+    for (size_t i = 0; i < charge->delta->count; i++) {
+        const char *name = charge->delta->list[i].name;
+        if (quota_limits_apply(limits, kind->group, kind->plural, name) &&
+            !is_covered(charge, quotas, name)) {
+            buffer_addf(&uncovered, "%s%s", uncovered.length > 0 ? "," : "", name);
+        }
+    }
+    if (uncovered.length == 0) {
+        return true;
+    }
+    cleanup(free_char)
+    char *why = format("insufficient quota to consume: %s", buffer_text(&uncovered));
+    return refuse(charge, why, error);
+}
+
 static bool validate(const struct write *write, struct error *error)
 {
     if (!is_counted(write)) {
@@ -272,7 +309,7 @@ static bool validate(const struct write *write, struct error *error)
     }
     cleanup(free_snapshot)
     struct snapshot *quotas = quotas_of(write);
-    if (quotas->count == 0) {
+    if (quotas->count == 0 && write->registry->admission.quota_limits == NULL) {
         return true;
     }
     cleanup(amounts_clear)
@@ -280,7 +317,8 @@ static bool validate(const struct write *write, struct error *error)
     struct charge charge = {.write = write, .delta = &delta};
     cleanup(json_release)
     json_t *names = json_array();
-    if (!work_out_delta(write, &delta, error) || !check_all(&charge, quotas, names, error)) {
+    if (!work_out_delta(write, &delta, error) || !check_covered(&charge, quotas, error) ||
+        !check_all(&charge, quotas, names, error)) {
         return false;
     }
     for (size_t i = 0; i < json_array_size(names) && !write->dry_run; i++) {

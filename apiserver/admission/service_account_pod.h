@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a service account does to the spec of a pod that runs as it, and what it forbids. Functions of
- * what they are given alone; see service_account.c. */
+/* What a service account does to the spec of a pod that runs as it, and what it forbids. Functions
+ * of what they are given alone; see service_account.c. */
 #ifndef APISERVER_ADMISSION_SERVICE_ACCOUNT_POD_H
 #define APISERVER_ADMISSION_SERVICE_ACCOUNT_POD_H
 

@@ -22,7 +22,7 @@ static struct pod_security_standard standard_of(const json_t *one)
         json_pack("{s:s, s:s}", "pod-security.kubernetes.io/enforce", level != NULL ? level : "",
                   "pod-security.kubernetes.io/enforce-version", version ? version : "latest");
     struct field_errors errors = FIELD_ERRORS_INIT;
-    struct pod_security_policy policy = pod_security_policy_of(labels, &errors);
+    struct pod_security_policy policy = pod_security_policy_of(labels, NULL, &errors);
     assert_false(field_errors_any(&errors));
     return policy.enforce;
 }
@@ -169,7 +169,7 @@ static void labels_say_what_holds_in_a_namespace(void **state)
         struct buffer given = BUFFER_INIT;
         cleanup(buffer_free)
         struct buffer fields = BUFFER_INIT;
-        struct pod_security_policy policy = pod_security_policy_of(labels, &errors);
+        struct pod_security_policy policy = pod_security_policy_of(labels, NULL, &errors);
         print_policy(&policy, &given);
         assert_string_equal(buffer_text(&given), cases[i].policy);
         for (size_t at = 0; at < json_array_size(errors.causes); at++) {
