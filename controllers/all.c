@@ -6,6 +6,7 @@
 /* One a line, so that two that are added at once do not collide. */
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
+    &claim_protection_controller,
     &clusterrole_aggregation_controller,
     &cronjob_controller,
     &deployment_controller,
@@ -27,5 +28,6 @@ const struct controller_type *const controller_types[] = {
     &serviceaccount_tokens_controller,
     &taint_eviction_controller,
     &ttl_after_finished_controller,
+    &volume_protection_controller,
     NULL,
 };

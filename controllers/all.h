@@ -5,6 +5,7 @@
 
 struct controller_type;
 
+extern const struct controller_type claim_protection_controller;
 extern const struct controller_type clusterrole_aggregation_controller;
 extern const struct controller_type cronjob_controller;
 extern const struct controller_type deployment_controller;
@@ -26,5 +27,6 @@ extern const struct controller_type serviceaccount_controller;
 extern const struct controller_type serviceaccount_tokens_controller;
 extern const struct controller_type taint_eviction_controller;
 extern const struct controller_type ttl_after_finished_controller;
+extern const struct controller_type volume_protection_controller;
 
 #endif

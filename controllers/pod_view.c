@@ -129,6 +129,28 @@ static const char *pack_addresses(struct packer *packer, const json_t *status)
     return packed;
 }
 
+static const char *pack_claims(struct packer *packer, const json_t *pod)
+{
+    const char *packed = packer->at;
+    const char *pod_name = json_path_string(pod, "metadata", "name");
+    size_t i;
+    const json_t *volume;
+    json_array_foreach (json_path((json_t *)pod, "spec", "volumes"), i, volume) {
+        const char *claim = json_path_string(volume, "persistentVolumeClaim", "claimName");
+        const char *name = json_get_string(volume, "name");
+        if (claim != NULL && claim[0] != '\0') {
+            pack(packer, claim);
+        } else if (json_is_object(json_object_get(volume, "ephemeral")) && name != NULL) {
+            cleanup(free_char)
+            char *made = format("%s-%s", pod_name ? pod_name : "", name);
+            pack(packer, made);
+        }
+    }
+    pack(packer, "");
+    pack(packer, "");
+    return packed;
+}
+
 static void pack_ports_of(struct packer *packer, const json_t *container)
 {
     size_t i;
@@ -171,6 +193,7 @@ static void pack_all(struct pod_view *view, struct packer *packer, const json_t 
     view->hostname = pack(packer, json_get_string(spec, "hostname"));
     view->subdomain = pack(packer, json_get_string(spec, "subdomain"));
     view->addresses = pack_addresses(packer, json_object_get(pod, "status"));
+    view->claims = pack_claims(packer, pod);
     pack_ports(packer, spec);
     view->port_count = packer->port_count;
 }
@@ -219,6 +242,15 @@ static void index_by_node(const struct cached_object *pod, struct index_values *
     index_values_add(values, pod_view(pod)->node_name);
 }
 
+static void index_by_claim(const struct cached_object *pod, struct index_values *values)
+{
+    for (const char *name = pod_view(pod)->claims; *name != '\0'; name += strlen(name) + 1) {
+        cleanup(free_char)
+        char *key = format("%s/%s", pod->namespace, name);
+        index_values_add(values, key);
+    }
+}
+
 const struct cached_object_class pod_class = {.digest = digest, .digest_free = free};
 
 struct informer *pod_informer(struct informer_factory *informers)
@@ -227,6 +259,7 @@ struct informer *pod_informer(struct informer_factory *informers)
     struct indexer *indexer = informer_indexer(pods);
     indexer_add_index(indexer, "owner", index_by_owner);
     indexer_add_index(indexer, "node", index_by_node);
+    indexer_add_index(indexer, "claim", index_by_claim);
     indexer_add_index(indexer, "orphan", owner_index_orphans);
     return pods;
 }

@@ -36,14 +36,16 @@ struct pod_view {
     const char *node_name;
     const char *hostname, *subdomain;
     const char *addresses; /* status.podIPs: each ends with a NUL, the last with one more. */
+    const char *claims;    /* The volume claims that it names, and those made for its ephemeral
+                            * volumes; ended as the addresses are. */
     size_t port_count;
     struct pod_port ports[]; /* In the order of the containers; the strings follow. */
 };
 
 extern const struct cached_object_class pod_class;
 
-/* The pod informer, with the indexes "namespace", "owner", "node" and "orphan": the namespace of
- * pods that no controller owns. */
+/* The pod informer, with the indexes "namespace", "owner", "node", "claim": "namespace/name" of
+ * the volume claims that it names, and "orphan": the namespace of pods that no controller owns. */
 struct informer *pod_informer(struct informer_factory *informers);
 
 static inline const struct pod_view *pod_view(const struct cached_object *pod)

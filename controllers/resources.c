@@ -18,6 +18,8 @@ const struct api_resource resource_namespaces = {"v1", "namespaces", "Namespace"
 const struct api_resource resource_nodes = {"v1", "nodes", "Node", false};
 const struct api_resource resource_persistent_volume_claims = {"v1", "persistentvolumeclaims",
                                                                "PersistentVolumeClaim", true};
+const struct api_resource resource_persistent_volumes = {"v1", "persistentvolumes",
+                                                         "PersistentVolume", false};
 const struct api_resource resource_pod_disruption_budgets = {"policy/v1", "poddisruptionbudgets",
                                                              "PodDisruptionBudget", true};
 const struct api_resource resource_pods = {"v1", "pods", "Pod", true};

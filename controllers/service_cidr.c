@@ -15,6 +15,7 @@
 #include "controllers/all.h"
 #include "controllers/conditions.h"
 #include "controllers/controller.h"
+#include "controllers/finalizers.h"
 #include "controllers/resources.h"
 
 enum { settle_ms = 2000 };
@@ -133,18 +134,8 @@ static bool write_condition(struct service_cidr_state *state, json_t *range, con
 static bool write_finalizers(struct service_cidr_state *state, json_t *range, bool wanted,
                              struct error *error)
 {
-    json_t *metadata = json_get_or_add_object(range, "metadata");
-    json_t *list = list_in(metadata, "finalizers");
-    if (json_array_has_string(list, finalizer) == wanted) {
+    if (!finalizer_set(range, finalizer, wanted)) {
         return true;
-    }
-    if (wanted) {
-        json_array_append_new(list, json_string(finalizer));
-    }
-    for (size_t i = json_array_size(list); !wanted && i > 0; i--) {
-        if (strcmp(json_string_value(json_array_get(list, i - 1)), finalizer) == 0) {
-            json_array_remove(list, i - 1);
-        }
     }
     cleanup(json_release)
     json_t *written =
@@ -172,7 +163,7 @@ static bool sync_ending(struct service_cidr_state *state, const char *key, json_
                         struct error *error)
 {
     int64_t settled = settled_ms(range);
-    if (!json_array_has_string(json_path(range, "metadata", "finalizers"), finalizer)) {
+    if (!finalizer_is_held(range, finalizer)) {
         return true;
     }
     if (settled < 0) {
@@ -197,7 +188,7 @@ static bool sync_range(void *argument, const char *key, struct error *error)
     if (range == NULL) {
         return true;
     }
-    bool held = json_array_has_string(json_path(range, "metadata", "finalizers"), finalizer);
+    bool held = finalizer_is_held(range, finalizer);
     bool done =
         present->is_deleting ? sync_ending(state, key, range, &why)
         : held ? write_condition(state, range, "True", "", "Kubernetes Service CIDR is ready", &why)

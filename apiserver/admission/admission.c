@@ -23,6 +23,7 @@ static const struct admission_plugin *const plugins[] = {
     &admission_default_toleration_seconds,
     &admission_extended_resource_toleration,
     &admission_default_storage_class,
+    &admission_storage_protection,
     &admission_owner_references,
     &admission_persistent_volume_claim_resize,
     &admission_runtime_class,

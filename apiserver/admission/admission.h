@@ -47,6 +47,7 @@ extern const struct admission_plugin admission_priority;
 extern const struct admission_plugin admission_default_toleration_seconds;
 extern const struct admission_plugin admission_default_storage_class;
 extern const struct admission_plugin admission_default_ingress_class;
+extern const struct admission_plugin admission_storage_protection;
 extern const struct admission_plugin admission_persistent_volume_claim_resize;
 extern const struct admission_plugin admission_runtime_class;
 extern const struct admission_plugin admission_certificate_approval;

@@ -53,6 +53,22 @@ static void all_addresses_follow_each_other(void **state)
     assert_string_equal(view->subdomain, "s");
 }
 
+static void claims_are_those_it_names_and_those_made_for_it(void **state)
+{
+    (void)state;
+    cleanup(cached_object_release)
+    struct cached_object *pod =
+        pod_of("{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\"},\"spec\":{\"volumes\":["
+               "{\"name\":\"a\",\"persistentVolumeClaim\":{\"claimName\":\"data\"}},"
+               "{\"name\":\"b\",\"emptyDir\":{}},{\"name\":\"c\",\"ephemeral\":{}}]}}");
+    const char *claim = pod_view(pod)->claims;
+    assert_string_equal(claim, "data");
+    claim += strlen(claim) + 1;
+    assert_string_equal(claim, "p-c");
+    claim += strlen(claim) + 1;
+    assert_string_equal(claim, "");
+}
+
 static void a_lone_pod_ip_is_its_address(void **state)
 {
     (void)state;
@@ -87,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bare_pod_has_empty_strings_and_no_ports),
         cmocka_unit_test(all_addresses_follow_each_other),
+        cmocka_unit_test(claims_are_those_it_names_and_those_made_for_it),
         cmocka_unit_test(a_lone_pod_ip_is_its_address),
         cmocka_unit_test(named_ports_of_containers_and_sidecars_are_kept),
     };
