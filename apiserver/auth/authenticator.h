@@ -16,11 +16,13 @@
 #include <stdatomic.h>
 
 #include "apiserver/auth/authn.h"
+#include "apiserver/auth/token_cache.h"
 
 struct question {
     const struct credentials *credentials;
     const char *token; /* NULL while nobody has found one. Not NUL-terminated. */
     size_t token_length;
+    struct token_hash token_hash; /* Of the token, once for all who look it up by that. */
     /* Strings: for whom the token must be good; NULL: for anybody. Never empty. */
     const json_t *audiences;
     bool may_block;

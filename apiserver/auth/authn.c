@@ -274,6 +274,7 @@ static enum verdict ask_about_token(struct authn *authn, struct question *questi
     cleanup(complaints_clear)
     struct complaints reasons = {0};
     bool is_own = question->audiences == authn->audiences;
+    question->token_hash = token_hash(question->token, question->token_length, NULL, 0);
     cleanup(json_release)
     json_t *common = is_own ? NULL : common_audiences(question->audiences, authn->audiences);
     for (size_t i = 0; i < authn->by_token_count; i++) {

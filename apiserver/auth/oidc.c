@@ -108,7 +108,7 @@ static json_t *verify(struct oidc *oidc, const struct question *question, enum v
 static struct finding *find_claims(struct oidc *oidc, const struct question *question,
                                    enum verdict *verdict, struct error *error)
 {
-    struct token_hash hash = token_hash(question->token, question->token_length, NULL, 0);
+    struct token_hash hash = question->token_hash;
     int64_t now = timestamp_monotonic();
     struct finding *known = token_cache_get(oidc->verified, &hash, now);
     json_t *claims = known ? NULL : verify(oidc, question, verdict, error);

@@ -71,7 +71,7 @@ static struct finding *find_claims(struct service_accounts *accounts,
 {
     cleanup(key_set_release)
     struct key_set *set = keyring_get(accounts->keys);
-    struct token_hash hash = token_hash(question->token, question->token_length, NULL, 0);
+    struct token_hash hash = question->token_hash;
     for (size_t i = 0; i < sizeof set->generation; i++) {
         hash.bytes[TOKEN_HASH_BYTES - 1 - i] ^= (unsigned char)(set->generation >> 8 * i);
     }

@@ -124,14 +124,12 @@ static void free_tokens(void *state)
 
 /* ---- asking ---- */
 
-static const struct token *find_token(const struct token_file *tokens, const char *text,
-                                      size_t length)
+static const struct token *find_token(const struct token_file *tokens,
+                                      const struct token_hash *hash)
 {
-    unsigned char hash[SHA256_DIGEST_LENGTH];
     const struct token *found = NULL;
-    SHA256((const unsigned char *)text, length, hash);
     for (size_t i = 0; i < tokens->count; i++) {
-        if (CRYPTO_memcmp(tokens->tokens[i].hash, hash, sizeof hash) == 0) {
+        if (CRYPTO_memcmp(tokens->tokens[i].hash, hash->bytes, sizeof hash->bytes) == 0) {
             found = &tokens->tokens[i];
         }
     }
@@ -142,7 +140,7 @@ static enum verdict ask(void *state, const struct question *question, struct ide
                         struct error *error)
 {
     (void)error;
-    const struct token *token = find_token(state, question->token, question->token_length);
+    const struct token *token = find_token(state, &question->token_hash);
     if (token == NULL) {
         return VERDICT_NOT_MINE;
     }
