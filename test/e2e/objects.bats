@@ -164,3 +164,23 @@ YAML
     grep "Warning: spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated" <<<"$output"
     k delete pv "$NS" --wait=false
 }
+
+# device_claim NAME [ADMIN]
+device_claim() {
+    k -n "$NS" create -f - <<YAML
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: $1}
+spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu${2:+, adminAccess: $2}}}]}}
+YAML
+}
+
+@test "devices of others are for namespaces of administrators" {
+    device_claim plain
+    device_claim humble false
+    run device_claim admin true
+    [ "$status" -ne 0 ]
+    [[ "$output" == *'spec.devices.requests[0].adminAccess: Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace'* ]]
+    k label namespace "$NS" resource.kubernetes.io/admin-access=true
+    device_claim admin true
+}

@@ -33,6 +33,22 @@ static void the_lower_part_is_left_to_those_who_choose(void **state)
     expect_first(8192, 128);
 }
 
+static void so_is_that_of_a_range_of_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *range;
+        uint32_t lower;
+    } cases[] = {{"10.0.0.0/24", 16},  {"10.0.0.0/28", 0},   {"10.0.0.0/27", 16},
+                 {"10.0.0.0/20", 256}, {"10.0.0.0/21", 128}, {"10.0.0.0/12", 256},
+                 {"fd00::/124", 0},    {"fd00::/112", 256},  {"fd00::/64", 256}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct ip_network range;
+        assert_true(ip_network_parse(cases[i].range, &range));
+        assert_int_equal(service_range_lower(&range), cases[i].lower);
+    }
+}
+
 static void until_the_upper_part_is_used_up(void **state)
 {
     (void)state;
@@ -67,6 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_lower_part_is_left_to_those_who_choose),
+        cmocka_unit_test(so_is_that_of_a_range_of_addresses),
         cmocka_unit_test(until_the_upper_part_is_used_up),
         cmocka_unit_test(each_free_one_may_be_chosen),
     };

@@ -13,8 +13,6 @@
 #include "common/timestamp.h"
 
 enum {
-    lower_part_min = 16,
-    lower_part_max = 256,
     attempts_max = 64, /* Of choosing, when others are quicker each time. */
     repair_interval_seconds = 180,
     grace_seconds = 60, /* What was taken since may belong to a service that is being stored. */
@@ -287,11 +285,7 @@ static enum service_taken take_from(struct service_allocator *allocator,
                                     const struct ip_network *range,
                                     char chosen[static INET6_ADDRSTRLEN], struct error *error)
 {
-    uint32_t count = service_range_usable(range), size = count + (range->family == AF_INET ? 2 : 1);
-    uint32_t lower = size / 16 > lower_part_max   ? lower_part_max
-                     : size / 16 > lower_part_min ? size / 16
-                     : size > lower_part_min      ? lower_part_min
-                                                  : 0;
+    uint32_t count = service_range_usable(range), lower = service_range_lower(range);
     enum service_taken taken =
         take_some(allocator, owner, range, 1 + lower, count - lower, chosen, error);
     return taken == SERVICE_FULL ? take_some(allocator, owner, range, 1, lower, chosen, error)

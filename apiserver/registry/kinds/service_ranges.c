@@ -126,6 +126,16 @@ bool service_ranges_contain(const struct service_ranges *configured, const char 
     return false;
 }
 
+uint32_t service_range_lower(const struct ip_network *range)
+{
+    enum { lower_min = 16, lower_max = 256 };
+    uint32_t size = service_range_usable(range) + (range->family == AF_INET ? 2 : 1);
+    return size / 16 > lower_max   ? lower_max
+           : size / 16 > lower_min ? size / 16
+           : size > lower_min      ? lower_min
+                                   : 0;
+}
+
 /* ---- node ports ---- */
 
 static uint32_t choose_between(const char *used, uint32_t first, uint32_t end, uint32_t random)

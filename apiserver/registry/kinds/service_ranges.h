@@ -28,6 +28,8 @@ struct range_list service_ranges_of(const struct service_ranges *configured, int
 void range_list_clear(struct range_list *ranges); /* Also fit for cleanup(). */
 /* How many addresses may be given out: neither the first nor, with IPv4, the last one is used. */
 uint32_t service_range_usable(const struct ip_network *range);
+/* How many of those at the beginning are left, while there are others, to people who choose. */
+uint32_t service_range_lower(const struct ip_network *range);
 /* Somebody may choose this address, which is any of a range however large it is. */
 bool service_ranges_contain(const struct service_ranges *configured, const char *address);
 

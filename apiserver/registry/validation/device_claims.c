@@ -369,14 +369,69 @@ static void validate_claim_status(const struct write *write, struct field_errors
     validate_device_status(status, path, errors);
 }
 
+/* ---- access as an administrator ---- */
+
+static bool is_administration(const struct write *write)
+{
+    const struct resource *namespaces = registry_resource(write->registry, "", "namespaces");
+    cleanup(object_release)
+    struct object *object = registry_get(write->registry, namespaces, "", write->namespace);
+    cleanup(json_release)
+    json_t *namespace = object ? object_tree(object) : NULL;
+    return check_is(json_path(namespace, "metadata", "labels"),
+                    "resource.kubernetes.io/admin-access", "true");
+}
+
+/* Devices that others use are for namespaces that are marked for that. 'step' leads from an element
+ * to what asks; NULL: it does itself. */
+static void validate_administration(const struct write *write, const json_t *list, const char *step,
+                                    const struct field_path *path, struct field_errors *errors)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *element = json_array_get(list, i);
+        const json_t *asking = step ? json_object_get(element, step) : element;
+        if (!json_get_bool(asking, "adminAccess", false)) {
+            continue;
+        }
+        if (!is_administration(write)) {
+            field_error(errors, FIELD_FORBIDDEN, FIELD(FIELD_INDEX(path, i), "adminAccess"), NULL,
+                        "admin access to devices requires the `resource.kubernetes.io/"
+                        "admin-access: true` label on the containing namespace");
+        }
+        return; /* The first one speaks for all. */
+    }
+}
+
+/* Of a claim's spec; of a template's, upstream tells the same path. */
+static void validate_administration_of(const struct write *write, const json_t *spec,
+                                       struct field_errors *errors)
+{
+    validate_administration(write, json_path((json_t *)spec, "devices", "requests"), "exactly",
+                            FIELD(FIELD(FIELD(NULL, "spec"), "devices"), "requests"), errors);
+}
+
+/* What was allocated never changes. */
+static void validate_given_administration(const struct write *write, struct field_errors *errors)
+{
+    const json_t *devices = json_path(write->object, "status", "allocation", "devices");
+    const struct field_path *path =
+        FIELD(FIELD(FIELD(FIELD(NULL, "status"), "allocation"), "devices"), "results");
+    if (json_path(write->live, "status", "allocation") == NULL) {
+        validate_administration(write, json_object_get(devices, "results"), NULL, path, errors);
+    }
+}
+
 /* ---- the kinds ---- */
 
 void validate_resource_claim(const struct write *write, struct field_errors *errors)
 {
     if (strcmp(write->subresource, "status") == 0) {
         validate_claim_status(write, errors);
+        validate_given_administration(write, errors);
     } else if (write->live == NULL) { /* The spec never changes. */
-        validate_claim_spec(json_object_get(write->object, "spec"), FIELD(NULL, "spec"), errors);
+        const json_t *spec = json_object_get(write->object, "spec");
+        validate_claim_spec(spec, FIELD(NULL, "spec"), errors);
+        validate_administration_of(write, spec, errors);
     }
 }
 
@@ -402,6 +457,7 @@ void validate_resource_claim_template(const struct write *write, struct field_er
     names_validate_annotations(json_object_get(metadata, "annotations"),
                                FIELD(metadata_path, "annotations"), errors);
     validate_claim_spec(json_object_get(spec, "spec"), FIELD(path, "spec"), errors);
+    validate_administration_of(write, json_object_get(spec, "spec"), errors);
 }
 
 void validate_device_class(const struct write *write, struct field_errors *errors)
