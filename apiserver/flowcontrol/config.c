@@ -50,7 +50,7 @@ json_t *config_trees(struct flowcontrol *flowcontrol, struct followed *followed)
     const char *key;
     void *value;
     pthread_mutex_lock(&flowcontrol->objects_lock);
-    objects = allocate_zero(followed->objects.count + 1, sizeof *objects);
+    objects = allocate_zero(followed->objects.count + 1, sizeof(struct object *));
     while (map_next(&followed->objects, &at, &key, &value)) {
         objects[count++] = object_ref(value);
     }
