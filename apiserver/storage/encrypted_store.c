@@ -123,7 +123,6 @@ static void look_again(struct encrypted_store *store)
     }
     cleanup(error_clear)
     struct error error = ERROR_INIT;
-    cleanup(keys_release)
     struct keys *keys = read_keys(store, &error);
     if (keys == NULL) {
         log_error("encryption goes on with the keys that it has: %s", error.message);
@@ -132,8 +131,8 @@ static void look_again(struct encrypted_store *store)
     pthread_mutex_lock(&store->lock);
     struct keys *before = store->keys;
     store->keys = keys;
-    keys = before;
     pthread_mutex_unlock(&store->lock);
+    keys_release(&before);
     log_info("read the encryption configuration %s again", store->path);
 }
 
@@ -191,6 +190,20 @@ static bool open_item(const struct keys *keys, struct store_item *item, struct e
     item->value = value;
     item->value_length = length;
     return true;
+}
+
+/* The same. Another server may have written with a key that this one has not read yet. */
+static bool open_change(struct encrypted_store *store, struct store_item *item, struct error *error)
+{
+    cleanup(keys_release)
+    struct keys *keys = keys_ref(store);
+    if (open_item(keys, item, error)) {
+        return true;
+    }
+    atomic_store(&store->looked_ns, 0);
+    cleanup(keys_release)
+    struct keys *newer = keys_ref(store);
+    return newer != keys && open_item(newer, item, error);
 }
 
 /* ---- the store ---- */
@@ -266,12 +279,10 @@ static bool current_revision(struct store *base, int64_t *revision, struct error
 static void changes(void *argument, struct store_item *items, size_t count, int64_t revision)
 {
     struct encrypted_store *store = argument;
-    cleanup(keys_release)
-    struct keys *keys = keys_ref(store);
     for (size_t i = 0; i < count; i++) {
         cleanup(error_clear)
         struct error error = ERROR_INIT;
-        if (!open_item(keys, &items[i], &error)) {
+        if (!open_change(store, &items[i], &error)) {
             log_error("%s", error.message);
         }
     }

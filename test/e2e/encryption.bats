@@ -92,6 +92,18 @@ told() { grep -q "$1" "$BATS_FILE_TMPDIR/log"; }
     [ "$(value_of configmap still)" = x ]
 }
 
+told_of_foreign() { told 'unable to transform key "/registry/configmaps/default/foreign": no matching prefix found'; }
+@test "what another server has written with a key of its own is told of and left alone" {
+    [ "${STORE:-sqlite}" = etcd ] || skip "the embedded store has one server"
+    ETCDCTL_API=3 etcdctl --endpoints "$ETCD_SERVERS" put /registry/configmaps/default/foreign k8s:enc:aescbc:v1:x:abc >/dev/null
+    wait_until 10 told_of_foreign
+    run k create configmap foreign
+    [[ "$output" == *'Internal error occurred: unable to transform key "/registry/configmaps/default/foreign": no matching prefix found'* ]]
+    [ "$(value_of configmap still)" = x ]
+    ETCDCTL_API=3 etcdctl --endpoints "$ETCD_SERVERS" get /registry/configmaps/default/foreign --print-value-only | grep -qx k8s:enc:aescbc:v1:x:abc
+    ETCDCTL_API=3 etcdctl --endpoints "$ETCD_SERVERS" del /registry/configmaps/default/foreign >/dev/null
+}
+
 @test "what can't be decrypted ends the start, and is not lost" {
     stop_server
     configure "{aesgcm: {keys: [{name: b, secret: $KEY_B}]}}"
