@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apiserver/admission/event_rate_limit.h"
+#include "apiserver/admission/pod_node_selector.h"
 #include "apiserver/admission/pod_security_configuration.h"
 #include "apiserver/admission/quota_limits.h"
 #include "common/alloc.h"
@@ -95,12 +96,39 @@ static bool read_quota(struct admission_options *options, const json_t *json, st
     return (options->quota_limits = quota_limits_new(json, error)) != NULL;
 }
 
+/* A namespace's name, or clusterDefaultNodeSelector, and labels each. */
+static bool read_node_selectors(struct admission_options *options, const json_t *json,
+                                struct error *error)
+{
+    static const char part[] = "podNodeSelectorPluginConfig";
+    static const struct configuration_member members[] = {{part, JSON_OBJECT}, {NULL, 0}};
+    if (!configuration_check(json, "", members, error)) {
+        return false;
+    }
+    const char *name;
+    json_t *selector;
+    json_object_foreach (json_object_get(json, part), name, selector) {
+        cleanup(json_release)
+        json_t *labels = json_is_string(selector)
+                             ? pod_node_selector_labels(json_string_value(selector), error)
+                             : NULL;
+        if (labels == NULL) {
+            return error_bad_request(error, "%s.%s: must be labels: a=b,c=d", part, name);
+        }
+    }
+    json_decref(options->node_selectors);
+    options->node_selectors = json_incref(json_object_get(json, part));
+    return true;
+}
+
+/* Those of no version are told apart by nothing but the plugin's name. */
 static const struct {
     const char *plugin, *api_version, *kind;
     bool (*read)(struct admission_options *options, const json_t *json, struct error *error);
 } readers[] = {
     {"EventRateLimit", "eventratelimit.admission.k8s.io/v1alpha1", "Configuration",
      read_event_rate_limit},
+    {"PodNodeSelector", NULL, NULL, read_node_selectors},
     {"PodSecurity", "pod-security.admission.config.k8s.io/v1", "PodSecurityConfiguration",
      read_pod_security},
     {"PodSecurity", "pod-security.admission.config.k8s.io/v1beta1", "PodSecurityConfiguration",
@@ -125,8 +153,9 @@ static bool read_plugin(struct admission_options *options, const char *name, con
             continue;
         }
         takes_any = true;
-        if (is_text(json, "apiVersion", readers[i].api_version) &&
-            is_text(json, "kind", readers[i].kind)) {
+        if (readers[i].api_version == NULL ||
+            (is_text(json, "apiVersion", readers[i].api_version) &&
+             is_text(json, "kind", readers[i].kind))) {
             return readers[i].read(options, json, error);
         }
     }
@@ -243,4 +272,5 @@ void admission_configuration_clear(struct admission_options *options)
     event_rate_limit_free(options->event_rate_limit);
     pod_security_configuration_free(options->pod_security);
     quota_limits_free(options->quota_limits);
+    json_decref(options->node_selectors);
 }

@@ -2,6 +2,7 @@
 #ifndef APISERVER_ADMISSION_OPTIONS_H
 #define APISERVER_ADMISSION_OPTIONS_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 struct event_rate_limit;
@@ -17,7 +18,9 @@ struct admission_options {
     struct event_rate_limit *event_rate_limit;
     struct pod_security_configuration *pod_security;
     struct quota_limits *quota_limits;
-    uint64_t enabled; /* A bit for each plugin of the table; set by admission_configure(). */
+    json_t
+        *node_selectors; /* PodNodeSelector's: texts by namespace and clusterDefaultNodeSelector. */
+    uint64_t enabled;    /* A bit for each plugin of the table; set by admission_configure(). */
 };
 
 #endif

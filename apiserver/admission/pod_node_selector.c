@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* PodNodeSelector: an annotation of a namespace says on which nodes its pods run. */
+/* PodNodeSelector: an annotation of a namespace, or else the configuration's default, says on which
+ * nodes its pods run; the configuration may also say which labels they may ask for. */
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/pod_node_selector.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -21,8 +23,7 @@ static char *trimmed(const char *text, size_t length)
     return duplicate_bytes(text, length);
 }
 
-/* "a=b,c=d" as an object, the caller's; NULL with an error when it is something else. */
-static json_t *parse_labels(const char *text, struct error *error)
+json_t *pod_node_selector_labels(const char *text, struct error *error)
 {
     cleanup(json_release)
     json_t *labels = json_object();
@@ -42,6 +43,12 @@ static json_t *parse_labels(const char *text, struct error *error)
     return steal(labels);
 }
 
+/* What the configuration says under that name; NULL: nothing. */
+static const char *configured(const struct write *write, const char *name)
+{
+    return json_get_string(write->registry->admission.node_selectors, name);
+}
+
 static json_t *labels_of_namespace(const struct write *write, struct error *error)
 {
     const struct resource *namespaces = registry_resource(write->registry, "", "namespaces");
@@ -50,7 +57,10 @@ static json_t *labels_of_namespace(const struct write *write, struct error *erro
     cleanup(json_release)
     json_t *namespace = object != NULL ? object_tree(object) : NULL;
     const char *text = json_path_string(namespace, "metadata", "annotations", annotation);
-    return parse_labels(text != NULL ? text : "", error);
+    if (text == NULL) {
+        text = configured(write, "clusterDefaultNodeSelector");
+    }
+    return pod_node_selector_labels(text != NULL ? text : "", error);
 }
 
 static bool is_new_pod(const struct write *write)
@@ -71,6 +81,28 @@ static bool check(const struct write *write, const json_t *labels, struct error 
             return error_forbidden(
                 error, "", "pods", write->name,
                 "pod node label selector conflicts with its namespace node label selector");
+        }
+    }
+    return true;
+}
+
+/* Where the configuration has labels for the namespace, its pods ask for no others. */
+static bool check_allowed(const struct write *write, struct error *error)
+{
+    const char *text = configured(write, write->namespace);
+    cleanup(json_release)
+    json_t *allowed = pod_node_selector_labels(text != NULL ? text : "", error);
+    if (allowed == NULL || json_object_size(allowed) == 0) {
+        return allowed != NULL;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach (json_path(write->object, "spec", "nodeSelector"), key, value) {
+        const json_t *there = json_object_get(allowed, key);
+        if (there == NULL || !json_equal(there, value)) {
+            return error_forbidden(
+                error, "", "pods", write->name,
+                "pod node label selector labels conflict with its namespace whitelist");
         }
     }
     return true;
@@ -100,7 +132,7 @@ static bool validate(const struct write *write, struct error *error)
     }
     cleanup(json_release)
     json_t *labels = labels_of_namespace(write, error);
-    return labels != NULL && check(write, labels, error);
+    return labels != NULL && check(write, labels, error) && check_allowed(write, error);
 }
 
 const struct admission_plugin admission_pod_node_selector = {

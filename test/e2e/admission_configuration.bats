@@ -17,6 +17,9 @@ plugins:
     kind: PodSecurityConfiguration
     defaults: {enforce: baseline, enforce-version: latest}
     exemptions: {usernames: [trusted], namespaces: [open]}
+- name: PodNodeSelector
+  configuration:
+    podNodeSelectorPluginConfig: {clusterDefaultNodeSelector: zone=a, open: "zone=a,disk=fast"}
 - name: ResourceQuota
   configuration:
     apiVersion: apiserver.config.k8s.io/v1
@@ -30,7 +33,7 @@ kind: Configuration
 limits:
 - {type: Namespace, qps: 1, burst: 3}
 YAML
-    export FLAGS="--enable-admission-plugins=EventRateLimit --admission-control-config-file=$BATS_FILE_TMPDIR/admission.yaml"
+    export FLAGS="--enable-admission-plugins=EventRateLimit,PodNodeSelector --admission-control-config-file=$BATS_FILE_TMPDIR/admission.yaml"
     start_server
     k create namespace open
 }
@@ -71,6 +74,19 @@ privileged() {
     [ "$(privileged default -H 'Impersonate-User: trusted')" = 201 ]
     k label namespace default pod-security.kubernetes.io/enforce=privileged
     [ "$(privileged default)" = 201 ]
+}
+
+# picky NAMESPACE SELECTOR: a pod that asks for a node.
+picky() {
+    api POST "/api/v1/namespaces/$1/pods" -H 'Content-Type: application/json' \
+        -d "{\"metadata\": {\"generateName\": \"p-\"}, \"spec\": {\"nodeSelector\": $2, \"containers\": [{\"name\": \"c\", \"image\": \"i\"}]}}"
+}
+
+@test "pods get the default node selector and may ask only for what is allowed" {
+    picky default '{"disk": "slow"}' | jq -e '.spec.nodeSelector == {disk: "slow", zone: "a"}'
+    picky open '{"disk": "fast"}' | jq -e '.spec.nodeSelector == {disk: "fast", zone: "a"}'
+    picky open '{"disk": "slow"}' | jq -e '.code == 403 and (.message | endswith("pod node label selector labels conflict with its namespace whitelist"))'
+    picky open '{"zone": "b"}' | jq -e '.code == 403'
 }
 
 claim() {

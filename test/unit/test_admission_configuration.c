@@ -68,6 +68,8 @@ static void what_is_wrong_is_named_with_its_field(void **state)
         {"- {name: PodSecurity, path: none.yaml}", "none.yaml"},
         {"- {name: PodSecurity, configuration: {kind: A, apiVersion: b}}",
          "no configuration of PodSecurity is kind \"A\" of \"b\""},
+        {"- {name: PodNodeSelector, configuration: {podNodeSelectorPluginConfig: {a: b}}}",
+         "podNodeSelectorPluginConfig.a: must be labels"},
         {RATE("{type: Server, qps: 1, burst: 1, size: 3}"), "unknown field \"limits[0].size\""},
         {RATE("{type: Server, qps: a, burst: 1}"), "limits[0].qps: must be an integer"},
         {RATE("{type: Server, qps: 0, burst: 1}"),
