@@ -522,6 +522,35 @@ static size_t connections_possible(size_t most)
     return possible < most ? possible : most;
 }
 
+/* Sends the text, then says that nothing more will come, and still listens. */
+static void assert_cut_when_half_closed(struct fixture *fixture, const char *beginning,
+                                        bool closes_tls)
+{
+    struct client *client = client_open(fixture);
+    assert_true(client_send(client, beginning));
+    if (closes_tls) {
+        SSL_shutdown(client->tls);
+    } else {
+        shutdown(client->socket, SHUT_WR);
+    }
+    assert_has_not(client_rest(client), " 200 ");
+    assert_int_equal(atomic_load(&requests_served), 0);
+    client_close(client);
+}
+
+static void a_client_that_closes_its_half_within_a_request_is_cut(void **state)
+{
+    static const char *const beginnings[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\nX: ",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx",
+    };
+    for (size_t i = 0; i < array_length(beginnings); i++) {
+        assert_cut_when_half_closed(*state, beginnings[i], false);
+        assert_cut_when_half_closed(*state, beginnings[i], true);
+    }
+}
+
 static void silent_connections_do_not_stall_others(void **state)
 {
     static int files[5000];
@@ -577,6 +606,7 @@ int main(void)
         test(a_path_that_is_malformed_is_refused),
         test(the_answer_to_head_has_no_body),
         test(silent_connections_do_not_stall_others),
+        test(a_client_that_closes_its_half_within_a_request_is_cut),
         cmocka_unit_test_setup_teardown(a_server_without_descriptors_does_not_start,
                                         set_up_unstarted, tear_down),
 #define impatient(name) cmocka_unit_test_setup_teardown(name, set_up_impatient, tear_down)
