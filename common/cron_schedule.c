@@ -126,7 +126,7 @@ static bool parse_range(const struct field *field, const char *range, uint64_t *
         return false;
     }
     *any = *any || (is_any && step == 1);
-    for (unsigned value = start; value <= end; value += step) {
+    for (unsigned value = start; value <= end && value < 64; value += step) {
         *bits |= UINT64_C(1) << value;
     }
     return true;
