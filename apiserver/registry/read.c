@@ -135,6 +135,19 @@ static struct snapshot *take(struct wanted *wanted, struct error *error)
     return ready ? cache_snapshot(wanted->table, wanted->prefix) : NULL;
 }
 
+/* What the store could not show the cache is an error to whoever asks for it. 'key' is an object's,
+ * or what those of a list have in common. */
+static bool check_readable(struct registry *registry, const struct cache_table *table,
+                           const char *key, struct error *error)
+{
+    if (registry->store->class->check_readable == NULL) {
+        return true;
+    }
+    cleanup(free_char)
+    char *whole = format("%s%s", cache_table_class(table)->resource->storage_prefix, key);
+    return store_check_readable(registry->store, whole, error);
+}
+
 /* ---- list ---- */
 
 /* The index of the first object on the page. */
@@ -191,6 +204,9 @@ bool registry_list(struct registry *registry, const struct request *request,
                                               "using continue");
     }
     page->snapshot = understood ? take(&wanted, error) : NULL;
+    if (page->snapshot != NULL && !check_readable(registry, wanted.table, prefix, error)) {
+        snapshot_free(steal(page->snapshot));
+    }
     if (page->snapshot != NULL) {
         choose(&wanted, page);
     }
@@ -247,6 +263,14 @@ void registry_serve_get(struct registry *registry, struct request *request,
         ready = cache_wait_current(registry->cache, &error);
     } else if (ready && revision > 0) {
         ready = cache_wait_revision(registry->cache, revision, wait_revision_ms, &error);
+    }
+    if (ready && registry->store->class->check_readable != NULL) {
+        cleanup(free_char)
+        char *key = request->resource->namespaced
+                        ? format("%s/%s", request->info.namespace, request->info.name)
+                        : duplicate(request->info.name);
+        ready =
+            check_readable(registry, cache_table(registry->cache, request->resource), key, &error);
     }
     if (ready) {
         object =

@@ -10,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/client_config.h"
 #include "common/log.h"
+#include "common/map.h"
 #include "common/timestamp.h"
 
 enum { file_bytes_max = 4 << 20 };
@@ -42,7 +43,9 @@ struct encrypted_store {
 
     pthread_mutex_t lock; /* Guards what follows. */
     struct keys *keys;
-    struct stat file; /* As it was when it was read. */
+    struct stat file;               /* As it was when it was read. */
+    struct map unreadable;          /* By key, what is wrong with it. */
+    atomic_size_t unreadable_count; /* Of that; also read without the lock. */
 };
 
 static struct encrypted_store *encrypted_of(struct store *store)
@@ -276,6 +279,39 @@ static bool current_revision(struct store *base, int64_t *revision, struct error
     return store_current_revision(encrypted_of(base)->inner, revision, error);
 }
 
+/* Takes the message over; NULL: the key can be read, or is gone. */
+static void note_readable(struct encrypted_store *store, const char *key, char *message)
+{
+    if (message == NULL && atomic_load(&store->unreadable_count) == 0) {
+        return;
+    }
+    pthread_mutex_lock(&store->lock);
+    char *before =
+        message ? map_set(&store->unreadable, key, message) : map_remove(&store->unreadable, key);
+    atomic_store(&store->unreadable_count, store->unreadable.count);
+    pthread_mutex_unlock(&store->lock);
+    free(before);
+}
+
+static bool check_readable(struct store *base, const char *prefix, struct error *error)
+{
+    struct encrypted_store *store = encrypted_of(base);
+    const char *key;
+    void *message;
+    size_t length = strlen(prefix);
+    bool readable = true, is_folder = length > 0 && prefix[length - 1] == '/';
+    if (atomic_load(&store->unreadable_count) == 0) {
+        return true;
+    }
+    pthread_mutex_lock(&store->lock);
+    for (size_t at = 0; readable && map_next(&store->unreadable, &at, &key, &message);) {
+        readable = strncmp(key, prefix, is_folder ? length : length + 1) != 0 ||
+                   error_internal(error, "%s", (const char *)message);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return readable;
+}
+
 static void changes(void *argument, struct store_item *items, size_t count, int64_t revision)
 {
     struct encrypted_store *store = argument;
@@ -284,6 +320,9 @@ static void changes(void *argument, struct store_item *items, size_t count, int6
         struct error error = ERROR_INIT;
         if (!open_change(store, &items[i], &error)) {
             log_error("%s", error.message);
+            note_readable(store, items[i].key, steal(error.message));
+        } else {
+            note_readable(store, items[i].key, NULL);
         }
     }
     store->watcher.changes(store->watcher.argument, items, count, revision);
@@ -337,6 +376,7 @@ static void close_store(struct store *base)
     struct encrypted_store *store = encrypted_of(base);
     store_close(store->inner);
     keys_release(&store->keys);
+    map_free(&store->unreadable, free);
     pthread_mutex_destroy(&store->lock);
     free(store->path);
     free(store);
@@ -352,6 +392,7 @@ static const struct store_class encrypted_class = {
     .compact = compact,
     .healthy = healthy,
     .is_stale = is_stale,
+    .check_readable = check_readable,
     .close = close_store,
 };
 

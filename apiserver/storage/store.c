@@ -68,6 +68,12 @@ bool store_is_stale(struct store *store, const char *key)
     return store->class->is_stale != NULL && store->class->is_stale(store, key);
 }
 
+bool store_check_readable(struct store *store, const char *prefix, struct error *error)
+{
+    return store->class->check_readable == NULL ||
+           store->class->check_readable(store, prefix, error);
+}
+
 void store_close(struct store *store)
 {
     if (store != NULL) {

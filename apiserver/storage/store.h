@@ -108,6 +108,7 @@ struct store_class {
     bool (*compact)(struct store *, int64_t revision, struct error *);
     bool (*healthy)(struct store *, struct error *);
     bool (*is_stale)(struct store *, const char *key); /* NULL: nothing ever is. */
+    bool (*check_readable)(struct store *, const char *prefix, struct error *); /* NULL: true. */
     void (*close)(struct store *);
 };
 
@@ -159,6 +160,12 @@ bool store_healthy(struct store *store, struct error *error);
 /* Blocks. Whether the value of a key is not stored as it would be if it were written now, such as
  * with a key that is no longer used: writing it once more, unchanged, mends that. */
 bool store_is_stale(struct store *store, const char *key);
+
+/* Whether all that was seen of a key, or of those below one that ends with a slash, can be read.
+ * What could not be was not shown to the watcher in a form that it knows: the error (500) is what
+ * whoever asks for it is to be told.
+ */
+bool store_check_readable(struct store *store, const char *prefix, struct error *error);
 
 /* Stops the watch (no callback runs once this returns), waits for writes in flight and releases
  * everything. */

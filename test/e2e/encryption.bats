@@ -99,9 +99,14 @@ told_of_foreign() { told 'unable to transform key "/registry/configmaps/default/
     wait_until 10 told_of_foreign
     run k create configmap foreign
     [[ "$output" == *'Internal error occurred: unable to transform key "/registry/configmaps/default/foreign": no matching prefix found'* ]]
+    run k get configmap foreign
+    [[ "$output" == *'Internal error occurred: unable to transform key "/registry/configmaps/default/foreign": no matching prefix found'* ]]
+    run k get configmaps
+    [[ "$output" == *'Internal error occurred: unable to transform key'* ]]
     [ "$(value_of configmap still)" = x ]
     ETCDCTL_API=3 etcdctl --endpoints "$ETCD_SERVERS" get /registry/configmaps/default/foreign --print-value-only | grep -qx k8s:enc:aescbc:v1:x:abc
     ETCDCTL_API=3 etcdctl --endpoints "$ETCD_SERVERS" del /registry/configmaps/default/foreign >/dev/null
+    wait_until 10 k get configmaps
 }
 
 @test "what can't be decrypted ends the start, and is not lost" {
