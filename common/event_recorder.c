@@ -19,8 +19,8 @@ enum {
     remembered_max = 4096, /* Keys of each kind. */
     similar_max = 10,      /* Different messages until they are combined. */
     spam_burst = 25,
-    lane_count = 8,
-    lane_length_max = 1000,
+    lane_count = 2, /* Few: events yield to the work that they tell of. */
+    lane_length_max = 4000,
     tries_max = 12,
     retry_ms = 10000,
     drain_seconds = 2,
