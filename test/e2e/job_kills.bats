@@ -53,10 +53,10 @@ has_counted() {
         and all(.items[] | select(.kind == "Pod"); (.metadata.finalizers // []) == [])' >/dev/null
 }
 
-# each_run_once WATCHED: of the jobs that were ever made, none of CronJobs had the name of another.
+# each_run_once WATCHED: of the jobs that were ever made, one was each CronJob's.
 each_run_once() {
-    jq -es '[.[] | select(.type == "ADDED" and .object.metadata.ownerReferences != null) | .object.metadata
-        | {name, uid}] | unique | (length == 5 and (group_by(.name) | all(length == 1)))' "$1" >/dev/null
+    jq -es --argjson runs "$(k get cronjobs -o name | wc -l)" '[.[] | select(.type == "ADDED" and .object.metadata.ownerReferences != null) | .object.metadata
+        | {name, uid}] | unique | (length == $runs and (group_by(.name) | all(length == 1)))' "$1" >/dev/null
 }
 
 have_run() {
@@ -89,6 +89,6 @@ show_state() {
     wait_until 60 has_counted || show_state
     wait_until 30 have_run || show_state
     kill "$watch"
-    each_run_once "$watched" || { cat "$watched" >&2; show_state; }
+    each_run_once "$watched" || show_state
     stop_controllers
 }
