@@ -41,7 +41,6 @@ static const struct options defaults = {
                           .batch_wait_ns = INT64_C(30000000000),
                           .event_bytes_max = 102400,
                           .batch_bytes_max = 10485760}},
-    .connections = 20000,
     .flowcontrol = {.enabled = true,
                     .in_flight = 400,
                     .mutating_in_flight = 200,
@@ -169,7 +168,8 @@ static const struct option table[] = {
      AT(authz.webhook_unauthorized_ttl_ns), "How long its no is kept."},
     HEADING("Flow control"),
     {"max-connections", FLAG_NUMBER, AT(connections),
-     "How many connections there may be; more are closed at once."},
+     "How many connections there may be; more are closed at once. 0 for 20,000, or for as many as "
+     "there may be open files."},
     {"max-connections-per-client", FLAG_NUMBER, AT(client_connections),
      "How many there may be from one address, such as that of a proxy; 0 for half of them."},
     {"enable-priority-and-fairness", FLAG_BOOLEAN, AT(flowcontrol.enabled),
@@ -284,13 +284,13 @@ static bool check_options(const struct options *options, struct error *error)
     if (options->workers > workers_max) {
         return error_bad_request(error, "--workers must not be above %d", workers_max);
     }
-    if (options->connections < 1 || options->connections > connections_max) {
-        return error_bad_request(error, "--max-connections must be between 1 and %d",
+    if (options->connections < 0 || options->connections > connections_max) {
+        return error_bad_request(error, "--max-connections must be between 0 and %d",
                                  connections_max);
     }
-    if (options->client_connections < 0 || options->client_connections > options->connections) {
-        return error_bad_request(error, "--max-connections-per-client must be between 0 and "
-                                        "--max-connections");
+    if (options->client_connections < 0 || options->client_connections > connections_max) {
+        return error_bad_request(error, "--max-connections-per-client must be between 0 and %d",
+                                 connections_max);
     }
     return authz_check_options(&options->authz, error) &&
            audit_check_options(&options->audit, error) &&

@@ -33,8 +33,10 @@ static void bound_connections(struct server_options *options)
         files.rlim_cur < wanted + (rlim_t)other_files) {
         wanted = files.rlim_cur > 2 * other_files ? (unsigned)files.rlim_cur - other_files
                                                   : (unsigned)files.rlim_cur / 2;
-        log_warning("no more than %u connections: the limit of open files is %llu", wanted,
-                    (unsigned long long)files.rlim_cur);
+        if (options->connection_limit != 0) {
+            log_warning("no more than %u connections: the limit of open files is %llu", wanted,
+                        (unsigned long long)files.rlim_cur);
+        }
     }
     options->connection_limit = wanted;
     options->address_connection_limit =
