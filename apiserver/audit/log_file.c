@@ -217,11 +217,19 @@ static char *name_of_old(const struct audit_log_file *file)
                   file->extension);
 }
 
+/* There is no such old file, nor one that has been compressed since. */
+static bool is_free(const char *name)
+{
+    cleanup(free_char)
+    char *packed = format("%s%s", name, packed_end);
+    return access(name, F_OK) != 0 && access(packed, F_OK) != 0;
+}
+
 /* The name has milliseconds, which are over soon: no old file is written over. */
 static char *free_name_of_old(const struct audit_log_file *file)
 {
     char *name = name_of_old(file);
-    while (access(name, F_OK) == 0) {
+    while (!is_free(name)) {
         free(name);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         name = name_of_old(file);
