@@ -254,6 +254,24 @@ static void count_in_groups(const struct placed_pod *placed, int change)
     }
 }
 
+static void list_on_node(struct placed_pod *placed)
+{
+    struct node *node = placed->node;
+    placed->next = node->pods;
+    if (placed->next != NULL) {
+        placed->next->previous = placed;
+    }
+    node->pods = placed;
+}
+
+static void unlist(struct placed_pod *placed)
+{
+    *(placed->previous != NULL ? &placed->previous->next : &placed->node->pods) = placed->next;
+    if (placed->next != NULL) {
+        placed->next->previous = placed->previous;
+    }
+}
+
 static void take_up(struct placed_pod *placed, int sign)
 {
     struct node *node = placed->node;
@@ -272,6 +290,7 @@ static void unplace(struct node_cache *cache, const char *key, struct placed_pod
     struct node *node = placed->node;
     map_remove(&cache->pods, key);
     take_up(placed, -1);
+    unlist(placed);
     placed_free(placed);
     drop_node_if_empty(cache, node);
     cache->freed++;
@@ -304,9 +323,13 @@ bool node_cache_place(struct node_cache *cache, const char *key, const char *uid
     }
     node_cache_know_class(cache, class);
     placed = allocate_struct(struct placed_pod);
-    *placed = (struct placed_pod){class, node_of(cache, node_name), duplicate(uid), is_assumed,
-                                  is_deleting};
+    *placed = (struct placed_pod){.class = class,
+                                  .node = node_of(cache, node_name),
+                                  .uid = duplicate(uid),
+                                  .is_assumed = is_assumed,
+                                  .is_deleting = is_deleting};
     map_set(&cache->pods, key, placed);
+    list_on_node(placed);
     take_up(placed, 1);
     if (is_awaited(placed)) {
         cache->joined++;

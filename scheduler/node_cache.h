@@ -31,6 +31,7 @@ struct node {
 
     struct resource_amounts requested, assumed; /* By the pods here; see pod_class. */
     int64_t pod_count;
+    struct placed_pod *pods; /* Those that stand here, in no order. */
     struct used_port *ports;
     size_t port_count, port_capacity;
 };
@@ -40,8 +41,9 @@ struct placed_pod {
     struct pod_class *class;
     struct node *node;
     char *uid;
-    bool is_assumed;  /* Not seen bound yet. */
-    bool is_deleting; /* Takes up room, but doesn't count for spreading. */
+    bool is_assumed;                    /* Not seen bound yet. */
+    bool is_deleting;                   /* Takes up room, but doesn't count for spreading. */
+    struct placed_pod *next, *previous; /* On the same node. */
 };
 
 /* The pods among which a class is to be spread: those in a namespace that selectors match. */

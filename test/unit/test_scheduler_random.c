@@ -327,6 +327,11 @@ static void check_node(const struct world *world, int index)
     assert_int_equal(node->exists, world->nodes[index].exists);
     assert_ptr_equal(cache->nodes[node->index], node);
     assert_int_equal(node->pod_count, count);
+    for (const struct placed_pod *pod = node->pods; pod != NULL; pod = pod->next) {
+        assert_ptr_equal(pod->node, node);
+        count--;
+    }
+    assert_int_equal(count, 0);
     assert_int_equal(node->requested.milli_cpu, cpu);
     assert_int_equal(node->assumed.milli_cpu, assumed);
     assert_int_equal(node->port_count, ports);
