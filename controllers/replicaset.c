@@ -316,8 +316,8 @@ static bool claim_pods(struct replicaset_state *state, const json_t *set,
             cached_list_add(&living, candidates.items[i]);
         }
     }
-    struct owner_claim claim = {state->controller->client, &resource_replicasets, set, selector,
-                                &resource_pods, NULL};
+    struct owner_claim claim = {
+        state->controller->client, &resource_replicasets, set, selector, &resource_pods, NULL};
     bool claimed = owner_claim(&claim, &living, active, error);
     selector_free(selector);
     return claimed;
