@@ -6,6 +6,9 @@
 /* One a line, so that two that are added at once do not collide. */
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
+    &certificate_approving_controller,
+    &certificate_cleaner_controller,
+    &certificate_signing_controller,
     &claim_protection_controller,
     &clusterrole_aggregation_controller,
     &cronjob_controller,

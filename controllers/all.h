@@ -5,6 +5,9 @@
 
 struct controller_type;
 
+extern const struct controller_type certificate_approving_controller;
+extern const struct controller_type certificate_cleaner_controller;
+extern const struct controller_type certificate_signing_controller;
 extern const struct controller_type claim_protection_controller;
 extern const struct controller_type clusterrole_aggregation_controller;
 extern const struct controller_type cronjob_controller;

@@ -21,6 +21,8 @@
 
 #include "common/service.h"
 #include "common/work_queue.h"
+#include "controllers/certificate_authority.h"
+#include "controllers/certificate_view.h"
 
 struct controller;
 
@@ -46,6 +48,10 @@ struct controller_settings {
     const char *root_ca_file; /* "": the CA that the API server itself is verified with. */
     const char *service_account_private_key_file; /* "": no tokens are put into secrets. */
     int64_t terminated_pod_gc_threshold;          /* 0: pods that have come to their end stay. */
+    /* certificatesigningrequest-signing-controller: the authority of each signer, and of those that
+     * have none of their own; "" where not given. How long certificates are valid; nanoseconds. */
+    struct certificate_authority cluster_signing[SIGNER_COUNT + 1];
+    int64_t cluster_signing_duration;
     /* job-controller: after which time the first failed pod is replaced; nanoseconds. */
     int64_t job_pod_failure_backoff;
     /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */

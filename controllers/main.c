@@ -11,6 +11,8 @@ static struct controller_settings settings = {
     .allocate_node_cidrs = true,
     .cluster_cidr = "10.244.0.0/16",
     .service_cluster_ip_range = "",
+    .cluster_signing = {{"", ""}, {"", ""}, {"", ""}, {"", ""}, {"", ""}},
+    .cluster_signing_duration = INT64_C(31536000) * 1000000000,
     .terminated_pod_gc_threshold = 12500,
     .job_pod_failure_backoff = 10000000000,
     .node_monitor_period = 5000000000,
@@ -22,6 +24,24 @@ static struct controller_settings settings = {
     .large_cluster_size_threshold = 50,
 };
 
+static bool check_signing(struct error *error)
+{
+    bool for_all = settings.cluster_signing[SIGNER_COUNT].certificate_file[0] != '\0';
+    for (size_t i = 0; i <= SIGNER_COUNT; i++) {
+        bool certificate = settings.cluster_signing[i].certificate_file[0] != '\0';
+        if (certificate != (settings.cluster_signing[i].key_file[0] != '\0')) {
+            return error_bad_request(
+                error, "each --cluster-signing-…-cert-file needs its key file, and the reverse");
+        }
+        if (i < SIGNER_COUNT && certificate && for_all) {
+            return error_bad_request(error, "--cluster-signing-cert-file is for all signers: with "
+                                            "it, none may have a file of its own");
+        }
+    }
+    return settings.cluster_signing_duration >= INT64_C(600) * 1000000000 ||
+           error_bad_request(error, "--cluster-signing-duration must be 10m or more");
+}
+
 static bool check(struct error *error)
 {
     if (settings.node_monitor_period <= 0) {
@@ -30,7 +50,7 @@ static bool check(struct error *error)
     if (settings.job_pod_failure_backoff < 0) {
         return error_bad_request(error, "--job-pod-failure-backoff must not be negative");
     }
-    return controller_list_check(controllers, error);
+    return check_signing(error) && controller_list_check(controllers, error);
 }
 
 static bool start(struct service *service, struct error *error)
@@ -84,6 +104,35 @@ int main(int count, char **arguments)
          "After how long a job's failed pod is replaced, twice as long with each failure in a row, "
          "up "
          "to sixty times that."},
+        {"", FLAG_TEXT, NULL, "Certificates"},
+        {"cluster-signing-cert-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_COUNT].certificate_file,
+         "The authority that signs what was approved for the kubernetes.io signers, PEM; without "
+         "it, or one of the next, nothing is signed."},
+        {"cluster-signing-key-file", FLAG_TEXT, &settings.cluster_signing[SIGNER_COUNT].key_file,
+         "Its private key."},
+        {"cluster-signing-kubelet-serving-cert-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_KUBELET_SERVING].certificate_file,
+         "Another for kubernetes.io/kubelet-serving alone."},
+        {"cluster-signing-kubelet-serving-key-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_KUBELET_SERVING].key_file, "Its private key."},
+        {"cluster-signing-kubelet-client-cert-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_KUBELET_CLIENT].certificate_file,
+         "Another for kubernetes.io/kube-apiserver-client-kubelet alone."},
+        {"cluster-signing-kubelet-client-key-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_KUBELET_CLIENT].key_file, "Its private key."},
+        {"cluster-signing-kube-apiserver-client-cert-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_API_CLIENT].certificate_file,
+         "Another for kubernetes.io/kube-apiserver-client alone."},
+        {"cluster-signing-kube-apiserver-client-key-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_API_CLIENT].key_file, "Its private key."},
+        {"cluster-signing-legacy-unknown-cert-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_LEGACY_UNKNOWN].certificate_file,
+         "Another for kubernetes.io/legacy-unknown alone."},
+        {"cluster-signing-legacy-unknown-key-file", FLAG_TEXT,
+         &settings.cluster_signing[SIGNER_LEGACY_UNKNOWN].key_file, "Its private key."},
+        {"cluster-signing-duration", FLAG_DURATION, &settings.cluster_signing_duration,
+         "How long certificates are valid, unless less is asked for."},
         {"", FLAG_TEXT, NULL, "Pod addresses of nodes"},
         {"allocate-node-cidrs", FLAG_BOOLEAN, &settings.allocate_node_cidrs,
          "Give each node a block of pod addresses."},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "controllers/resources.h"
 
+const struct api_resource resource_certificate_signing_requests = {
+    "certificates.k8s.io/v1", "certificatesigningrequests", "CertificateSigningRequest", false};
 const struct api_resource resource_clusterroles = {"rbac.authorization.k8s.io/v1", "clusterroles",
                                                    "ClusterRole", false};
 const struct api_resource resource_configmaps = {"v1", "configmaps", "ConfigMap", true};
@@ -35,3 +37,5 @@ const struct api_resource resource_service_cidrs = {"networking.k8s.io/v1", "ser
                                                     "ServiceCIDR", false};
 const struct api_resource resource_services = {"v1", "services", "Service", true};
 const struct api_resource resource_statefulsets = {"apps/v1", "statefulsets", "StatefulSet", true};
+const struct api_resource resource_subject_access_reviews = {
+    "authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", false};

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
-#include "apiserver/admission/certificate_request.h"
+#include "common/certificate_request.h"
 #include "common/alloc.h"
 #include "common/json.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
-#include "apiserver/admission/certificate_request.h"
+#include "common/certificate_request.h"
 #include "apiserver/auth/node_authorizer.h"
 #include "apiserver/auth/node_references.h"
 #include "common/alloc.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "apiserver/admission/certificate_request.h"
+#include "common/certificate_request.h"
 
 #include <openssl/pem.h>
 #include <string.h>
