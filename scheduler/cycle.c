@@ -6,6 +6,8 @@
 #include "common/alloc.h"
 #include "common/node_match.h"
 #include "common/timestamp.h"
+#include "scheduler/nominations.h"
+#include "scheduler/reasons.h"
 
 enum { fewest_nodes_to_find = 100, least_percentage = 5, plugins_max = 32 };
 
@@ -46,79 +48,135 @@ const struct static_result *plugin_static_result(const struct cycle *cycle, cons
     return result;
 }
 
-/* ---- why not ---- */
+/* ---- what if ---- */
 
-struct reason {
-    char *text;
-    size_t count;
-};
-
-struct reasons {
-    struct reason *list;
-    size_t count, capacity;
-};
-
-void reasons_add(struct reasons *reasons, const char *text, ...)
+void cycle_imagine(const struct cycle *cycle, const struct placed_pod *pod, int change)
 {
-    va_list arguments;
-    va_start(arguments, text);
-    cleanup(free_char)
-    char *reason = format_list(text, arguments);
-    va_end(arguments);
-    for (size_t i = 0; i < reasons->count; i++) {
-        if (strcmp(reasons->list[i].text, reason) == 0) {
-            reasons->list[i].count++;
-            return;
+    node_cache_imagine(pod->node, pod->class, change);
+    for (size_t i = 0; plugins[i] != NULL; i++) {
+        if (plugins[i]->imagine != NULL) {
+            plugins[i]->imagine(cycle, pod, change);
         }
     }
-    reasons->list = grow(reasons->list, reasons->count, &reasons->capacity, sizeof *reasons->list);
-    reasons->list[reasons->count++] = (struct reason){steal(reason), 1};
 }
 
-static int compare_texts(const void *a, const void *b)
+/* Pods that are to stand on the node and that this one must not harm. Returns whether there are
+ * any. */
+static bool imagine_nominated(const struct cycle *cycle, struct node *node, int change)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    bool any = false;
+    for (const struct nomination *nominated = node->nominated; nominated != NULL;
+         nominated = nominated->next) {
+        if (nominated->class->priority >= cycle->class->priority &&
+            strcmp(nominated->key, cycle->key) != 0) {
+            struct placed_pod pod = {
+                .class = nominated->class, .node = node, .key = nominated->key};
+            cycle_imagine(cycle, &pod, change);
+            any = true;
+        }
+    }
+    return any;
 }
 
-/* "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." */
-static char *failure_text(const struct reasons *reasons, size_t node_count)
-{
-    if (node_count == 0) {
-        return duplicate("no nodes available to schedule pods");
-    }
-    cleanup(buffer_free)
-    struct buffer text = BUFFER_INIT;
-    char **parts = allocate_zero(reasons->count + 1, sizeof *parts);
-    buffer_addf(&text, "0/%zu nodes are available", node_count);
-    for (size_t i = 0; i < reasons->count; i++) {
-        parts[i] = format("%zu %s", reasons->list[i].count, reasons->list[i].text);
-    }
-    qsort(parts, reasons->count, sizeof *parts, compare_texts);
-    for (size_t i = 0; i < reasons->count; i++) {
-        buffer_addf(&text, "%s%s", i == 0 ? ": " : ", ", parts[i]);
-        free(parts[i]);
-    }
-    buffer_add_char(&text, '.');
-    free(parts);
-    return buffer_steal(&text);
-}
+/* ---- one node ---- */
 
-/* The first plugin that rejects the node tells why. */
-static void explain_node(const struct cycle *cycle, const struct node *node,
-                         struct reasons *reasons, uint32_t *rejecting)
+static const struct plugin *leaving_out(const struct cycle *cycle, const struct node *node)
 {
     for (size_t i = 0; plugins[i] != NULL; i++) {
         if (plugins[i]->leaves_out != NULL && plugins[i]->leaves_out(cycle, node)) {
-            *rejecting |= UINT32_C(1) << i;
-            reasons_add(reasons, "node(s) didn't satisfy plugin(s) [%s]", plugins[i]->name);
-            return;
+            return plugins[i];
         }
     }
+    return NULL;
+}
+
+static const struct plugin *rejecting(const struct cycle *cycle, const struct node *node)
+{
+    bool skip_static = plugin_static_result(cycle, node)->fits;
     for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->fits != NULL && !plugins[i]->fits(cycle, node)) {
-            *rejecting |= UINT32_C(1) << i;
-            plugins[i]->explain(cycle, node, reasons);
-            return;
+        if (plugins[i]->fits != NULL && !(plugins[i]->is_static && skip_static) &&
+            !plugins[i]->fits(cycle, node)) {
+            return plugins[i];
+        }
+    }
+    return NULL;
+}
+
+static uint32_t bit_of(const struct plugin *plugin)
+{
+    size_t i = 0;
+    while (plugins[i] != plugin) {
+        i++;
+    }
+    return UINT32_C(1) << i;
+}
+
+static bool is_hopeless(const struct cycle *cycle, const struct node *node,
+                        const struct plugin *plugin)
+{
+    return plugin->is_hopeless != NULL ? plugin->is_hopeless(cycle, node) : plugin->is_static;
+}
+
+/* The first plugin that rejects the node tells why. */
+static struct rejection explain(const struct cycle *cycle, const struct node *node,
+                                struct reasons *reasons)
+{
+    const struct plugin *plugin = rejecting(cycle, node);
+    if (plugin == NULL) {
+        return (struct rejection){0};
+    }
+    if (reasons != NULL) {
+        plugin->explain(cycle, node, reasons);
+    }
+    return (struct rejection){bit_of(plugin), is_hopeless(cycle, node, plugin)};
+}
+
+struct rejection cycle_explain(const struct cycle *cycle, struct node *node,
+                               struct reasons *reasons)
+{
+    const struct plugin *plugin = leaving_out(cycle, node);
+    if (plugin != NULL) {
+        if (reasons != NULL) {
+            reasons_add(reasons, "node(s) didn't satisfy plugin(s) [%s]", plugin->name);
+        }
+        return (struct rejection){bit_of(plugin), true};
+    }
+    struct rejection rejection = {0};
+    if (imagine_nominated(cycle, node, 1)) {
+        rejection = explain(cycle, node, reasons);
+        imagine_nominated(cycle, node, -1);
+    }
+    return rejection.plugin != 0 ? rejection : explain(cycle, node, reasons);
+}
+
+static bool fits_alone(const struct cycle *cycle, const struct node *node)
+{
+    for (size_t i = 0; plugins[i] != NULL; i++) {
+        if (!plugins[i]->is_static && plugins[i]->fits != NULL && !plugins[i]->fits(cycle, node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool cycle_fits(const struct cycle *cycle, struct node *node)
+{
+    if (!plugin_static_result(cycle, node)->fits) {
+        return false;
+    }
+    bool fits = true;
+    if (node->nominated != NULL && imagine_nominated(cycle, node, 1)) {
+        fits = fits_alone(cycle, node);
+        imagine_nominated(cycle, node, -1);
+    }
+    return fits && fits_alone(cycle, node); /* Who is to come may also be missed. */
+}
+
+void cycle_prepare(const struct cycle *cycle)
+{
+    for (size_t i = 0; plugins[i] != NULL; i++) {
+        if (plugins[i]->prepare != NULL) {
+            plugins[i]->prepare(cycle);
         }
     }
 }
@@ -129,18 +187,17 @@ static void explain_failure(const struct cycle *cycle)
     struct reasons reasons = {0};
     class->failed_plugins = 0;
     for (size_t i = 0; i < cycle->cache->node_slots; i++) {
-        const struct node *node = cycle->cache->nodes[i];
+        struct node *node = cycle->cache->nodes[i];
         if (node != NULL && node->exists) {
-            explain_node(cycle, node, &reasons, &class->failed_plugins);
+            class->failed_plugins |= cycle_explain(cycle, node, &reasons).plugin;
         }
     }
     free(class->failure);
-    class->failure = failure_text(&reasons, cycle->cache->node_count);
+    class->failure = cycle->cache->node_count > 0
+                         ? reasons_text(&reasons, cycle->cache->node_count)
+                         : duplicate("no nodes available to schedule pods");
     class->failed_at = cycle->cache->freed;
-    for (size_t i = 0; i < reasons.count; i++) {
-        free(reasons.list[i].text);
-    }
-    free(reasons.list);
+    reasons_clear(&reasons);
 }
 
 /* ---- the nodes that fit ---- */
@@ -161,28 +218,6 @@ static size_t nodes_to_find(const struct decider *decider)
     return enough < fewest_nodes_to_find ? fewest_nodes_to_find : enough;
 }
 
-static void prepare(const struct cycle *cycle)
-{
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->prepare != NULL) {
-            plugins[i]->prepare(cycle);
-        }
-    }
-}
-
-static bool node_fits(const struct cycle *cycle, const struct node *node)
-{
-    if (!plugin_static_result(cycle, node)->fits) {
-        return false;
-    }
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (!plugins[i]->is_static && plugins[i]->fits != NULL && !plugins[i]->fits(cycle, node)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void find_nodes(struct decider *decider, struct cycle *cycle)
 {
     size_t slots = decider->cache->node_slots, enough = nodes_to_find(decider), asked = 0;
@@ -190,7 +225,7 @@ static void find_nodes(struct decider *decider, struct cycle *cycle)
     cycle->node_count = 0;
     for (; asked < slots && cycle->node_count < enough; asked++) {
         struct node *node = decider->cache->nodes[(decider->next_start + asked) % slots];
-        if (node != NULL && node->exists && node_fits(cycle, node)) {
+        if (node != NULL && node->exists && cycle_fits(cycle, node)) {
             cycle->nodes[cycle->node_count++] = node;
         }
     }
@@ -259,17 +294,39 @@ void decider_clear(struct decider *decider)
     *decider = (struct decider){0};
 }
 
+/* The node where others made room for this pod, if it is the pod's turn there. */
+static struct node *nominated_that_fits(const struct cycle *cycle)
+{
+    const struct nomination *nomination = nominations_find(cycle->cache, cycle->key);
+    if (nomination == NULL || strcmp(nomination->uid, cycle->uid) != 0 ||
+        !nomination->node->exists) {
+        return NULL;
+    }
+    cycle_prepare(cycle);
+    if (!cycle_fits(cycle, nomination->node)) {
+        return NULL;
+    }
+    free(steal(cycle->class->failure)); /* As below. */
+    cycle->class->failed_at = 0;
+    return nomination->node;
+}
+
 struct node *decider_choose(struct decider *decider, struct pod_class *class, const char *key,
                             const char *uid)
 {
     struct cycle cycle = {.cache = decider->cache, .class = class, .key = key, .uid = uid};
     decider->filter_ns = decider->score_ns = 0;
+    int64_t start = timestamp_monotonic();
+    struct node *nominated = nominated_that_fits(&cycle);
+    if (nominated != NULL) {
+        decider->filter_ns = timestamp_monotonic() - start;
+        return reserve(&cycle, nominated) ? nominated : NULL;
+    }
     if (class->failed_at == decider->cache->freed) {
         return NULL;
     }
-    int64_t start = timestamp_monotonic();
     make_room(decider);
-    prepare(&cycle);
+    cycle_prepare(&cycle);
     find_nodes(decider, &cycle);
     int64_t found = timestamp_monotonic();
     decider->filter_ns = found - start;

@@ -30,4 +30,23 @@ void decider_clear(struct decider *decider);
 struct node *decider_choose(struct decider *decider, struct pod_class *class, const char *key,
                             const char *uid);
 
+/* ---- one node at a time, for whoever looks beyond the nodes that fit ---- */
+
+struct reasons;
+
+struct rejection {
+    uint32_t plugin;  /* Its bit, by its place in the table; 0: the node fits. */
+    bool is_hopeless; /* The node would not fit either if pods left it. */
+};
+
+/* Before any node is asked. */
+void cycle_prepare(const struct cycle *cycle);
+/* Beside the pods that stand on the node and those of no lower priority that are to. */
+bool cycle_fits(const struct cycle *cycle, struct node *node);
+/* Who rejects the node first, and adds why to 'reasons' (NULL: nowhere). */
+struct rejection cycle_explain(const struct cycle *cycle, struct node *node,
+                               struct reasons *reasons);
+/* As if the pod stood on its node (1), or did not (-1), until it is undone. */
+void cycle_imagine(const struct cycle *cycle, const struct placed_pod *pod, int change);
+
 #endif

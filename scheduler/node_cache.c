@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/quantity.h"
 #include "common/selector.h"
+#include "scheduler/nominations.h"
 #include "scheduler/spread_constraints.h"
 
 static const char zone_label[] = "topology.kubernetes.io/zone";
@@ -16,6 +17,8 @@ struct node_cache *node_cache_new(void)
 {
     struct node_cache *cache = allocate_struct(struct node_cache);
     cache->freed = 1;
+    cache->pods.borrows_keys = true;
+    cache->nominations.borrows_keys = true;
     return cache;
 }
 
@@ -44,6 +47,7 @@ static void placed_free(void *argument)
 {
     struct placed_pod *placed = argument;
     pod_class_unref(placed->class);
+    free(placed->key);
     free(placed->uid);
     free(placed);
 }
@@ -77,6 +81,7 @@ void node_cache_free(struct node_cache *cache)
     free(cache->zones);
     free(cache->nodes);
     map_free(&cache->nodes_by_name, NULL);
+    nominations_clear(cache);
     map_free(&cache->pods, placed_free);
     map_free(&cache->groups, group_free);
     free(cache);
@@ -98,7 +103,7 @@ static uint32_t free_slot(struct node_cache *cache)
     return (uint32_t)cache->node_slots++;
 }
 
-static struct node *node_of(struct node_cache *cache, const char *name)
+struct node *node_cache_node(struct node_cache *cache, const char *name)
 {
     struct node *node = map_get(&cache->nodes_by_name, name);
     if (node == NULL) {
@@ -113,9 +118,9 @@ static struct node *node_of(struct node_cache *cache, const char *name)
     return node;
 }
 
-static void drop_node_if_empty(struct node_cache *cache, struct node *node)
+void node_cache_drop_if_empty(struct node_cache *cache, struct node *node)
 {
-    if (!node->exists && node->pod_count == 0) {
+    if (!node->exists && node->pod_count == 0 && node->nominated == NULL) {
         cache->nodes[node->index] = NULL;
         map_remove(&cache->nodes_by_name, node->name);
         node_free(node);
@@ -170,7 +175,7 @@ bool node_cache_put_node(struct node_cache *cache, const json_t *object)
     const json_t *metadata = json_object_get(object, "metadata");
     const json_t *spec = json_object_get(object, "spec");
     const json_t *list = json_path(object, "status", "allocatable");
-    struct node *node = node_of(cache, json_get_string(metadata, "name"));
+    struct node *node = node_cache_node(cache, json_get_string(metadata, "name"));
     struct resource_amounts allocatable = RESOURCE_AMOUNTS_INIT;
     json_t *labels = json_object_get(metadata, "labels"), *taints = json_object_get(spec, "taints");
     bool is_unschedulable = json_get_bool(spec, "unschedulable", false);
@@ -193,6 +198,7 @@ bool node_cache_put_node(struct node_cache *cache, const json_t *object)
     node->allocatable = allocatable;
     node->allowed_pods = allowed_pods;
     node->zone = zone_of(cache, labels);
+    cache->changed++;
     cache->freed++;
     return true;
 }
@@ -206,8 +212,9 @@ void node_cache_remove_node(struct node_cache *cache, const char *name)
         node->zone = -1;
         node->generation = ++cache->next_generation;
         cache->node_count--;
+        cache->changed++;
         cache->freed++; /* What failed is to be told differently now. */
-        drop_node_if_empty(cache, node);
+        node_cache_drop_if_empty(cache, node);
     }
 }
 
@@ -272,16 +279,19 @@ static void unlist(struct placed_pod *placed)
     }
 }
 
+void node_cache_imagine(struct node *node, const struct pod_class *class, int change)
+{
+    resource_amounts_add(&node->requested, &class->requests, change);
+    resource_amounts_add(&node->assumed, &class->assumed, change);
+    node->pod_count += change;
+    for (size_t i = 0; i < class->host_port_count; i++) {
+        use_port(node, &class->host_ports[i], change);
+    }
+}
+
 static void take_up(struct placed_pod *placed, int sign)
 {
-    struct node *node = placed->node;
-    const struct pod_class *class = placed->class;
-    resource_amounts_add(&node->requested, &class->requests, sign);
-    resource_amounts_add(&node->assumed, &class->assumed, sign);
-    node->pod_count += sign;
-    for (size_t i = 0; i < class->host_port_count; i++) {
-        use_port(node, &class->host_ports[i], sign);
-    }
+    node_cache_imagine(placed->node, placed->class, sign);
     count_in_groups(placed, sign);
 }
 
@@ -292,7 +302,8 @@ static void unplace(struct node_cache *cache, const char *key, struct placed_pod
     take_up(placed, -1);
     unlist(placed);
     placed_free(placed);
-    drop_node_if_empty(cache, node);
+    node_cache_drop_if_empty(cache, node);
+    cache->changed++;
     cache->freed++;
 }
 
@@ -324,11 +335,13 @@ bool node_cache_place(struct node_cache *cache, const char *key, const char *uid
     node_cache_know_class(cache, class);
     placed = allocate_struct(struct placed_pod);
     *placed = (struct placed_pod){.class = class,
-                                  .node = node_of(cache, node_name),
+                                  .node = node_cache_node(cache, node_name),
+                                  .key = duplicate(key),
                                   .uid = duplicate(uid),
                                   .is_assumed = is_assumed,
                                   .is_deleting = is_deleting};
-    map_set(&cache->pods, key, placed);
+    map_set(&cache->pods, placed->key, placed);
+    cache->changed++;
     list_on_node(placed);
     take_up(placed, 1);
     if (is_awaited(placed)) {

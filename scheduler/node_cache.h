@@ -31,7 +31,8 @@ struct node {
 
     struct resource_amounts requested, assumed; /* By the pods here; see pod_class. */
     int64_t pod_count;
-    struct placed_pod *pods; /* Those that stand here, in no order. */
+    struct placed_pod *pods;      /* Those that stand here, in no order. */
+    struct nomination *nominated; /* Pods that are to stand here; see nominations.h. */
     struct used_port *ports;
     size_t port_count, port_capacity;
 };
@@ -40,9 +41,11 @@ struct node {
 struct placed_pod {
     struct pod_class *class;
     struct node *node;
-    char *uid;
+    char *key, *uid;
+    int64_t started;                    /* status.startTime, nanoseconds; 0: not yet. */
     bool is_assumed;                    /* Not seen bound yet. */
     bool is_deleting;                   /* Takes up room, but doesn't count for spreading. */
+    bool is_preempted;                  /* This scheduler makes it give way to a pod. */
     struct placed_pod *next, *previous; /* On the same node. */
 };
 
@@ -63,12 +66,14 @@ struct node_cache {
     size_t node_slots, node_capacity;
     size_t node_count; /* That exist. */
     struct map nodes_by_name;
-    struct map pods;   /* struct placed_pod by "namespace/name". */
-    struct map groups; /* struct spread_group by key. */
+    struct map pods;        /* struct placed_pod by "namespace/name". */
+    struct map nominations; /* struct nomination by "namespace/name". */
+    struct map groups;      /* struct spread_group by key. */
     char **zones;
     size_t zone_count, zone_capacity;
-    uint64_t freed;  /* Raised when something might fit that did not. */
-    uint64_t joined; /* Raised, with 'freed', when a pod of an awaited group got a node. */
+    uint64_t freed;   /* Raised when something might fit that did not. */
+    uint64_t changed; /* Raised whenever anything is different. */
+    uint64_t joined;  /* Raised, with 'freed', when a pod of an awaited group got a node. */
     uint32_t next_generation;
 };
 
@@ -79,6 +84,13 @@ void node_cache_free(struct node_cache *cache);
  * not fit, and raises 'freed' then. */
 bool node_cache_put_node(struct node_cache *cache, const json_t *node);
 void node_cache_remove_node(struct node_cache *cache, const char *name);
+/* The node of that name, made if it is not known. Without a Node object, pods or nominations it
+ * goes with node_cache_drop_if_empty(). */
+struct node *node_cache_node(struct node_cache *cache, const char *name);
+void node_cache_drop_if_empty(struct node_cache *cache, struct node *node);
+/* A pod of that class takes up room on the node (1), or does not any more (-1). Only for what is
+ * undone before anybody else looks. */
+void node_cache_imagine(struct node *node, const struct pod_class *class, int change);
 
 /* The pod has this node: assumed by the scheduler, or seen bound. A pod of that key that was
  * elsewhere (an assumption that turned out otherwise, a namesake) or looked otherwise is moved;

@@ -57,6 +57,13 @@ struct plugin {
     /* Before any node is asked: what 'fits' needs to know of the cluster as it is now. */
     void (*prepare)(const struct cycle *cycle);
     bool (*fits)(const struct cycle *cycle, const struct node *node);
+    /* Asked of a node that does not fit: it would not either if pods left it. NULL: such is the
+     * word of static filters only. */
+    bool (*is_hopeless)(const struct cycle *cycle, const struct node *node);
+    /* Asked between 'prepare' and 'fits': what was prepared is to count as if this pod stood on its
+     * node (1), or did not (-1). It is undone before the cycle ends, and others of the node's
+     * numbers are changed already. */
+    void (*imagine)(const struct cycle *cycle, const struct placed_pod *pod, int change);
     /* All that kept the node from fitting. */
     void (*explain)(const struct cycle *cycle, const struct node *node, struct reasons *reasons);
     /* Writes the score of each of cycle->nodes, 0 to SCORE_MAX. False: all are equal. */

@@ -229,3 +229,21 @@ void spread_constraint_count(const struct node_cache *cache, const struct pod_cl
     }
     find_least(constraint);
 }
+
+void spread_constraint_imagine(struct spread_constraint *constraint, const struct placed_pod *pod,
+                               int change)
+{
+    const struct spread_place *place = &constraint->places[pod->node->index];
+    const struct pod_class *class = pod->class;
+    for (size_t i = 0; place->counts && i < class->group_count; i++) {
+        if (class->groups[i] == constraint->group) {
+            int64_t *pods = &constraint->pods[place->domain];
+            bool was_least = *pods == constraint->least;
+            *pods += change;
+            if (was_least || *pods < constraint->least) {
+                find_least(constraint);
+            }
+            return;
+        }
+    }
+}

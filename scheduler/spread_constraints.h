@@ -51,6 +51,10 @@ void spread_constraints_rest(struct spread_constraints *constraints);
 void spread_constraint_count(const struct node_cache *cache, const struct pod_class *class,
                              struct spread_constraint *constraint);
 
+/* Once counted: counts as if the pod stood on its node (1), or did not (-1). */
+void spread_constraint_imagine(struct spread_constraint *constraint, const struct placed_pod *pod,
+                               int change);
+
 /* The group's pods on that node; none without a group. */
 static inline uint32_t spread_group_pods(const struct spread_group *group, const struct node *node)
 {

@@ -35,6 +35,19 @@ static bool fits(const struct cycle *cycle, const struct node *node)
     return true;
 }
 
+/* More than the whole node has. */
+static bool is_hopeless(const struct cycle *cycle, const struct node *node)
+{
+    const struct resource_amounts *wanted = &cycle->class->requests, *total = &node->allocatable;
+    bool is_too_much = wanted->milli_cpu > total->milli_cpu || wanted->memory > total->memory ||
+                       wanted->ephemeral_storage > total->ephemeral_storage;
+    for (uint32_t i = 0; i < wanted->extended_count && !is_too_much; i++) {
+        is_too_much =
+            wanted->extended[i].value > resource_amounts_extended(total, wanted->extended[i].name);
+    }
+    return is_too_much;
+}
+
 static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)
 {
     const struct resource_amounts *wanted = &cycle->class->requests;
@@ -89,6 +102,7 @@ const struct plugin plugin_node_resources_fit = {
     .weight = 1,
     .events = EVENT_NODE | EVENT_POD_LEFT,
     .fits = fits,
+    .is_hopeless = is_hopeless,
     .explain = explain,
     .score = score,
 };

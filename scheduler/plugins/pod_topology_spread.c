@@ -57,6 +57,30 @@ static bool fits(const struct cycle *cycle, const struct node *node)
     return refusal(cycle, node) == NULL;
 }
 
+/* It lacks a topology key. */
+static bool is_hopeless(const struct cycle *cycle, const struct node *node)
+{
+    const struct spread_constraints *constraints = cycle->class->spread;
+    for (size_t i = 0; i < constraints->count; i++) {
+        const struct spread_constraint *constraint = &constraints->list[i];
+        if (constraint->is_required && why_not(constraint, node) != NULL) {
+            return constraint->places[node->index].domain < 0;
+        }
+    }
+    return false;
+}
+
+static void imagine(const struct cycle *cycle, const struct placed_pod *pod, int change)
+{
+    struct spread_constraints *constraints = cycle->class->spread;
+    node_cache_know_class(cycle->cache, pod->class);
+    for (size_t i = 0; constraints != NULL && i < constraints->count && !pod->is_deleting; i++) {
+        if (constraints->list[i].is_required) {
+            spread_constraint_imagine(&constraints->list[i], pod, change);
+        }
+    }
+}
+
 static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)
 {
     reasons_add(reasons, "%s", refusal(cycle, node));
@@ -208,6 +232,8 @@ const struct plugin plugin_pod_topology_spread = {
     .events = EVENT_NODE | EVENT_NODE_LEFT | EVENT_POD_LEFT | EVENT_POD_CAME,
     .prepare = prepare,
     .fits = fits,
+    .is_hopeless = is_hopeless,
+    .imagine = imagine,
     .explain = explain,
     .score = score,
 };
