@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/quantity.h"
 #include "common/selector.h"
+#include "scheduler/affinity.h"
 #include "scheduler/nominations.h"
 #include "scheduler/spread_constraints.h"
 
@@ -84,6 +85,7 @@ void node_cache_free(struct node_cache *cache)
     nominations_clear(cache);
     map_free(&cache->pods, placed_free);
     map_free(&cache->groups, group_free);
+    affinity_free_all(cache);
     free(cache);
 }
 
@@ -198,6 +200,7 @@ bool node_cache_put_node(struct node_cache *cache, const json_t *object)
     node->allocatable = allocatable;
     node->allowed_pods = allowed_pods;
     node->zone = zone_of(cache, labels);
+    affinity_node_changed(cache, node);
     cache->changed++;
     cache->freed++;
     return true;
@@ -211,6 +214,7 @@ void node_cache_remove_node(struct node_cache *cache, const char *name)
         node->exists = false;
         node->zone = -1;
         node->generation = ++cache->next_generation;
+        affinity_node_changed(cache, node);
         cache->node_count--;
         cache->changed++;
         cache->freed++; /* What failed is to be told differently now. */
@@ -293,6 +297,7 @@ static void take_up(struct placed_pod *placed, int sign)
 {
     node_cache_imagine(placed->node, placed->class, sign);
     count_in_groups(placed, sign);
+    affinity_count_pod(placed, sign);
 }
 
 static void unplace(struct node_cache *cache, const char *key, struct placed_pod *placed)
@@ -311,6 +316,11 @@ static bool is_awaited(const struct placed_pod *placed)
 {
     for (size_t i = 0; i < placed->class->group_count && !placed->is_deleting; i++) {
         if (placed->class->groups[i]->awaited > 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < placed->class->set_count; i++) {
+        if (placed->class->sets[i]->awaited > 0) {
             return true;
         }
     }
@@ -469,10 +479,12 @@ void node_cache_know_class(struct node_cache *cache, struct pod_class *class)
             join_group(class, value);
         }
     }
+    affinity_know_class(cache, class);
 }
 
 void node_cache_forget_class(struct node_cache *cache, struct pod_class *class)
 {
     node_cache_group_unref(cache, steal(class->group));
     spread_constraints_free(cache, steal(class->spread));
+    affinity_forget_class(cache, class);
 }

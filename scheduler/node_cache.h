@@ -66,14 +66,18 @@ struct node_cache {
     size_t node_slots, node_capacity;
     size_t node_count; /* That exist. */
     struct map nodes_by_name;
-    struct map pods;        /* struct placed_pod by "namespace/name". */
-    struct map nominations; /* struct nomination by "namespace/name". */
-    struct map groups;      /* struct spread_group by key. */
+    struct map pods;          /* struct placed_pod by "namespace/name". */
+    struct map nominations;   /* struct nomination by "namespace/name". */
+    struct map groups;        /* struct spread_group by key. */
+    struct map affinity_sets; /* struct affinity_set by key; these four are affinity.h's. */
+    struct map topologies;    /* struct topology by the label's key. */
+    struct map namespaces;    /* Their labels, by name. */
+    bool namespaces_changed;  /* And sets may have other members. */
     char **zones;
     size_t zone_count, zone_capacity;
     uint64_t freed;   /* Raised when something might fit that did not. */
     uint64_t changed; /* Raised whenever anything is different. */
-    uint64_t joined;  /* Raised, with 'freed', when a pod of an awaited group got a node. */
+    uint64_t joined;  /* Raised, with 'freed', when a pod that others await got a node. */
     uint32_t next_generation;
 };
 
@@ -108,7 +112,7 @@ struct placed_pod *node_cache_find_pod(const struct node_cache *cache, const cha
 struct spread_group *node_cache_group(struct node_cache *cache, const char *namespace,
                                       const char *key, struct selector **selectors, size_t count);
 void node_cache_group_unref(struct node_cache *cache, struct spread_group *group);
-/* Notes in which groups pods of the class count; before the first of them is placed. */
+/* Notes in which groups and sets pods of the class count; before the first of them is placed. */
 void node_cache_know_class(struct node_cache *cache, struct pod_class *class);
 /* Undoes what the cache keeps with a class; see pod_classes_collect(). */
 void node_cache_forget_class(struct node_cache *cache, struct pod_class *class);

@@ -206,6 +206,7 @@ static void class_free(struct pod_class *class)
     free(class->owner_name);
     free(class->static_results);
     free(class->groups);
+    free(class->sets);
     free(class->failure);
     free(class);
 }

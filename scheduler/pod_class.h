@@ -17,6 +17,8 @@
 #include "common/cached_object.h"
 #include "scheduler/resource_amounts.h"
 
+struct affinity_set;
+struct class_affinity;
 struct spread_constraints;
 struct spread_group;
 
@@ -55,7 +57,10 @@ struct pod_class {
     struct spread_constraints *spread; /* Its own; see spread_constraints_of(). */
     struct spread_group **groups;      /* In which pods of this class count. */
     size_t group_count, group_capacity;
-    bool is_known;           /* 'groups' is filled. */
+    struct class_affinity *affinity; /* Its own terms about other pods; NULL: none. */
+    struct affinity_set **sets;      /* In which pods of this class are. */
+    size_t set_count, set_capacity;
+    bool is_known;           /* These and 'groups' are filled. */
     uint64_t failed_at;      /* When none fitted, see node_cache_freed(); 0: they may fit. */
     char *failure;           /* What to say then. */
     uint32_t failed_plugins; /* Which plugins rejected nodes then. */

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/timestamp.h"
+#include "scheduler/affinity.h"
 #include "scheduler/binder.h"
 #include "scheduler/cycle.h"
 #include "scheduler/queue.h"
@@ -21,6 +22,7 @@ enum {
 
 static const struct api_resource pods_resource = {"v1", "pods", "Pod", true};
 static const struct api_resource nodes_resource = {"v1", "nodes", "Node", false};
+static const struct api_resource namespaces_resource = {"v1", "namespaces", "Namespace", false};
 
 struct scheduler {
     struct service *service;
@@ -168,6 +170,21 @@ static void node_changed(void *argument, const struct cached_object *old,
     unlock_and_wake(scheduler);
 }
 
+static const struct cached_object_class namespace_object_class = {.drop_text = true};
+
+static void namespace_changed(void *argument, const struct cached_object *old,
+                              const struct cached_object *new)
+{
+    struct scheduler *scheduler = argument;
+    cleanup(json_release)
+    json_t *labels = new != NULL ? cached_object_labels(new) : NULL;
+    lock(scheduler);
+    if (affinity_put_namespace(scheduler->cache, new != NULL ? new->name : old->name, labels)) {
+        queue_note_event(&scheduler->queue, EVENT_POD_CAME); /* It is another's pod now. */
+    }
+    unlock_and_wake(scheduler);
+}
+
 /* ---- outcomes of bindings, from the binder ---- */
 
 static void binding_succeeded(void *argument, struct queued_pod *pod)
@@ -299,6 +316,9 @@ static void add_informers(struct scheduler *scheduler)
     informer_add_handler(scheduler->pods, pod_changed, scheduler);
     informer_add_handler(informer_factory_get(informers, &nodes_resource, &node_object_class, NULL),
                          node_changed, scheduler);
+    informer_add_handler(
+        informer_factory_get(informers, &namespaces_resource, &namespace_object_class, NULL),
+        namespace_changed, scheduler);
 }
 
 struct scheduler *scheduler_start(struct service *service, const struct scheduler_options *options,

@@ -20,18 +20,24 @@
 #define HOST_PORT(port)                                                                            \
     "\"containers\":[{\"ports\":[{\"hostPort\":" port ",\"protocol\":\"TCP\"}]}]"
 
-/* A pod in namespace "ns" with these members of its spec, and its metadata ("\"labels\":{}") or "".
- */
-static inline struct cached_object *make_pod_with(const char *name, const char *metadata,
-                                                  const char *spec)
+/* A pod with these members of its spec, and its metadata ("\"labels\":{}") or "". */
+static inline struct cached_object *make_pod_in(const char *namespace, const char *name,
+                                                const char *metadata, const char *spec)
 {
     cleanup(free_char)
-    char *text = format("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"uid\":\"u-%s\"%s%s},"
+    char *text = format("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"uid\":\"u-%s\"%s%s},"
                         "\"spec\":{%s}}",
-                        name, name, *metadata != '\0' ? "," : "", metadata, spec);
+                        name, namespace, name, *metadata != '\0' ? "," : "", metadata, spec);
     struct cached_object *pod = cached_object_new(&pod_object_class, text, strlen(text));
     assert_non_null(pod);
     return pod;
+}
+
+/* In namespace "ns". */
+static inline struct cached_object *make_pod_with(const char *name, const char *metadata,
+                                                  const char *spec)
+{
+    return make_pod_in("ns", name, metadata, spec);
 }
 
 static inline struct cached_object *make_pod(const char *name, const char *spec)
@@ -77,9 +83,27 @@ static inline void forget_class(struct pod_class *class, void *cache)
     node_cache_forget_class(cache, class);
 }
 
+/* Takes all pods off their nodes. */
+static inline void unplace_all(struct node_cache *cache)
+{
+    const char *key;
+    void *placed;
+    char **keys = allocate_zero(cache->pods.count + 1, sizeof(char *));
+    size_t count = 0;
+    for (size_t at = 0; map_next(&cache->pods, &at, &key, &placed);) {
+        keys[count++] = duplicate(key);
+    }
+    for (size_t i = 0; i < count; i++) {
+        node_cache_unplace(cache, keys[i], NULL);
+        free(keys[i]);
+    }
+    free(keys);
+}
+
 /* Frees the cache, and the classes that were only of its pods. */
 static inline void free_cache(struct node_cache *cache)
 {
+    unplace_all(cache);
     pod_classes_collect(forget_class, cache);
     node_cache_free(cache);
 }

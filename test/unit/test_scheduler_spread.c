@@ -401,7 +401,7 @@ static void a_pod_of_the_group_that_comes_may_help(void **state)
     assert_non_null(decider_choose(decider, class_of(pod), pod->key, pod->uid));
 }
 
-static void events_wake_who_was_refused_for_the_spread_and_nobody_else(void **state)
+static void events_wake_who_was_refused_for_other_pods_and_nobody_else(void **state)
 {
     (void)state;
     static const unsigned events[] = {EVENT_NODE, EVENT_NODE_LEFT, EVENT_POD_LEFT, EVENT_POD_CAME};
@@ -414,7 +414,8 @@ static void events_wake_who_was_refused_for_the_spread_and_nobody_else(void **st
             queue_park(&queue, queue_pop(&queue), UINT32_C(1) << n);
             queue_note_event(&queue, events[i]);
             queue_wake(&queue, 0);
-            bool is_spread = strcmp(plugins[n]->name, "PodTopologySpread") == 0;
+            bool is_spread = strcmp(plugins[n]->name, "PodTopologySpread") == 0 ||
+                             strcmp(plugins[n]->name, "InterPodAffinity") == 0;
             bool is_woken = queue.counts[QUEUE_UNSCHEDULABLE] == 0;
             assert_true(is_woken || !is_spread);
             assert_false(is_woken && !is_spread &&
@@ -446,7 +447,7 @@ int main(void)
         TEST(a_node_without_the_key_is_the_last_to_be_preferred),
         TEST(own_constraints_stand_in_for_the_default_ones),
         TEST(a_pod_of_the_group_that_comes_may_help),
-        TEST(events_wake_who_was_refused_for_the_spread_and_nobody_else),
+        TEST(events_wake_who_was_refused_for_other_pods_and_nobody_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
