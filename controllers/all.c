@@ -6,6 +6,7 @@
 /* One a line, so that two that are added at once do not collide. */
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
+    &bootstrap_signer_controller,
     &certificate_approving_controller,
     &certificate_cleaner_controller,
     &certificate_signing_controller,
@@ -30,6 +31,7 @@ const struct controller_type *const controller_types[] = {
     &serviceaccount_controller,
     &serviceaccount_tokens_controller,
     &taint_eviction_controller,
+    &token_cleaner_controller,
     &ttl_after_finished_controller,
     &volume_protection_controller,
     NULL,

@@ -5,6 +5,7 @@
 
 struct controller_type;
 
+extern const struct controller_type bootstrap_signer_controller;
 extern const struct controller_type certificate_approving_controller;
 extern const struct controller_type certificate_cleaner_controller;
 extern const struct controller_type certificate_signing_controller;
@@ -29,6 +30,7 @@ extern const struct controller_type service_cidr_controller;
 extern const struct controller_type serviceaccount_controller;
 extern const struct controller_type serviceaccount_tokens_controller;
 extern const struct controller_type taint_eviction_controller;
+extern const struct controller_type token_cleaner_controller;
 extern const struct controller_type ttl_after_finished_controller;
 extern const struct controller_type volume_protection_controller;
 

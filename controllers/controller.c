@@ -90,7 +90,7 @@ bool controller_is_listed(const struct controller_type *type, const char *list)
     for (const char *word = list; *word != '\0';) {
         size_t length = strcspn(word, ",");
         if (length == 1 && word[0] == '*') {
-            all = true;
+            all = !type->is_off_by_default;
         } else if (word[0] == '-' && is_named(type, word + 1, length - 1)) {
             return false;
         } else if (is_named(type, word, length)) {

@@ -34,7 +34,8 @@ struct controller_type {
     /* The service account of kube-system that its requests are made as; NULL: the process's own
      * identity. */
     const char *account;
-    int workers; /* How many keys are worked on at a time. */
+    bool is_off_by_default; /* Runs only when --controllers names it. */
+    int workers;            /* How many keys are worked on at a time. */
     /* Returns the controller's state; NULL with an error when it can't work at all. */
     void *(*start)(struct controller *controller, struct error *error);
     bool (*sync)(void *state, const char *key, struct error *error);

@@ -74,9 +74,11 @@ static char *controllers_help(void)
 {
     cleanup(buffer_free)
     struct buffer text = BUFFER_INIT;
-    buffer_add_literal(&text, "Which to run: '*' all, 'name' that one, '-name' not that one. All:");
+    buffer_add_literal(&text, "Which to run: '*' all but those off by default, 'name' that one, "
+                              "'-name' not that one. There are:");
     for (size_t i = 0; controller_types[i] != NULL; i++) {
-        buffer_addf(&text, "%s %s", i > 0 ? "," : "", controller_types[i]->name);
+        buffer_addf(&text, "%s %s%s", i > 0 ? "," : "", controller_types[i]->name,
+                    controller_types[i]->is_off_by_default ? " (off by default)" : "");
     }
     buffer_add_char(&text, '.');
     return buffer_steal(&text);

@@ -9,11 +9,15 @@
 #include "apiserver/auth/authenticator.h"
 #include "apiserver/registry/registry.h"
 #include "common/alloc.h"
-#include "common/base64.h"
+#include "common/bootstrap_token.h"
 #include "common/json.h"
 #include "common/timestamp.h"
 
-enum { id_length = 6, secret_length = 16, groups_max = 64 };
+enum {
+    id_length = BOOTSTRAP_TOKEN_ID_LENGTH,
+    secret_length = BOOTSTRAP_TOKEN_SECRET_LENGTH,
+    groups_max = 64,
+};
 
 static const char all_group[] = "system:bootstrappers";
 
@@ -24,44 +28,19 @@ static bool is_lower_alphanumeric(char c)
 
 static bool is_bootstrap_token(const struct question *question)
 {
-    if (question->token_length != id_length + 1 + secret_length ||
-        question->token[id_length] != '.') {
-        return false;
-    }
-    for (size_t i = 0; i < question->token_length; i++) {
-        if (i != id_length && !is_lower_alphanumeric(question->token[i])) {
-            return false;
-        }
-    }
-    return true;
+    return question->token_length == id_length + 1 + secret_length &&
+           question->token[id_length] == '.' &&
+           bootstrap_token_is_text(question->token, id_length) &&
+           bootstrap_token_is_text(question->token + id_length + 1, secret_length);
 }
 
 /* ---- what the secret says ---- */
 
-/* One of its data, decoded; "" when it has none. The caller's. */
-static char *datum(const json_t *secret, const char *name)
-{
-    size_t length;
-    const char *encoded = json_path_string(secret, "data", name);
-    char *text = encoded ? base64_decode(encoded, strlen(encoded), &length) : NULL;
-    return text ? text : duplicate("");
-}
-
 static bool says(const json_t *secret, const char *name, const char *expected, size_t length)
 {
     cleanup(free_char)
-    char *text = datum(secret, name);
+    char *text = bootstrap_token_datum(secret, name);
     return strlen(text) == length && CRYPTO_memcmp(text, expected, length) == 0;
-}
-
-/* Without a time it does not end; with one that can't be read it has ended. */
-static bool has_expired(const json_t *secret)
-{
-    int64_t until;
-    cleanup(free_char)
-    char *expiration = datum(secret, "expiration");
-    return expiration[0] != '\0' &&
-           (!timestamp_parse(expiration, &until) || until < timestamp_now());
 }
 
 /* system:bootstrappers:<lower case letters, digits, dashes and colons, not these two at the end> */
@@ -91,7 +70,7 @@ static bool add_groups(const json_t *secret, struct user *user)
     size_t count = 0;
     char *groups[groups_max], *rest = NULL;
     cleanup(free_char)
-    char *list = datum(secret, "auth-extra-groups");
+    char *list = bootstrap_token_datum(secret, "auth-extra-groups");
     for (char *group = strtok_r(list, ",", &rest); group != NULL;
          group = strtok_r(NULL, ",", &rest)) {
         if (count == groups_max || !is_group_valid(group)) {
@@ -110,10 +89,11 @@ static bool add_groups(const json_t *secret, struct user *user)
 static bool is_good(const json_t *secret, const struct question *question)
 {
     const char *type = json_get_string(secret, "type");
-    return type != NULL && strcmp(type, "bootstrap.kubernetes.io/token") == 0 &&
+    return type != NULL && strcmp(type, bootstrap_token_type) == 0 &&
            json_path(secret, "metadata", "deletionTimestamp") == NULL &&
            says(secret, "token-secret", question->token + id_length + 1, secret_length) &&
-           says(secret, "token-id", question->token, id_length) && !has_expired(secret) &&
+           says(secret, "token-id", question->token, id_length) &&
+           bootstrap_token_expiry(secret) >= timestamp_now() &&
            says(secret, "usage-bootstrap-authentication", "true", 4);
 }
 

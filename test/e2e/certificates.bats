@@ -1,12 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 #
-# Certificates that are asked for, approved by people or by themselves, signed, and used.
+# Certificates that are asked for, approved by people or by themselves, signed, and used; and the
+# bootstrap tokens that nodes begin with.
 
 load helpers
 
 setup_file() {
-    SERVICES=controllers start_server
+    SERVICES=controllers CONTROLLERS_FLAGS="--controllers=*,tokencleaner,bootstrapsigner" start_server
 }
 
 teardown_file() {
@@ -117,4 +118,44 @@ serving='["digital signature","key encipherment","server auth"]'
         "https://127.0.0.1:$PORT/api/v1/nodes/b"
     [[ "$output" == *'nodes \"b\" not found'* ]]
     not has_condition stranger Approved
+}
+
+# token ID SECONDS: a bootstrap token for signing that ends then.
+token() {
+    k create secret generic "bootstrap-token-$1" -n kube-system --type=bootstrap.kubernetes.io/token \
+        --from-literal=token-id="$1" --from-literal=token-secret=0123456789abcdef --from-literal=usage-bootstrap-signing=true \
+        --from-literal=expiration="$(date -u -d "+$2 seconds" +%Y-%m-%dT%H:%M:%SZ)"
+}
+
+signature() {
+    k get configmap cluster-info -n kube-public -o jsonpath="{.data.jws-kubeconfig-$1}"
+}
+
+has_signature() {
+    [ -n "$(signature "$1")" ]
+}
+
+base64url() {
+    base64 -w0 | tr '+/' '-_' | tr -d =
+}
+
+@test "the cluster's address is signed with each bootstrap token, which goes when its time is over" {
+    k create configmap cluster-info -n kube-public --from-literal=kubeconfig='a: b' --from-literal=jws-kubeconfig-old=x
+    token abcdef 3600
+    token short1 3
+    wait_until 10 has_signature abcdef
+    wait_until 10 has_signature short1
+    not has_signature old
+    local header content
+    header=$(printf '{"alg":"HS256","kid":"abcdef"}' | base64url)
+    content=$(printf 'a: b' | base64url)
+    [ "$(signature abcdef)" = "$header..$(printf '%s.%s' "$header" "$content" |
+        openssl dgst -sha256 -hmac 0123456789abcdef -binary | base64url)" ]
+    wait_until 10 gone_secret bootstrap-token-short1
+    wait_until 10 not has_signature short1
+    k get secret bootstrap-token-abcdef -n kube-system
+}
+
+gone_secret() {
+    not k get secret "$1" -n kube-system
 }
