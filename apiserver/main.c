@@ -141,6 +141,7 @@ static bool open_registry(struct registry *registry, const struct options *optio
     return (registry->authn = authn_open(&options->authn, registry, error)) != NULL &&
            (registry->store = open_store(options, registry->scheme, error)) != NULL &&
            (registry->cache = cache_open(registry->store, registry->scheme, error)) != NULL &&
+           (authn_follow(registry->authn, registry->cache, registry->scheme), true) &&
            (registry->authz = authz_open(&authz, registry->cache, registry->scheme, error)) !=
                NULL &&
            (registry->webhooks = webhook_lists_new(registry->cache, registry->scheme,

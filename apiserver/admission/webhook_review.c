@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "apiserver/auth/authn.h"
 #include "apiserver/registry/serve.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -31,23 +32,6 @@ static json_t *resource_of(const struct resource *resource)
 {
     return json_pack("{s:s, s:s, s:s}", "group", resource->group, "version", resource->version,
                      "resource", resource->plural);
-}
-
-static json_t *user_of(const struct user *user)
-{
-    json_t *info = json_object(), *groups = json_array();
-    json_object_set_new(info, "username", json_string(user->name));
-    if (user->uid != NULL && user->uid[0] != '\0') {
-        json_object_set_new(info, "uid", json_string(user->uid));
-    }
-    for (size_t i = 0; i < user->group_count; i++) {
-        json_array_append_new(groups, json_string(user->groups[i]));
-    }
-    json_object_set_new(info, "groups", groups);
-    if (user->extra != NULL) {
-        json_object_set(info, "extra", user->extra);
-    }
-    return info;
 }
 
 static void take_parameter(json_t *options, const struct request *request, const char *name)
@@ -115,7 +99,7 @@ json_t *webhook_review(const struct write *write, const struct resource *resourc
         json_object_set_new(request, "namespace", json_string(write->namespace));
     }
     json_object_set_new(request, "operation", json_string(webhook_operation(write)));
-    json_object_set_new(request, "userInfo", user_of(&write->request->user));
+    json_object_set_new(request, "userInfo", authn_user_info(&write->request->user));
     json_object_set_new(request, "object", in_version(write, resource, write->object));
     json_object_set_new(request, "oldObject", in_version(write, resource, write->live));
     json_object_set_new(request, "dryRun", json_boolean(write->dry_run));

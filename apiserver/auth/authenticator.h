@@ -26,6 +26,7 @@ struct question {
     /* Strings: for whom the token must be good; NULL: for anybody. Never empty. */
     const json_t *audiences;
     bool may_block;
+    bool takes_known; /* What was found out a moment ago will do, without the audiences. */
 };
 
 enum verdict {
@@ -38,6 +39,10 @@ enum verdict {
 struct identity {
     struct user user;
     json_t *audiences; /* Those asked for that the token is good for; NULL: it names none. */
+    /* For so long the same token is the same user, while nothing is deleted of the kinds that this
+     * rests on (bits, see identity_cache.h) and the keys stay; 0: somebody has to look again. */
+    int64_t good_for_ns;
+    unsigned rests_on;
 };
 
 void identity_clear(struct identity *identity); /* Also fit for cleanup(). */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apiserver/auth/authenticator.h"
+#include "apiserver/auth/identity_cache.h"
 #include "apiserver/auth/service_accounts.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -27,6 +28,7 @@ struct authn {
     _Atomic int64_t complained_ns; /* When the log last told of somebody who was refused. */
     struct service_accounts *service_accounts; /* NULL: there are no keys for their tokens. */
     const json_t *audiences; /* Strings: for whom tokens have to be; NULL: anybody. */
+    struct identity_cache *known;
 };
 
 static const int64_t complaint_interval_ns = 1000000000;
@@ -150,11 +152,17 @@ struct authn *authn_open(const struct authn_options *options, struct registry *r
                          struct error *error)
 {
     struct authn *authn = allocate_struct(struct authn);
+    authn->known = identity_cache_new();
     if (!set_up(authn, options, registry, error)) {
         authn_free(authn);
         return NULL;
     }
     return authn;
+}
+
+void authn_follow(struct authn *authn, struct cache *cache, const struct scheme *scheme)
+{
+    identity_cache_follow(authn->known, cache, scheme);
 }
 
 struct service_accounts *authn_service_accounts(struct authn *authn)
@@ -179,6 +187,7 @@ void authn_free(struct authn *authn)
     free_all(authn->by_request, authn->by_request_count);
     free_all(authn->by_token, authn->by_token_count);
     service_accounts_free(authn->service_accounts);
+    identity_cache_free(authn->known);
     free(authn);
 }
 
@@ -266,10 +275,19 @@ static json_t *common_audiences(const json_t *asked, const json_t *own)
     return both;
 }
 
+/* Who is not anonymous is authenticated, unless the authenticator has said the one or the other. */
+static void add_common_group(struct user *user)
+{
+    if (strcmp(user->name, user_anonymous) != 0 && !user_in_group(user, group_authenticated) &&
+        !user_in_group(user, group_unauthenticated)) {
+        user_add_group(user, group_authenticated);
+    }
+}
+
 /* Asks one after the other about the token; those who know nothing of audiences only when the API
  * server is one of them. */
-static enum verdict ask_about_token(struct authn *authn, struct question *question,
-                                    struct identity *identity, struct complaints *complaints)
+static enum verdict ask_anew(struct authn *authn, struct question *question,
+                             struct identity *identity, struct complaints *complaints)
 {
     cleanup(complaints_clear)
     struct complaints reasons = {0};
@@ -297,6 +315,31 @@ static enum verdict ask_about_token(struct authn *authn, struct question *questi
     return VERDICT_REFUSED;
 }
 
+/* The same, unless the token was asked about a moment ago. */
+static enum verdict ask_about_token(struct authn *authn, struct question *question,
+                                    struct identity *identity, struct complaints *complaints)
+{
+    int64_t now_ns = timestamp_monotonic();
+    uint64_t keys = authn->service_accounts != NULL
+                        ? service_accounts_keys_generation(authn->service_accounts)
+                        : 0;
+    struct grounds grounds = identity_cache_grounds(authn->known, keys);
+    if (question->takes_known &&
+        identity_cache_get(authn->known, question->token, question->token_length, &grounds, now_ns,
+                           &identity->user)) {
+        return VERDICT_KNOWN;
+    }
+    enum verdict verdict = ask_anew(authn, question, identity, complaints);
+    if (verdict == VERDICT_KNOWN && question->takes_known && identity->good_for_ns > 0) {
+        add_common_group(&identity->user);
+        user_share(&identity->user);
+        grounds.rests_on = identity->rests_on;
+        identity_cache_put(authn->known, question->token, question->token_length, &grounds,
+                           now_ns + identity->good_for_ns, &identity->user);
+    }
+    return verdict;
+}
+
 static enum verdict ask_chain(struct authn *authn, struct question *question,
                               struct identity *identity, struct complaints *complaints)
 {
@@ -312,15 +355,6 @@ static enum verdict ask_chain(struct authn *authn, struct question *question,
     }
     enum verdict of_token = ask_about_token(authn, question, identity, complaints);
     return of_token == VERDICT_NOT_MINE ? verdict : of_token;
-}
-
-/* Who is not anonymous is authenticated, unless the authenticator has said the one or the other. */
-static void add_common_group(struct user *user)
-{
-    if (strcmp(user->name, user_anonymous) != 0 && !user_in_group(user, group_authenticated) &&
-        !user_in_group(user, group_unauthenticated)) {
-        user_add_group(user, group_authenticated);
-    }
 }
 
 /* What is wrong is for those who run the server, not for those who guess; one line a second,
@@ -346,8 +380,10 @@ enum authentication authn_authenticate(struct authn *authn, const struct credent
     struct complaints complaints = {0};
     cleanup(identity_clear)
     struct identity identity = {0};
-    struct question question = {
-        .credentials = credentials, .audiences = authn->audiences, .may_block = may_block};
+    struct question question = {.credentials = credentials,
+                                .audiences = authn->audiences,
+                                .may_block = may_block,
+                                .takes_known = true};
     enum verdict verdict = ask_chain(authn, &question, &identity, &complaints);
     if (verdict == VERDICT_BLOCKS) {
         return AUTHENTICATION_BLOCKS;
@@ -380,7 +416,7 @@ json_t *authn_user_info(const struct user *user)
     }
     json_object_set_new(info, "groups", groups);
     if (user->extra != NULL) {
-        json_object_set(info, "extra", user->extra);
+        json_object_set_new(info, "extra", json_deep_copy(user->extra));
     }
     return info;
 }

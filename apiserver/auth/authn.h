@@ -18,6 +18,7 @@
 #include "common/flags.h"
 
 struct authn;
+struct cache;
 struct registry;
 struct service_accounts;
 
@@ -50,6 +51,9 @@ struct authn_options {
  * NULL: there are none. The options are borrowed. */
 struct authn *authn_open(const struct authn_options *options, struct registry *registry,
                          struct error *error);
+/* Follows the cache, borrowed, to learn when tokens end early; until then nobody who has one is
+ * known without a look. */
+void authn_follow(struct authn *authn, struct cache *cache, const struct scheme *scheme);
 /* Fits struct handler's 'authenticate', without the wish to be somebody else (impersonation.h). */
 enum authentication authn_authenticate(struct authn *authn, const struct credentials *credentials,
                                        bool may_block, struct user *user, struct error *error);
@@ -63,6 +67,6 @@ struct service_accounts *authn_service_accounts(struct authn *authn);
 json_t *authn_user_info(const struct user *user);
 /* How many workers are to be there for those who have to wait; 0: nobody ever has to. */
 unsigned authn_workers(const struct authn *authn);
-void authn_free(struct authn *authn);
+void authn_free(struct authn *authn); /* When the cache follows nothing any more. */
 
 #endif

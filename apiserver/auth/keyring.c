@@ -18,6 +18,7 @@ struct keyring {
     size_t file_count;
     bool signs;
     _Atomic int64_t looked_ns; /* When somebody last looked at the files. */
+    atomic_ullong generation;  /* Of 'current'. */
     pthread_mutex_t lock;      /* Guards the rest. */
     struct timespec changed[files_max];
     struct key_set *current;
@@ -103,18 +104,34 @@ static void reload(struct keyring *keyring)
     fresh->generation = keyring->current->generation + 1;
     key_set_unref(keyring->current);
     keyring->current = fresh;
+    atomic_store(&keyring->generation, fresh->generation);
     log_info("keys of service accounts read again");
+}
+
+static void look_if_due(struct keyring *keyring)
+{
+    int64_t now = timestamp_monotonic(), looked = atomic_load(&keyring->looked_ns);
+    if (now - looked < look_interval_ns ||
+        !atomic_compare_exchange_strong(&keyring->looked_ns, &looked, now)) {
+        return;
+    }
+    pthread_mutex_lock(&keyring->lock);
+    if (files_changed(keyring)) {
+        reload(keyring);
+    }
+    pthread_mutex_unlock(&keyring->lock);
+}
+
+uint64_t keyring_generation(struct keyring *keyring)
+{
+    look_if_due(keyring);
+    return atomic_load(&keyring->generation);
 }
 
 struct key_set *keyring_get(struct keyring *keyring)
 {
-    int64_t now = timestamp_monotonic(), looked = atomic_load(&keyring->looked_ns);
-    bool is_due = now - looked >= look_interval_ns &&
-                  atomic_compare_exchange_strong(&keyring->looked_ns, &looked, now);
+    look_if_due(keyring);
     pthread_mutex_lock(&keyring->lock);
-    if (is_due && files_changed(keyring)) {
-        reload(keyring);
-    }
     struct key_set *set = keyring->current;
     atomic_fetch_add(&set->references, 1);
     pthread_mutex_unlock(&keyring->lock);

@@ -29,6 +29,8 @@ struct keyring *keyring_open(const char *const *files, const char *signing_file,
 void keyring_free(struct keyring *keyring);
 /* The keys of now; the caller's reference. */
 struct key_set *keyring_get(struct keyring *keyring);
+/* The generation of the keys of now. */
+uint64_t keyring_generation(struct keyring *keyring);
 void key_set_release(struct key_set **set); /* For cleanup(). */
 
 #endif

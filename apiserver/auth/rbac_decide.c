@@ -5,6 +5,8 @@
 #include "apiserver/auth/rbac_index.h"
 #include "common/alloc.h"
 
+enum { holders_few = 16 };
+
 /* What is called for each place of a user that counts in a namespace; false ends the visit. */
 typedef bool (*place_visitor)(void *argument, const struct place *place);
 
@@ -22,16 +24,31 @@ static bool visit_range(const struct holder *holder, const char *namespace, plac
     return true;
 }
 
-static bool visit_holders(const struct rbac *rbac, const struct user *user, const char *namespace,
-                          place_visitor visit, void *argument)
+/* Those of the user and of the groups; a name is looked up once. */
+struct holders {
+    const struct holder *few[holders_few], **all;
+    size_t count;
+};
+
+static void find_holders(const struct rbac *rbac, const struct user *user, struct holders *holders)
 {
+    holders->all = user->group_count < holders_few
+                       ? holders->few
+                       : allocate_zero(user->group_count + 1, sizeof *holders->all);
     const struct holder *holder = map_get(&rbac->users, user->name);
-    if (holder != NULL && !visit_range(holder, namespace, visit, argument)) {
-        return false;
+    for (size_t i = 0; i <= user->group_count; i++) {
+        if (holder != NULL) {
+            holders->all[holders->count++] = holder;
+        }
+        holder = i < user->group_count ? map_get(&rbac->groups, user->groups[i]) : NULL;
     }
-    for (size_t i = 0; i < user->group_count; i++) {
-        holder = map_get(&rbac->groups, user->groups[i]);
-        if (holder != NULL && !visit_range(holder, namespace, visit, argument)) {
+}
+
+static bool visit_holders(const struct holders *holders, const char *namespace, place_visitor visit,
+                          void *argument)
+{
+    for (size_t i = 0; i < holders->count; i++) {
+        if (!visit_range(holders->all[i], namespace, visit, argument)) {
             return false;
         }
     }
@@ -42,8 +59,14 @@ static bool visit_holders(const struct rbac *rbac, const struct user *user, cons
 static void visit_places(const struct rbac *rbac, const struct user *user, const char *namespace,
                          place_visitor visit, void *argument)
 {
-    if (visit_holders(rbac, user, "", visit, argument) && namespace[0] != '\0') {
-        visit_holders(rbac, user, namespace, visit, argument);
+    struct holders holders;
+    holders.count = 0;
+    find_holders(rbac, user, &holders);
+    if (visit_holders(&holders, "", visit, argument) && namespace[0] != '\0') {
+        visit_holders(&holders, namespace, visit, argument);
+    }
+    if (holders.all != holders.few) {
+        free(holders.all);
     }
 }
 

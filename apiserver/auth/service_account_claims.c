@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "apiserver/auth/identity_cache.h"
 #include "apiserver/auth/service_account_names.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -113,16 +114,18 @@ static const char *text_of(const json_t *object, const char *name)
     return text ? text : "";
 }
 
-/* What is to be checked, and how far it came. */
+/* What is to be checked, and what came of it. */
 struct check {
     struct service_accounts *accounts;
     const struct question *question;
     const json_t *kubernetes; /* The claim "kubernetes.io". */
     const char *namespace;
     int64_t now_ns;
+    unsigned rests_on; /* Kinds of what was found. */
+    bool is_ending;    /* Something of it is being deleted. */
 };
 
-static enum verdict check_account(const struct check *check, struct error *error)
+static enum verdict check_account(struct check *check, struct error *error)
 {
     const json_t *reference = json_object_get(check->kubernetes, "serviceaccount");
     const char *name = text_of(reference, "name"), *uid = text_of(reference, "uid");
@@ -146,12 +149,14 @@ static enum verdict check_account(const struct check *check, struct error *error
                   check->namespace, name);
         return VERDICT_REFUSED;
     }
+    check->rests_on |= 1U << GROUND_SERVICE_ACCOUNTS;
+    check->is_ending |= account.deleted_ns != 0;
     return VERDICT_KNOWN;
 }
 
 /* The pod, secret or node that the token is bound to. */
-static enum verdict check_bound(const struct check *check, const char *kind, const char *plural,
-                                const char *namespace, struct error *error)
+static enum verdict check_bound(struct check *check, enum ground ground, const char *kind,
+                                const char *plural, const char *namespace, struct error *error)
 {
     const json_t *reference = json_object_get(check->kubernetes, kind);
     const char *uid = text_of(reference, "uid");
@@ -174,7 +179,17 @@ static enum verdict check_bound(const struct check *check, const char *kind, con
         refused(error, "service account token has been invalidated");
         return VERDICT_REFUSED;
     }
+    check->rests_on |= 1U << ground;
+    check->is_ending |= bound.deleted_ns != 0;
     return VERDICT_KNOWN;
+}
+
+/* How long the identity may be taken for granted. */
+static int64_t time_left(const json_t *claims, int64_t now_ns)
+{
+    int64_t end_ns;
+    bool ends_soon = time_of(claims, "exp", &end_ns) && end_ns < now_ns + identity_cache_time_ns;
+    return ends_soon ? end_ns - now_ns : identity_cache_time_ns;
 }
 
 /* ---- the user ---- */
@@ -213,27 +228,32 @@ enum verdict claims_validate(struct service_accounts *accounts, const struct que
                              const json_t *claims, struct identity *identity, struct error *error)
 {
     const json_t *kubernetes = json_object_get(claims, "kubernetes.io");
-    struct check check = {accounts, question, kubernetes, text_of(kubernetes, "namespace"),
-                          timestamp_now()};
+    struct check check = {.accounts = accounts,
+                          .question = question,
+                          .kubernetes = kubernetes,
+                          .namespace = text_of(kubernetes, "namespace"),
+                          .now_ns = timestamp_now()};
     if (!claims_check_times(claims, check.now_ns, error)) {
         return VERDICT_REFUSED;
     }
     enum verdict verdict = check_account(&check, error);
     if (verdict == VERDICT_KNOWN) {
-        verdict = check_bound(&check, "secret", "secrets", check.namespace, error);
+        verdict = check_bound(&check, GROUND_SECRETS, "secret", "secrets", check.namespace, error);
     }
     if (verdict == VERDICT_KNOWN) {
-        verdict = check_bound(&check, "pod", "pods", check.namespace, error);
+        verdict = check_bound(&check, GROUND_PODS, "pod", "pods", check.namespace, error);
     }
     if (verdict == VERDICT_KNOWN && json_object_get(kubernetes, "pod") == NULL) {
         /* Beside a pod the node only tells where it runs. */
-        verdict = check_bound(&check, "node", "nodes", "", error);
+        verdict = check_bound(&check, GROUND_NODES, "node", "nodes", "", error);
     }
     if (verdict == VERDICT_KNOWN) {
         const json_t *account = json_object_get(kubernetes, "serviceaccount");
         set_user(&identity->user, check.namespace, text_of(account, "name"),
                  text_of(account, "uid"));
         add_extra(&identity->user, claims, kubernetes);
+        identity->rests_on = check.rests_on;
+        identity->good_for_ns = check.is_ending ? 0 : time_left(claims, check.now_ns);
     }
     return verdict;
 }

@@ -98,6 +98,11 @@ void service_accounts_free(struct service_accounts *accounts)
     free(accounts);
 }
 
+uint64_t service_accounts_keys_generation(struct service_accounts *accounts)
+{
+    return keyring_generation(accounts->keys);
+}
+
 const json_t *service_accounts_audiences(const struct service_accounts *accounts)
 {
     return accounts->audiences;

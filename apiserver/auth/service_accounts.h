@@ -27,6 +27,9 @@ struct service_accounts *service_accounts_open(const struct authn_options *optio
 void service_accounts_free(struct service_accounts *accounts);
 struct authenticator service_accounts_authenticator(struct service_accounts *accounts);
 
+/* Another number for each state of the keys. */
+uint64_t service_accounts_keys_generation(struct service_accounts *accounts);
+
 /* Strings: for whom tokens are unless somebody says otherwise; NULL: --api-audiences and
  * --service-account-issuer say nothing. Borrowed. */
 const json_t *service_accounts_audiences(const struct service_accounts *accounts);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "apiserver/auth/authenticator.h"
+#include "apiserver/auth/identity_cache.h"
 #include "common/alloc.h"
 
 /* Tokens are kept as hashes, so that a comparison takes the same time whatever was guessed. */
@@ -148,6 +149,7 @@ static enum verdict ask(void *state, const struct question *question, struct ide
     for (size_t i = 0; i < token->group_count; i++) {
         user_add_group(&identity->user, token->groups[i]);
     }
+    identity->good_for_ns = identity_cache_time_ns;
     return VERDICT_KNOWN;
 }
 

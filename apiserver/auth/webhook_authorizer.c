@@ -61,7 +61,7 @@ static json_t *spec_of(const struct webhook_authorizer *authorizer,
     set_text(spec, "uid", user->uid);
     json_object_set_new(spec, authorizer->has_groups_in_group ? "group" : "groups", groups);
     if (user->extra != NULL) {
-        json_object_set(spec, "extra", user->extra);
+        json_object_set_new(spec, "extra", json_deep_copy(user->extra));
     }
     return spec;
 }

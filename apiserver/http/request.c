@@ -18,8 +18,25 @@ bool user_in_group(const struct user *user, const char *group)
     return false;
 }
 
+void user_share(struct user *user)
+{
+    user->holders = allocate_struct(atomic_uint);
+    atomic_store(user->holders, 1);
+}
+
+struct user user_hold(const struct user *user)
+{
+    atomic_fetch_add(user->holders, 1);
+    return *user;
+}
+
 void user_clear(struct user *user)
 {
+    if (user->holders != NULL && atomic_fetch_sub(user->holders, 1) > 1) {
+        *user = (struct user){0};
+        return;
+    }
+    free(user->holders);
     free(user->name);
     free(user->uid);
     for (size_t i = 0; i < user->group_count; i++) {

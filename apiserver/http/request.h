@@ -14,6 +14,7 @@
 #define APISERVER_HTTP_REQUEST_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,11 +31,16 @@ struct user {
     char *uid;  /* "" when unknown. */
     char **groups;
     size_t group_count;
-    json_t *extra; /* Object of lists of strings, or NULL. */
+    json_t *extra;        /* Object of lists of strings, or NULL. To be copied, never referenced. */
+    atomic_uint *holders; /* NULL: there is one. */
 };
 
 bool user_in_group(const struct user *user, const char *group);
 void user_clear(struct user *user);
+/* Lets others hold the same user; nobody changes it from then on. */
+void user_share(struct user *user);
+/* One more hold of a user that is shared, for any thread; ends with user_clear(). */
+struct user user_hold(const struct user *user);
 
 /* One "name=value" of the query, decoded. */
 struct parameter {

@@ -16,6 +16,7 @@
 
 #include "apiserver/storage/table.h"
 #include "common/alloc.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/map.h"
 #include "common/timestamp.h"
@@ -205,6 +206,20 @@ void cache_observe(struct cache_table *table, struct cache_observer *observer)
     pthread_mutex_unlock(&table->observers_lock);
 }
 
+/* Not the one of before, but another of its name. */
+static bool is_another(const struct object *before, const struct object *now)
+{
+    static const char *const path = "metadata.uid";
+    struct json_span one = {0}, other = {0};
+    if (before->revision == now->revision) {
+        return false;
+    }
+    json_scan(before->bytes, before->length, &path, 1, &one);
+    json_scan(now->bytes, now->length, &path, 1, &other);
+    return one.length != other.length ||
+           (one.length > 0 && memcmp(one.text, other.text, one.length) != 0);
+}
+
 /* With the observers' lock held, after a table was read anew: shows what is gone since 'before',
  * and all that is there. */
 static void show_all(struct cache_table *table, const struct snapshot *before)
@@ -212,7 +227,7 @@ static void show_all(struct cache_table *table, const struct snapshot *before)
     for (size_t i = 0; table->observers != NULL && i < before->count; i++) {
         cleanup(object_release)
         struct object *now = cache_get(table, before->objects[i]->key);
-        if (now == NULL) {
+        if (now == NULL || is_another(before->objects[i], now)) {
             show_observers(table, before->objects[i], true);
         }
     }

@@ -657,6 +657,9 @@ static void an_observer_is_shown_what_went_while_the_cache_was_lost(void **state
     store_items_clear(&fixture->fake.items);
     store_pod(fixture, "default/b", 4);
     store_pod(fixture, "default/new", 15);
+    static const char another[] = "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":"
+                                  "\"c\",\"uid\":\"another\"}}";
+    store_value(fixture, "/registry/pods/kube-system/c", another, strlen(another), 16);
     set_revision(fixture, 20);
     struct error why = ERROR_INIT;
     error_expired(&why, "compacted");
@@ -664,7 +667,8 @@ static void an_observer_is_shown_what_went_while_the_cache_was_lost(void **state
     error_clear(&why);
     assert_true(cache_wait_revision(fixture->cache, 20, 5000, NULL));
     assert_string_equal(buffer_text(&listener.shown),
-                        "-default/a@10 -kube-system/c@10 +default/b@10 +default/new@10 ");
+                        "-default/a@10 -kube-system/c@10 +default/b@10 +default/new@10 "
+                        "+kube-system/c@10 ");
     buffer_free(&listener.shown);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "apiserver/auth/identity_cache.h"
 #include "apiserver/auth/keyring.h"
 #include "apiserver/auth/service_account_claims.h"
 #include "apiserver/auth/service_account_names.h"
@@ -247,6 +248,105 @@ static void keys_that_cannot_be_read_are_an_error(void **state)
     remove_files(&files);
 }
 
+/* ---- identities that are kept ---- */
+
+static struct user somebody(const char *name)
+{
+    struct user user = {.name = duplicate(name), .uid = duplicate("")};
+    user_share(&user);
+    return user;
+}
+
+static bool is_known(struct identity_cache *cache, const char *token, const struct grounds *grounds,
+                     int64_t now_ns, const char *name)
+{
+    cleanup(user_clear)
+    struct user user = {0};
+    bool known = identity_cache_get(cache, token, strlen(token), grounds, now_ns, &user);
+    assert_true(!known || strcmp(user.name, name) == 0);
+    return known;
+}
+
+static void a_token_is_known_until_its_time_is_over_or_the_keys_change(void **state)
+{
+    (void)state;
+    struct identity_cache *cache = identity_cache_new();
+    struct grounds now = identity_cache_grounds(cache, 7), later = identity_cache_grounds(cache, 8);
+    {
+        cleanup(user_clear)
+        struct user user = somebody("jane");
+        identity_cache_put(cache, "a.b.signature", 13, &now, 100, &user);
+    }
+    assert_true(is_known(cache, "a.b.signature", &now, 99, "jane"));
+    assert_true(is_known(cache, "a.b.signature", &now, 99, "jane"));
+    assert_false(is_known(cache, "a.b.signature", &now, 100, ""));
+    assert_false(is_known(cache, "a.b.signature", &later, 99, ""));
+    assert_false(is_known(cache, "b.b.signature", &now, 99, ""));
+    assert_false(is_known(cache, "a.b.signaturf", &now, 99, ""));
+    assert_false(is_known(cache, "a.b.signatur", &now, 99, ""));
+    assert_false(is_known(cache, "", &now, 99, ""));
+    identity_cache_free(cache);
+}
+
+/* Long ones that differ before their telling end get the same place, and are told apart. */
+static void tokens_are_compared_whole(void **state)
+{
+    (void)state;
+    struct identity_cache *cache = identity_cache_new();
+    struct grounds now = identity_cache_grounds(cache, 0);
+    char token[512];
+    memset(token, 'x', sizeof token - 1);
+    token[sizeof token - 1] = '\0';
+    {
+        cleanup(user_clear)
+        struct user user = somebody("jane");
+        identity_cache_put(cache, token, strlen(token), &now, 100, &user);
+    }
+    for (size_t i = 0; i < strlen(token); i++) {
+        token[i] = 'y';
+        assert_false(is_known(cache, token, &now, 1, ""));
+        token[i] = 'x';
+    }
+    assert_true(is_known(cache, token, &now, 1, "jane"));
+    identity_cache_free(cache);
+}
+
+static void what_rests_on_objects_is_not_kept_by_who_follows_none(void **state)
+{
+    (void)state;
+    struct identity_cache *cache = identity_cache_new();
+    struct grounds now = identity_cache_grounds(cache, 0);
+    now.rests_on = 1U << GROUND_PODS;
+    cleanup(user_clear)
+    struct user user = somebody("jane");
+    identity_cache_put(cache, "token", 5, &now, 100, &user);
+    assert_false(is_known(cache, "token", &now, 1, ""));
+    identity_cache_free(cache);
+}
+
+static void however_many_tokens_come_the_latest_is_known(void **state)
+{
+    (void)state;
+    struct identity_cache *cache = identity_cache_new();
+    struct grounds now = identity_cache_grounds(cache, 0);
+    cleanup(user_clear)
+    struct user user = somebody("jane");
+    size_t known = 0;
+    for (int i = 0; i < 5000; i++) {
+        cleanup(free_char)
+        char *token = format("token-%d", i);
+        identity_cache_put(cache, token, strlen(token), &now, 100 + i, &user);
+        assert_true(is_known(cache, token, &now, 1, "jane"));
+    }
+    for (int i = 0; i < 5000; i++) {
+        cleanup(free_char)
+        char *token = format("token-%d", i);
+        known += is_known(cache, token, &now, 1, "jane");
+    }
+    assert_in_range(known, 500, 1024);
+    identity_cache_free(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +357,10 @@ int main(void)
         cmocka_unit_test(findings_are_bounded_and_the_newest_is_there),
         cmocka_unit_test(keys_are_read_again_when_their_files_change),
         cmocka_unit_test(keys_that_cannot_be_read_are_an_error),
+        cmocka_unit_test(a_token_is_known_until_its_time_is_over_or_the_keys_change),
+        cmocka_unit_test(tokens_are_compared_whole),
+        cmocka_unit_test(what_rests_on_objects_is_not_kept_by_who_follows_none),
+        cmocka_unit_test(however_many_tokens_come_the_latest_is_known),
     };
     return cmocka_run_group_tests_name("parts of tokens", tests, NULL, NULL);
 }

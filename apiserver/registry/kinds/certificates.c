@@ -29,7 +29,7 @@ static bool prepare_create(struct write *write, struct error *error)
         json_object_set_new(spec, "uid", json_string(user->uid));
     }
     if (user->extra != NULL) {
-        json_object_set(spec, "extra", user->extra);
+        json_object_set_new(spec, "extra", json_deep_copy(user->extra));
     }
     return true;
 }
