@@ -7,6 +7,7 @@
 #include "common/quantity.h"
 #include "common/selector.h"
 #include "scheduler/affinity.h"
+#include "scheduler/node_images.h"
 #include "scheduler/nominations.h"
 #include "scheduler/spread_constraints.h"
 
@@ -40,6 +41,7 @@ static void node_free(struct node *node)
         free(node->ports[i].address);
     }
     free(node->ports);
+    free(node->images);
     free(node->name);
     free(node);
 }
@@ -86,6 +88,7 @@ void node_cache_free(struct node_cache *cache)
     map_free(&cache->pods, placed_free);
     map_free(&cache->groups, group_free);
     affinity_free_all(cache);
+    node_images_free(cache);
     free(cache);
 }
 
@@ -200,6 +203,7 @@ bool node_cache_put_node(struct node_cache *cache, const json_t *object)
     node->allocatable = allocatable;
     node->allowed_pods = allowed_pods;
     node->zone = zone_of(cache, labels);
+    node->has_hostname = json_get_string(labels, "kubernetes.io/hostname") != NULL;
     affinity_node_changed(cache, node);
     cache->changed++;
     cache->freed++;
@@ -213,6 +217,7 @@ void node_cache_remove_node(struct node_cache *cache, const char *name)
         clear_object(node);
         node->exists = false;
         node->zone = -1;
+        node_images_put(cache, node, "", 0);
         node->generation = ++cache->next_generation;
         affinity_node_changed(cache, node);
         cache->node_count--;

@@ -12,6 +12,8 @@
 #include "common/map.h"
 #include "scheduler/pod_class.h"
 
+struct node_image;
+
 struct used_port {
     const char *protocol;
     char *address;
@@ -27,7 +29,11 @@ struct node {
     bool is_unschedulable;
     struct resource_amounts allocatable;
     int64_t allowed_pods;
-    int zone; /* From node_cache_zone(); -1: it is in none. */
+    int zone;                   /* From node_cache_zone(); -1: it is in none. */
+    bool has_hostname;          /* It has the label kubernetes.io/hostname. */
+    struct node_image **images; /* That it holds; see node_images.h. */
+    size_t image_count;
+    uint64_t images_hash; /* Of their text. */
 
     struct resource_amounts requested, assumed; /* By the pods here; see pod_class. */
     int64_t pod_count;
@@ -69,6 +75,7 @@ struct node_cache {
     struct map pods;          /* struct placed_pod by "namespace/name". */
     struct map nominations;   /* struct nomination by "namespace/name". */
     struct map groups;        /* struct spread_group by key. */
+    struct map images;        /* struct node_image by name. */
     struct map affinity_sets; /* struct affinity_set by key; these four are affinity.h's. */
     struct map topologies;    /* struct topology by the label's key. */
     struct map namespaces;    /* Their labels, by name. */

@@ -78,7 +78,8 @@ extern const struct plugin *const plugins[];
 
 extern const struct plugin plugin_scheduling_gates, plugin_node_unschedulable,
     plugin_taint_toleration, plugin_node_affinity, plugin_node_ports, plugin_node_resources_fit,
-    plugin_balanced_allocation, plugin_pod_topology_spread, plugin_inter_pod_affinity;
+    plugin_balanced_allocation, plugin_pod_topology_spread, plugin_inter_pod_affinity,
+    plugin_image_locality;
 
 /* What static filters found for a node; asked for again when the node has changed. */
 const struct static_result *plugin_static_result(const struct cycle *cycle,

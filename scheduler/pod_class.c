@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The key of a class is the text of all that makes it up, found by a scanner: for a pod of a known
- * class nothing is parsed. Of containers only requests, ports and sidecars count, because each pod
- * may mount a token of another name.
+ * class nothing is parsed. Of containers only requests, ports, images and sidecars count, because
+ * each pod may mount a token of another name.
  */
 #include "scheduler/pod_class.h"
 
@@ -65,7 +65,7 @@ static void add_span(struct buffer *key, struct json_span span)
 
 static bool add_container(void *argument, struct json_span container)
 {
-    static const char *const paths[] = {"resources", "ports", "restartPolicy"};
+    static const char *const paths[] = {"resources", "ports", "restartPolicy", "image"};
     struct json_span spans[array_length(paths)];
     json_scan(container.text, container.length, paths, array_length(paths), spans);
     for (size_t i = 0; i < array_length(paths); i++) {
@@ -131,6 +131,18 @@ static void add_sidecar_ports(struct pod_class *class, const json_t *containers)
     }
 }
 
+static void add_images(struct pod_class *class, const json_t *containers)
+{
+    size_t i;
+    json_t *container;
+    class->images = reallocate(
+        class->images, (class->image_count + json_array_size(containers) + 1) * sizeof(char *));
+    json_array_foreach (containers, i, container) {
+        const char *image = json_get_string(container, "image");
+        class->images[class->image_count++] = duplicate(image != NULL ? image : "");
+    }
+}
+
 static struct pod_class *parse_class(const struct cached_object *object, const char *key)
 {
     cleanup(json_release)
@@ -156,6 +168,8 @@ static struct pod_class *parse_class(const struct cached_object *object, const c
     resource_amounts_of_pod(spec, &class->requests, &class->assumed);
     add_host_ports(class, json_object_get(spec, "containers"));
     add_sidecar_ports(class, json_object_get(spec, "initContainers"));
+    add_images(class, json_object_get(spec, "initContainers"));
+    add_images(class, json_object_get(spec, "containers"));
     return class;
 }
 
@@ -195,6 +209,10 @@ static void class_free(struct pod_class *class)
         free(class->host_ports[i].address);
     }
     free(class->host_ports);
+    for (size_t i = 0; i < class->image_count; i++) {
+        free(class->images[i]);
+    }
+    free(class->images);
     resource_amounts_clear(&class->requests);
     resource_amounts_clear(&class->assumed);
     json_decref(class->labels);

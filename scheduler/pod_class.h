@@ -47,6 +47,8 @@ struct pod_class {
     struct resource_amounts requests, assumed;
     struct host_port *host_ports;
     size_t host_port_count;
+    char **images; /* Of its containers and init containers. */
+    size_t image_count;
 
     /* Guarded by the scheduler's lock: */
     struct static_result *static_results; /* By the index of the node; dropped when none waits. */

@@ -11,6 +11,7 @@
 #include "scheduler/affinity.h"
 #include "scheduler/binder.h"
 #include "scheduler/cycle.h"
+#include "scheduler/node_images.h"
 #include "scheduler/queue.h"
 #include "scheduler/scheduler_metrics.h"
 #include "scheduler/spread_selectors.h"
@@ -156,6 +157,15 @@ static void node_digest_free(void *digest)
 static const struct cached_object_class node_object_class = {
     .digest = node_digest, .digest_free = node_digest_free, .drop_text = true};
 
+/* Images come with heartbeats, and change what is better, not what fits. */
+static void put_images(struct scheduler *scheduler, const struct cached_object *object)
+{
+    struct json_span images;
+    json_scan(object->text, object->length, (const char *[]){"status.images"}, 1, &images);
+    node_images_put(scheduler->cache, node_cache_node(scheduler->cache, object->name),
+                    images.text != NULL ? images.text : "", images.length);
+}
+
 static void node_changed(void *argument, const struct cached_object *old,
                          const struct cached_object *new)
 {
@@ -164,8 +174,11 @@ static void node_changed(void *argument, const struct cached_object *old,
     if (new == NULL) {
         node_cache_remove_node(scheduler->cache, old->name);
         queue_note_event(&scheduler->queue, EVENT_NODE_LEFT);
-    } else if (node_cache_put_node(scheduler->cache, new->digest)) {
-        queue_note_event(&scheduler->queue, EVENT_NODE);
+    } else {
+        if (node_cache_put_node(scheduler->cache, new->digest)) {
+            queue_note_event(&scheduler->queue, EVENT_NODE);
+        }
+        put_images(scheduler, new);
     }
     unlock_and_wake(scheduler);
 }

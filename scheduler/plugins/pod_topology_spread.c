@@ -181,14 +181,14 @@ static void count_zones(const struct cycle *cycle, int64_t *zones)
     }
 }
 
-/* How many different zones the nodes that fit are in. */
+/* How many different zones the nodes that fit are in; those in none count as one more. */
 static size_t zones_of_candidates(const struct cycle *cycle)
 {
     size_t count = 0;
     bool *seen = allocate_zero(cycle->cache->zone_count + 1, sizeof *seen);
     for (size_t i = 0; i < cycle->node_count; i++) {
-        int zone = cycle->nodes[i]->zone;
-        if (zone >= 0 && !seen[zone]) {
+        int zone = cycle->nodes[i]->zone + 1;
+        if (!seen[zone]) {
             seen[zone] = true;
             count++;
         }
@@ -210,12 +210,13 @@ static bool score(const struct cycle *cycle, int64_t *scores)
     int64_t *zones = allocate_zero(cycle->cache->zone_count + 1, sizeof *zones);
     double node_weight = log((double)cycle->node_count + 2);
     double zone_weight = log((double)zone_count + 2);
-    if (zone_count > 0) {
+    if (cycle->cache->zone_count > 0) {
         count_zones(cycle, zones);
     }
     for (size_t i = 0; i < cycle->node_count; i++) {
         const struct node *node = cycle->nodes[i];
-        double sum = spread_group_pods(group, node) * node_weight + (node_skew - 1);
+        double sum =
+            node->has_hostname ? spread_group_pods(group, node) * node_weight + (node_skew - 1) : 0;
         if (node->zone >= 0) {
             sum += (double)zones[node->zone] * zone_weight + (zone_skew - 1);
         }

@@ -277,10 +277,10 @@ static void pods_that_look_the_same_share_a_class(void **state)
 static void what_makes_no_difference_to_the_scheduler_makes_no_class(void **state)
 {
     (void)state;
-    struct cached_object *one = make_pod("one", "\"containers\":[{\"image\":\"a\"}]"),
-                         *two = make_pod("two", "\"containers\":[{\"image\":\"b\"}]"),
+    struct cached_object *one = make_pod("one", "\"containers\":[{\"name\":\"a\"}]"),
+                         *two = make_pod("two", "\"containers\":[{\"name\":\"b\"}]"),
                          *labels = make_pod_with("three", "\"labels\":{\"a\":\"b\"}",
-                                                 "\"containers\":[{\"image\":\"a\"}]");
+                                                 "\"containers\":[{\"name\":\"a\"}]");
     assert_ptr_equal(class_of(one), class_of(two));
     assert_ptr_not_equal(class_of(one), class_of(labels));
     cached_object_unref(one);

@@ -3,6 +3,7 @@
 #include "test/unit/scheduler_harness.h"
 
 #include "scheduler/cycle.h"
+#include "scheduler/node_images.h"
 
 #define ROOM "\"cpu\":\"4\",\"memory\":\"8Gi\",\"pods\":\"110\""
 #define PLAIN "\"containers\":[{}]"
@@ -257,6 +258,52 @@ static void taints_that_prefer_no_pods_are_avoided(void **state)
         choose(decider, PLAIN ",\"tolerations\":[{\"key\":\"k\",\"operator\":\"Exists\"}]"), "a");
 }
 
+static void hold_image(struct decider *decider, const char *node, const char *name, int mebibytes)
+{
+    cleanup(free_char)
+    char *text = format("[{\"names\":[\"x@sha256:1\",\"%s\"],\"sizeBytes\":%lld}]", name,
+                        (long long)mebibytes << 20);
+    node_images_put(decider->cache, node_cache_node(decider->cache, node), text, strlen(text));
+}
+
+/* The plugin's score of the first node for a pod with these containers, -1 when all are equal. */
+static int64_t image_score(struct decider *decider, const char *spec)
+{
+    int64_t scores[10];
+    cleanup(cached_object_release)
+    struct cached_object *pod = make_pod("p", spec);
+    struct cycle cycle = {.cache = decider->cache,
+                          .class = class_of(pod),
+                          .nodes = decider->cache->nodes,
+                          .node_count = decider->cache->node_slots};
+    return plugin_image_locality.score(&cycle, scores) ? scores[0] : -1;
+}
+
+static void a_node_that_holds_the_image_is_better(void **state)
+{
+    static const char spec[] = "\"containers\":[{\"image\":\"r:5000/web\"}]";
+    struct decider *decider = *state;
+    put_node(decider->cache, "a", "", "", ROOM);
+    put_node(decider->cache, "b", "", "", ROOM);
+    assert_int_equal(image_score(decider, spec), -1);
+    hold_image(decider, "a", "r:5000/web:latest", 1046);
+    assert_int_equal(image_score(decider, spec), 51); /* 100 * (1046 / 2 - 23) / (1000 - 23) */
+    assert_int_equal(image_score(decider, "\"initContainers\":[{\"image\":\"y:1\"}],"
+                                          "\"containers\":[{\"image\":\"r:5000/web:latest\"}]"),
+                     25); /* Of two images at most 2,000 MiB. */
+    assert_int_equal(image_score(decider, "\"containers\":[{\"image\":\"web:1\"}]"), -1);
+    assert_string_equal(choose(decider, spec), "a");
+    hold_image(decider, "b", "r:5000/web:latest", 1046);
+    assert_int_equal(image_score(decider, spec), 100);
+    hold_image(decider, "b", "other:1", 1);
+    hold_image(decider, "a", "other:1", 1);
+    assert_int_equal(image_score(decider, spec), -1);
+    assert_int_equal(image_score(decider, "\"containers\":[{\"image\":\"other:1\"}]"), 0);
+    node_cache_remove_node(decider->cache, "a");
+    node_cache_remove_node(decider->cache, "b");
+    assert_int_equal(decider->cache->images.count, 0);
+}
+
 static void equals_get_the_same_chance(void **state)
 {
     struct decider *decider = *state;
@@ -403,6 +450,7 @@ int main(void)
         TEST(pods_that_ask_for_nothing_are_spread_too),
         TEST(preferred_affinity_outweighs_what_is_left),
         TEST(taints_that_prefer_no_pods_are_avoided),
+        TEST(a_node_that_holds_the_image_is_better),
         TEST(equals_get_the_same_chance),
         TEST(in_a_large_cluster_not_all_nodes_are_compared),
         TEST(the_search_goes_on_where_it_ended),
