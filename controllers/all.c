@@ -28,6 +28,7 @@ const struct controller_type *const controller_types[] = {
     &resource_quota_controller,
     &root_ca_controller,
     &service_cidr_controller,
+    &service_lb_controller,
     &serviceaccount_controller,
     &serviceaccount_tokens_controller,
     &taint_eviction_controller,

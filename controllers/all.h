@@ -27,6 +27,7 @@ extern const struct controller_type replicaset_controller;
 extern const struct controller_type resource_quota_controller;
 extern const struct controller_type root_ca_controller;
 extern const struct controller_type service_cidr_controller;
+extern const struct controller_type service_lb_controller;
 extern const struct controller_type serviceaccount_controller;
 extern const struct controller_type serviceaccount_tokens_controller;
 extern const struct controller_type taint_eviction_controller;

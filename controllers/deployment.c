@@ -433,8 +433,12 @@ static bool claim_replicasets(struct step *step, const struct cached_object *cac
     struct indexer *replicasets = informer_indexer(step->state->replicasets);
     indexer_find(replicasets, "owner", cached->uid, &candidates);
     indexer_find(replicasets, "orphan", cached->namespace, &candidates);
-    struct owner_claim claim = {step->state->controller->client, &resource_deployments,
-                                step->deployment, selector, &resource_replicasets, NULL};
+    struct owner_claim claim = {step->state->controller->client,
+                                &resource_deployments,
+                                step->deployment,
+                                selector,
+                                &resource_replicasets,
+                                NULL};
     bool succeeded = owner_claim(&claim, &candidates, &claimed, error);
     selector_free(selector);
     rollout_load(&step->rollout, step->deployment);

@@ -2,6 +2,7 @@
 /* coracle-controller-manager: all controllers in one process, or any of them. */
 #include "common/alloc.h"
 #include "common/log.h"
+#include "controllers/address_pool.h"
 #include "controllers/controller.h"
 
 static const char *controllers = "*";
@@ -13,6 +14,7 @@ static struct controller_settings settings = {
     .service_cluster_ip_range = "",
     .cluster_signing = {{"", ""}, {"", ""}, {"", ""}, {"", ""}, {"", ""}},
     .cluster_signing_duration = INT64_C(31536000) * 1000000000,
+    .load_balancer_addresses = "",
     .terminated_pod_gc_threshold = 12500,
     .job_pod_failure_backoff = 10000000000,
     .node_monitor_period = 5000000000,
@@ -42,6 +44,16 @@ static bool check_signing(struct error *error)
            error_bad_request(error, "--cluster-signing-duration must be 10m or more");
 }
 
+static bool check_addresses(struct error *error)
+{
+    cleanup(address_pool_free)
+    struct address_pool pool;
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    return address_pool_parse(settings.load_balancer_addresses, &pool, &why) ||
+           error_bad_request(error, "--load-balancer-addresses: %s", why.message);
+}
+
 static bool check(struct error *error)
 {
     if (settings.node_monitor_period <= 0) {
@@ -50,7 +62,8 @@ static bool check(struct error *error)
     if (settings.job_pod_failure_backoff < 0) {
         return error_bad_request(error, "--job-pod-failure-backoff must not be negative");
     }
-    return check_signing(error) && controller_list_check(controllers, error);
+    return check_signing(error) && check_addresses(error) &&
+           controller_list_check(controllers, error);
 }
 
 static bool start(struct service *service, struct error *error)
@@ -106,6 +119,10 @@ int main(int count, char **arguments)
          "After how long a job's failed pod is replaced, twice as long with each failure in a row, "
          "up "
          "to sixty times that."},
+        {"load-balancer-addresses", FLAG_TEXT, &settings.load_balancer_addresses,
+         "Addresses for services of type LoadBalancer, such as "
+         "192.0.2.10-192.0.2.50,2001:db8::/120; without them, such services wait for somebody "
+         "else."},
         {"", FLAG_TEXT, NULL, "Certificates"},
         {"cluster-signing-cert-file", FLAG_TEXT,
          &settings.cluster_signing[SIGNER_COUNT].certificate_file,

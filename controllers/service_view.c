@@ -26,6 +26,8 @@ static void *digest(const struct cached_object *object)
     struct service_view *view = allocate_zero(1, sizeof *view + strlen(label) + 1);
     strcpy(view->label, label);
     view->selector = first != NULL ? selector_from_map(labels) : NULL;
+    view->is_load_balancer = type != NULL && strcmp(type, "LoadBalancer") == 0 &&
+                             json_object_get(spec, "loadBalancerClass") == NULL;
     view->is_external_name = type != NULL && strcmp(type, "ExternalName") == 0;
     return view;
 }

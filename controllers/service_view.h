@@ -13,8 +13,10 @@
 
 struct service_view {
     struct selector *selector; /* NULL: it selects nothing. */
-    bool is_external_name;     /* It is a mere name in the DNS and has no endpoints. */
-    char label[];              /* "namespace/key=value": one that its pods have; else "". */
+    /* It is of type LoadBalancer, and nobody's in particular. */
+    bool is_load_balancer;
+    bool is_external_name; /* It is a mere name in the DNS and has no endpoints. */
+    char label[];          /* "namespace/key=value": one that its pods have; else "". */
 };
 
 struct informer *service_informer(struct informer_factory *informers);
