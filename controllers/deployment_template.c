@@ -28,11 +28,19 @@ static uint32_t fnv32(uint32_t hash, const void *bytes, size_t length)
     return hash;
 }
 
-void template_hash(const json_t *pod_template, json_int_t collisions,
-                   char hash[static TEMPLATE_HASH_SIZE])
+void template_hash_spell(uint32_t sum, char hash[static TEMPLATE_HASH_SIZE])
 {
     /* No vowels and no look-alikes: nothing that spells a word. */
     static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
+    snprintf(hash, TEMPLATE_HASH_SIZE, "%u", sum);
+    for (char *at = hash; *at != '\0'; at++) {
+        *at = alphabet[(unsigned char)*at % (sizeof alphabet - 1)];
+    }
+}
+
+void template_hash(const json_t *pod_template, json_int_t collisions,
+                   char hash[static TEMPLATE_HASH_SIZE])
+{
     char *text = json_dumps(pod_template, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
     uint32_t sum = fnv32(2166136261u, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
     free(text);
@@ -40,10 +48,7 @@ void template_hash(const json_t *pod_template, json_int_t collisions,
         uint32_t count = (uint32_t)collisions;
         sum = fnv32(sum, &count, sizeof count);
     }
-    snprintf(hash, TEMPLATE_HASH_SIZE, "%u", sum);
-    for (char *at = hash; *at != '\0'; at++) {
-        *at = alphabet[(unsigned char)*at % (sizeof alphabet - 1)];
-    }
+    template_hash_spell(sum, hash);
 }
 
 /* A copy with nothing in it that says the same as its absence, and without the hash. */

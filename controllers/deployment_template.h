@@ -6,9 +6,12 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { TEMPLATE_HASH_SIZE = 11 };
 
+/* A sum as a label's value shows it. */
+void template_hash_spell(uint32_t sum, char hash[static TEMPLATE_HASH_SIZE]);
 /* The value of the label pod-template-hash. 'collisions' is status.collisionCount, or -1 when it is
  * absent: counting on gives a template another hash when its name is taken. */
 void template_hash(const json_t *pod_template, json_int_t collisions,

@@ -6,6 +6,8 @@ const struct api_resource resource_certificate_signing_requests = {
 const struct api_resource resource_clusterroles = {"rbac.authorization.k8s.io/v1", "clusterroles",
                                                    "ClusterRole", false};
 const struct api_resource resource_configmaps = {"v1", "configmaps", "ConfigMap", true};
+const struct api_resource resource_controllerrevisions = {"apps/v1", "controllerrevisions",
+                                                          "ControllerRevision", true};
 const struct api_resource resource_cronjobs = {"batch/v1", "cronjobs", "CronJob", true};
 const struct api_resource resource_daemonsets = {"apps/v1", "daemonsets", "DaemonSet", true};
 const struct api_resource resource_deployments = {"apps/v1", "deployments", "Deployment", true};
