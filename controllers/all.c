@@ -31,6 +31,7 @@ const struct controller_type *const controller_types[] = {
     &service_lb_controller,
     &serviceaccount_controller,
     &serviceaccount_tokens_controller,
+    &statefulset_controller,
     &taint_eviction_controller,
     &token_cleaner_controller,
     &ttl_after_finished_controller,

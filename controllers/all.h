@@ -30,6 +30,7 @@ extern const struct controller_type service_cidr_controller;
 extern const struct controller_type service_lb_controller;
 extern const struct controller_type serviceaccount_controller;
 extern const struct controller_type serviceaccount_tokens_controller;
+extern const struct controller_type statefulset_controller;
 extern const struct controller_type taint_eviction_controller;
 extern const struct controller_type token_cleaner_controller;
 extern const struct controller_type ttl_after_finished_controller;
