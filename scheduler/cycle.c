@@ -7,6 +7,7 @@
 #include "common/node_match.h"
 #include "common/timestamp.h"
 #include "scheduler/nominations.h"
+#include "scheduler/profile.h"
 #include "scheduler/reasons.h"
 
 enum { fewest_nodes_to_find = 100, least_percentage = 5, plugins_max = 32 };
@@ -15,16 +16,20 @@ enum { fewest_nodes_to_find = 100, least_percentage = 5, plugins_max = 32 };
 
 static struct static_result ask_static(const struct cycle *cycle, const struct node *node)
 {
+    const struct plugin *const *filters = profile_of(cycle->class)->filters;
     const json_t *spec = cycle->class->spec;
     struct static_result result = {.node_generation = node->generation, .fits = true};
-    for (size_t i = 0; plugins[i] != NULL && result.fits; i++) {
-        if (plugins[i]->is_static && plugins[i]->fits != NULL) {
-            result.fits = plugins[i]->fits(cycle, node);
+    for (size_t i = 0; filters[i] != NULL && result.fits; i++) {
+        if (filters[i]->is_static && filters[i]->fits != NULL) {
+            result.fits = filters[i]->fits(cycle, node);
         }
     }
     if (result.fits) {
-        result.preference = (int32_t)node_match_preference(
-            json_path(spec, "affinity", "nodeAffinity"), node->name, node->labels);
+        result.preference =
+            (int32_t)(node_match_preference(json_path(spec, "affinity", "nodeAffinity"), node->name,
+                                            node->labels) +
+                      node_match_preference(profile_of(cycle->class)->added_affinity, node->name,
+                                            node->labels));
         result.disliked = node_match_disliked(json_object_get(spec, "tolerations"), node->taints);
     }
     return result;
@@ -52,10 +57,11 @@ const struct static_result *plugin_static_result(const struct cycle *cycle, cons
 
 void cycle_imagine(const struct cycle *cycle, const struct placed_pod *pod, int change)
 {
+    const struct plugin *const *filters = profile_of(cycle->class)->filters;
     node_cache_imagine(pod->node, pod->class, change);
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->imagine != NULL) {
-            plugins[i]->imagine(cycle, pod, change);
+    for (size_t i = 0; filters[i] != NULL; i++) {
+        if (filters[i]->imagine != NULL) {
+            filters[i]->imagine(cycle, pod, change);
         }
     }
 }
@@ -82,9 +88,10 @@ static bool imagine_nominated(const struct cycle *cycle, struct node *node, int 
 
 static const struct plugin *leaving_out(const struct cycle *cycle, const struct node *node)
 {
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->leaves_out != NULL && plugins[i]->leaves_out(cycle, node)) {
-            return plugins[i];
+    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    for (size_t i = 0; filters[i] != NULL; i++) {
+        if (filters[i]->leaves_out != NULL && filters[i]->leaves_out(cycle, node)) {
+            return filters[i];
         }
     }
     return NULL;
@@ -92,11 +99,12 @@ static const struct plugin *leaving_out(const struct cycle *cycle, const struct 
 
 static const struct plugin *rejecting(const struct cycle *cycle, const struct node *node)
 {
+    const struct plugin *const *filters = profile_of(cycle->class)->filters;
     bool skip_static = plugin_static_result(cycle, node)->fits;
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->fits != NULL && !(plugins[i]->is_static && skip_static) &&
-            !plugins[i]->fits(cycle, node)) {
-            return plugins[i];
+    for (size_t i = 0; filters[i] != NULL; i++) {
+        if (filters[i]->fits != NULL && !(filters[i]->is_static && skip_static) &&
+            !filters[i]->fits(cycle, node)) {
+            return filters[i];
         }
     }
     return NULL;
@@ -151,8 +159,9 @@ struct rejection cycle_explain(const struct cycle *cycle, struct node *node,
 
 static bool fits_alone(const struct cycle *cycle, const struct node *node)
 {
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (!plugins[i]->is_static && plugins[i]->fits != NULL && !plugins[i]->fits(cycle, node)) {
+    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    for (size_t i = 0; filters[i] != NULL; i++) {
+        if (!filters[i]->is_static && filters[i]->fits != NULL && !filters[i]->fits(cycle, node)) {
             return false;
         }
     }
@@ -174,9 +183,10 @@ bool cycle_fits(const struct cycle *cycle, struct node *node)
 
 void cycle_prepare(const struct cycle *cycle)
 {
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->prepare != NULL) {
-            plugins[i]->prepare(cycle);
+    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    for (size_t i = 0; filters[i] != NULL; i++) {
+        if (filters[i]->prepare != NULL) {
+            filters[i]->prepare(cycle);
         }
     }
 }
@@ -203,10 +213,12 @@ static void explain_failure(const struct cycle *cycle)
 /* ---- the nodes that fit ---- */
 
 /* How many nodes that fit are enough: in a large cluster the best of some is as good. */
-static size_t nodes_to_find(const struct decider *decider)
+static size_t nodes_to_find(const struct decider *decider, const struct profile *profile)
 {
     size_t count = decider->cache->node_count;
-    int64_t percentage = decider->percentage_of_nodes_to_score;
+    int64_t percentage = profile->percentage_of_nodes_to_score >= 0
+                             ? profile->percentage_of_nodes_to_score
+                             : decider->percentage_of_nodes_to_score;
     if (count < fewest_nodes_to_find || percentage >= 100) {
         return count;
     }
@@ -220,7 +232,8 @@ static size_t nodes_to_find(const struct decider *decider)
 
 static void find_nodes(struct decider *decider, struct cycle *cycle)
 {
-    size_t slots = decider->cache->node_slots, enough = nodes_to_find(decider), asked = 0;
+    size_t slots = decider->cache->node_slots, asked = 0;
+    size_t enough = nodes_to_find(decider, profile_of(cycle->class));
     cycle->nodes = decider->nodes;
     cycle->node_count = 0;
     for (; asked < slots && cycle->node_count < enough; asked++) {
@@ -236,14 +249,17 @@ static void find_nodes(struct decider *decider, struct cycle *cycle)
 
 static struct node *best_node(const struct decider *decider, const struct cycle *cycle)
 {
+    const struct profile *profile = profile_of(cycle->class);
     int64_t *totals = decider->totals, *scores = decider->scores;
     memset(totals, 0, cycle->node_count * sizeof *totals);
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->score == NULL || !plugins[i]->score(cycle, scores)) {
+    for (size_t i = 0; profile->scores[i] != NULL; i++) {
+        const struct plugin *plugin = profile->scores[i];
+        int64_t weight = profile->weights[i] > 0 ? profile->weights[i] : plugin->weight;
+        if (plugin->score == NULL || !plugin->score(cycle, scores)) {
             continue;
         }
         for (size_t n = 0; n < cycle->node_count; n++) {
-            totals[n] += scores[n] * plugins[i]->weight;
+            totals[n] += scores[n] * weight;
         }
     }
     size_t best = 0, equals = 1;
@@ -260,11 +276,12 @@ static struct node *best_node(const struct decider *decider, const struct cycle 
 
 static bool reserve(const struct cycle *cycle, struct node *node)
 {
-    for (size_t i = 0; plugins[i] != NULL; i++) {
-        if (plugins[i]->reserve != NULL && !plugins[i]->reserve(cycle, node)) {
+    const struct plugin *const *reserves = profile_of(cycle->class)->reserves;
+    for (size_t i = 0; reserves[i] != NULL; i++) {
+        if (reserves[i]->reserve != NULL && !reserves[i]->reserve(cycle, node)) {
             while (i-- > 0) {
-                if (plugins[i]->unreserve != NULL) {
-                    plugins[i]->unreserve(cycle, node);
+                if (reserves[i]->unreserve != NULL) {
+                    reserves[i]->unreserve(cycle, node);
                 }
             }
             return false;
@@ -294,6 +311,16 @@ void decider_clear(struct decider *decider)
     *decider = (struct decider){0};
 }
 
+const struct profile *decider_profile(const struct decider *decider, const struct pod_class *class)
+{
+    for (size_t i = 0; i < decider->profile_count; i++) {
+        if (strcmp(decider->profiles[i].scheduler_name, class->scheduler_name) == 0) {
+            return &decider->profiles[i];
+        }
+    }
+    return NULL;
+}
+
 /* The node where others made room for this pod, if it is the pod's turn there. */
 static struct node *nominated_that_fits(const struct cycle *cycle)
 {
@@ -316,6 +343,7 @@ struct node *decider_choose(struct decider *decider, struct pod_class *class, co
 {
     struct cycle cycle = {.cache = decider->cache, .class = class, .key = key, .uid = uid};
     decider->filter_ns = decider->score_ns = 0;
+    class->profile = decider_profile(decider, class);
     int64_t start = timestamp_monotonic();
     struct node *nominated = nominated_that_fits(&cycle);
     if (nominated != NULL) {

@@ -9,10 +9,13 @@
 #define SCHEDULER_CYCLE_H
 
 #include "scheduler/plugin.h"
+#include "scheduler/profile.h"
 
 struct decider {
     struct node_cache *cache;
     int64_t percentage_of_nodes_to_score; /* 0: by the number of nodes. */
+    const struct profile *profiles;       /* Borrowed; none: the default one for all pods. */
+    size_t profile_count;
     size_t next_start; /* Where the next search begins, so that all get a turn. */
     /* Room for a cycle's work, kept from one to the next. */
     struct node **nodes;
@@ -22,6 +25,9 @@ struct decider {
 };
 
 void decider_clear(struct decider *decider);
+
+/* That of the class's scheduler; NULL: it is another's. */
+const struct profile *decider_profile(const struct decider *decider, const struct pod_class *class);
 
 /* The best node, with the plugins' reservations made; NULL when none fits: then class->failure says
  * why in upstream's words and class->failed_plugins who rejected. While nothing was freed since the

@@ -19,6 +19,7 @@
 
 struct affinity_set;
 struct class_affinity;
+struct profile;
 struct spread_constraints;
 struct spread_group;
 
@@ -51,6 +52,7 @@ struct pod_class {
     size_t image_count;
 
     /* Guarded by the scheduler's lock: */
+    const struct profile *profile;        /* See profile_of(). */
     struct static_result *static_results; /* By the index of the node; dropped when none waits. */
     size_t static_result_count;
     size_t waiting;             /* Pods of the class in the queue. */

@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/node_match.h"
 #include "common/selector.h"
+#include "scheduler/profile.h"
 
 /* ---- parsing ---- */
 
@@ -56,14 +57,24 @@ static void find_group(struct node_cache *cache, const struct pod_class *class, 
     constraint->group->awaited += constraint->is_required;
 }
 
+/* A constraint of the profile is about the pods among which the class is to be spread. */
+static void share_group(struct pod_class *class, struct spread_constraint *constraint)
+{
+    constraint->group = class->group;
+    constraint->group->references++;
+    constraint->group->awaited += constraint->is_required;
+    for (size_t i = 0; i < class->group_count; i++) {
+        constraint->matches_self = constraint->matches_self || class->groups[i] == class->group;
+    }
+}
+
 static bool honors(const json_t *json, const char *policy, const char *otherwise)
 {
     const char *text = json_get_string(json, policy);
     return strcmp(text != NULL ? text : otherwise, "Honor") == 0;
 }
 
-static void parse(struct node_cache *cache, const struct pod_class *class, const json_t *json,
-                  struct spread_constraint *constraint)
+static void parse(const json_t *json, struct spread_constraint *constraint)
 {
     const char *key = json_get_string(json, "topologyKey");
     const char *action = json_get_string(json, "whenUnsatisfiable");
@@ -74,12 +85,15 @@ static void parse(struct node_cache *cache, const struct pod_class *class, const
     constraint->min_domains = json_get_int(json, "minDomains", 1);
     constraint->honors_affinity = honors(json, "nodeAffinityPolicy", "Honor");
     constraint->honors_taints = honors(json, "nodeTaintsPolicy", "Ignore");
-    find_group(cache, class, json, constraint);
 }
 
 struct spread_constraints *spread_constraints_of(struct node_cache *cache, struct pod_class *class)
 {
     const json_t *list = json_object_get(class->spec, "topologySpreadConstraints");
+    bool is_own = json_array_size(list) > 0;
+    if (!is_own && class->group != NULL) {
+        list = profile_of(class)->default_constraints;
+    }
     size_t count = json_array_size(list);
     if (class->spread == NULL && count > 0) {
         node_cache_know_class(cache, class);
@@ -87,7 +101,13 @@ struct spread_constraints *spread_constraints_of(struct node_cache *cache, struc
             allocate_zero(1, sizeof *class->spread + count * sizeof *class->spread->list);
         class->spread->count = count;
         for (size_t i = 0; i < count; i++) {
-            parse(cache, class, json_array_get(list, i), &class->spread->list[i]);
+            struct spread_constraint *constraint = &class->spread->list[i];
+            parse(json_array_get(list, i), constraint);
+            if (is_own) {
+                find_group(cache, class, json_array_get(list, i), constraint);
+            } else {
+                share_group(class, constraint);
+            }
         }
     }
     return class->spread;

@@ -40,7 +40,8 @@ struct spread_constraints {
     struct spread_constraint list[];
 };
 
-/* The class's own; NULL: it has none, and those of the cluster hold. Borrowed from the class. */
+/* The class's own, or those of its profile, which hold for its group until that is another; NULL:
+ * it has none, and the system's hold. Borrowed from the class. */
 struct spread_constraints *spread_constraints_of(struct node_cache *cache, struct pod_class *class);
 /* Frees them. 'constraints' may be NULL here and below. */
 void spread_constraints_free(struct node_cache *cache, struct spread_constraints *constraints);

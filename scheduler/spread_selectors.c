@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "scheduler/spread_constraints.h"
 
 static const struct api_resource services = {"v1", "services", "Service", true};
 
@@ -134,6 +135,9 @@ void spread_selectors_apply(struct spread_selectors *selectors, struct node_cach
                                           collected.list, collected.count)
                        : NULL;
     class->group_generation = generation;
+    if (class->group != old) {
+        spread_constraints_free(cache, steal(class->spread)); /* Made for the old group. */
+    }
     node_cache_group_unref(cache, old);
     buffer_free(&collected.key);
 }

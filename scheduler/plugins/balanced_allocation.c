@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-/* NodeResourcesBalancedAllocation: a node is better the nearer its shares of CPU and memory in use
- * would be to each other. */
+/* NodeResourcesBalancedAllocation: a node is better the nearer its shares of CPU and memory (or
+ * what else the profile names) in use would be to each other. */
 #include "scheduler/plugin.h"
+#include "scheduler/resource_scores.h"
 
-static double share(int64_t requested, int64_t allocatable)
+/* It would stand as balanced anywhere. */
+static bool asks_for_none(const struct profile *profile, const struct pod_class *class)
 {
-    double part = (double)requested / (double)allocatable;
-    return part > 1 ? 1 : part;
+    static const struct node empty;
+    for (size_t i = 0; i < profile->balanced_resources.count; i++) {
+        const struct weighted_resource *resource = &profile->balanced_resources.list[i];
+        if (resource_share_of(resource, class, &empty, false).requested > 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool score(const struct cycle *cycle, int64_t *scores)
 {
-    const struct resource_amounts *wanted = &cycle->class->requests;
-    if (wanted->milli_cpu == 0 && wanted->memory == 0) {
-        return false; /* It would stand as balanced anywhere. */
+    const struct profile *profile = profile_of(cycle->class);
+    if (asks_for_none(profile, cycle->class)) {
+        return false;
     }
     for (size_t i = 0; i < cycle->node_count; i++) {
-        const struct node *node = cycle->nodes[i];
-        double deviation = 0;
-        if (node->allocatable.milli_cpu > 0 && node->allocatable.memory > 0) {
-            double cpu =
-                share(node->requested.milli_cpu + wanted->milli_cpu, node->allocatable.milli_cpu);
-            double memory =
-                share(node->requested.memory + wanted->memory, node->allocatable.memory);
-            deviation = (cpu > memory ? cpu - memory : memory - cpu) / 2;
-        }
-        scores[i] = (int64_t)((1 - deviation) * SCORE_MAX);
+        scores[i] = resource_score_balance(profile, cycle->class, cycle->nodes[i]);
     }
     return true;
 }

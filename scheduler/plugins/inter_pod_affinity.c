@@ -10,9 +10,7 @@
 #include "common/alloc.h"
 #include "scheduler/affinity.h"
 #include "scheduler/plugin.h"
-
-/* What a required affinity of a standing pod is worth to those it asks for. */
-enum { hard_pod_affinity_weight = 1 };
+#include "scheduler/profile.h"
 
 static void prepare(const struct cycle *cycle)
 {
@@ -153,8 +151,13 @@ static void stretch(int64_t *scores, size_t count)
 static bool score(const struct cycle *cycle, int64_t *scores)
 {
     const struct pod_class *class = cycle->class;
+    const struct profile *profile = profile_of(class);
     const struct affinity_use *use;
     bool any = false;
+    if (profile->ignore_preferred_terms_of_existing_pods &&
+        (class->affinity == NULL || !class->affinity->has_preferences)) {
+        return false;
+    }
     memset(scores, 0, cycle->node_count * sizeof *scores);
     for (size_t at = 0; (use = next_use(class, AFFINITY_PREFERS, &at)) != NULL;) {
         any |= add_tally(cycle, use->counts, &use->counts->members, use->weight, scores);
@@ -162,7 +165,8 @@ static bool score(const struct cycle *cycle, int64_t *scores)
     for (size_t i = 0; i < class->set_count; i++) {
         for (size_t n = 0; n < class->sets[i]->count; n++) {
             const struct affinity_counts *counts = class->sets[i]->counts[n];
-            any |= add_tally(cycle, counts, &counts->requires, hard_pod_affinity_weight, scores);
+            any |= add_tally(cycle, counts, &counts->requires, profile->hard_pod_affinity_weight,
+                             scores);
             any |= add_tally(cycle, counts, &counts->prefers, 1, scores);
         }
     }

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/node_match.h"
 #include "scheduler/plugin.h"
+#include "scheduler/profile.h"
 
 /* A required term names nodes, but not this one. */
 static bool names_others(const json_t *term, const char *node_name)
@@ -38,19 +39,27 @@ static bool leaves_out(const struct cycle *cycle, const struct node *node)
     return json_array_size(terms) > 0;
 }
 
+/* What the configuration asks of nodes for all pods. */
+static bool is_ruled_out(const struct cycle *cycle, const struct node *node)
+{
+    const json_t *added = profile_of(cycle->class)->added_affinity;
+    return added != NULL && !node_match_required(NULL, added, node->name, node->labels);
+}
+
 static bool fits(const struct cycle *cycle, const struct node *node)
 {
     const json_t *spec = cycle->class->spec;
-    return node_match_required(json_object_get(spec, "nodeSelector"),
+    return !is_ruled_out(cycle, node) &&
+           node_match_required(json_object_get(spec, "nodeSelector"),
                                json_path(spec, "affinity", "nodeAffinity"), node->name,
                                node->labels);
 }
 
 static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)
 {
-    (void)cycle;
-    (void)node;
-    reasons_add(reasons, "node(s) didn't match Pod's node affinity/selector");
+    reasons_add(reasons, "%s",
+                is_ruled_out(cycle, node) ? "node(s) didn't match scheduler-enforced node affinity"
+                                          : "node(s) didn't match Pod's node affinity/selector");
 }
 
 static bool score(const struct cycle *cycle, int64_t *scores)

@@ -1,18 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-/* NodeResourcesFit: what the pod asks for must be left on the node. Of those where it is, nodes
- * with more left are better (LeastAllocated), by CPU and memory in equal parts; containers that ask
- * for nothing count as if they asked for a little. */
+/* NodeResourcesFit: what the pod asks for must be left on the node. Of those where it is, nodes are
+ * better by the profile's strategy: by default those with more left, by CPU and memory in equal
+ * parts; containers that ask for nothing count as if they asked for a little. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/json.h"
 #include "scheduler/plugin.h"
+#include "scheduler/resource_scores.h"
 
 static bool has_room(int64_t wanted, int64_t allocatable, int64_t requested)
 {
     return wanted <= 0 || wanted <= allocatable - requested;
 }
 
+/* The profile leaves this extended resource to others, by its name or by the domain in it. */
+static bool is_ignored(const struct profile *profile, uint32_t name)
+{
+    if (profile->ignored_resources == NULL && profile->ignored_resource_groups == NULL) {
+        return false;
+    }
+    char group[256];
+    const char *text = resource_names_text(name);
+    snprintf(group, sizeof group, "%.*s", (int)strcspn(text, "/"), text);
+    return json_array_has_string(profile->ignored_resources, text) ||
+           json_array_has_string(profile->ignored_resource_groups, group);
+}
+
 static bool has_extended(const struct pod_class *class, const struct node *node, uint32_t i)
 {
     uint32_t name = class->requests.extended[i].name;
-    return has_room(class->requests.extended[i].value,
+    return is_ignored(profile_of(class), name) ||
+           has_room(class->requests.extended[i].value,
                     resource_amounts_extended(&node->allocatable, name),
                     resource_amounts_extended(&node->requested, name));
 }
@@ -71,28 +90,11 @@ static void explain(const struct cycle *cycle, const struct node *node, struct r
     }
 }
 
-/* The share that is left, in SCORE_MAX parts. */
-static int64_t left_over(int64_t allocatable, int64_t requested)
-{
-    return requested > allocatable ? 0 : (allocatable - requested) * SCORE_MAX / allocatable;
-}
-
 static bool score(const struct cycle *cycle, int64_t *scores)
 {
-    const struct resource_amounts *wanted = &cycle->class->assumed;
+    const struct profile *profile = profile_of(cycle->class);
     for (size_t i = 0; i < cycle->node_count; i++) {
-        const struct node *node = cycle->nodes[i];
-        int64_t sum = 0, parts = 0;
-        if (node->allocatable.milli_cpu > 0) {
-            sum +=
-                left_over(node->allocatable.milli_cpu, node->assumed.milli_cpu + wanted->milli_cpu);
-            parts++;
-        }
-        if (node->allocatable.memory > 0) {
-            sum += left_over(node->allocatable.memory, node->assumed.memory + wanted->memory);
-            parts++;
-        }
-        scores[i] = parts > 0 ? sum / parts : 0;
+        scores[i] = resource_score_fit(profile, cycle->class, cycle->nodes[i]);
     }
     return true;
 }

@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/node_match.h"
 #include "scheduler/plugin.h"
+#include "scheduler/profile.h"
 #include "scheduler/spread_constraints.h"
 
 enum { node_skew = 3, zone_skew = 5 };
@@ -203,7 +204,7 @@ static bool score(const struct cycle *cycle, int64_t *scores)
     if (cycle->class->spread != NULL) {
         return score_own(cycle, scores);
     }
-    if (group == NULL) {
+    if (group == NULL || profile_of(cycle->class)->default_constraints != NULL) {
         return false;
     }
     size_t zone_count = zones_of_candidates(cycle);
