@@ -192,14 +192,20 @@ static void condition_was_written(void *argument, struct client_response *respon
     }
 }
 
-void binder_tell_failure(struct binder *binder, const struct cached_object *pod, const char *reason,
-                         const char *message)
+/* Sends a change of the pod's status (consumed). */
+static void patch_status(struct binder *binder, const struct cached_object *pod, json_t *status)
 {
-    const char *told = pod_of(pod)->told;
-    record(binder, pod->key, pod->uid, "Warning", "FailedScheduling", message);
-    if (told != NULL && strcmp(told, message) == 0) {
-        return;
-    }
+    cleanup(json_release)
+    json_t *patch = json_pack("{s:{s:s}, s:o}", "metadata", "uid", pod->uid, "status", status);
+    client_send(binder->client,
+                client_patch_request(&pods_resource, pod->namespace, pod->name, "status",
+                                     client_strategic_merge_patch, patch),
+                condition_was_written, NULL);
+}
+
+static void add_condition(json_t *status, const struct cached_object *pod, const char *reason,
+                          const char *message)
+{
     char now[TIMESTAMP_SIZE];
     timestamp_format(timestamp_now(), now);
     json_t *condition = json_pack("{s:s, s:s, s:s, s:s, s:n}", "type", "PodScheduled", "status",
@@ -207,16 +213,42 @@ void binder_tell_failure(struct binder *binder, const struct cached_object *pod,
     if (pod->generation > 0) {
         json_object_set_new(condition, "observedGeneration", json_integer(pod->generation));
     }
-    if (told == NULL) {
+    if (pod_of(pod)->told == NULL) {
         json_object_set_new(condition, "lastTransitionTime", json_string(now));
     }
-    cleanup(json_release)
-    json_t *patch = json_pack("{s:{s:s}, s:{s:[o]}}", "metadata", "uid", pod->uid, "status",
-                              "conditions", condition);
-    client_send(binder->client,
-                client_patch_request(&pods_resource, pod->namespace, pod->name, "status",
-                                     client_strategic_merge_patch, patch),
-                condition_was_written, NULL);
+    json_object_set_new(status, "conditions", json_pack("[o]", condition));
+}
+
+static void add_nomination(json_t *status, const char *node_name)
+{
+    json_object_set_new(status, "nominatedNodeName",
+                        *node_name != '\0' ? json_string(node_name) : json_null());
+}
+
+void binder_tell_failure(struct binder *binder, const struct cached_object *pod, const char *reason,
+                         const char *message, const char *nominated_node)
+{
+    const char *told = pod_of(pod)->told, *nominated = pod_of(pod)->nominated_node;
+    json_t *status = json_object();
+    record(binder, pod->key, pod->uid, "Warning", "FailedScheduling", message);
+    if (told == NULL || strcmp(told, message) != 0) {
+        add_condition(status, pod, reason, message);
+    }
+    if (nominated_node != NULL && strcmp(nominated_node, nominated != NULL ? nominated : "") != 0) {
+        add_nomination(status, nominated_node);
+    }
+    if (json_object_size(status) > 0) {
+        patch_status(binder, pod, status);
+    } else {
+        json_decref(status);
+    }
+}
+
+void binder_clear_nomination(struct binder *binder, const struct cached_object *pod)
+{
+    json_t *status = json_object();
+    add_nomination(status, "");
+    patch_status(binder, pod, status);
 }
 
 /* ---- life ---- */

@@ -34,8 +34,11 @@ void binder_bind(struct binder *binder, struct queued_pod *pod, const char *node
 size_t binder_under_way(struct binder *binder);
 
 /* Records an event about a pending pod of the scheduler's informer, and sets its condition
- * PodScheduled to False with this reason and message, unless it says so already. */
+ * PodScheduled to False with this reason and message, and the node for which it is nominated ("":
+ * none; NULL: as before), unless it says so already. */
 void binder_tell_failure(struct binder *binder, const struct cached_object *pod, const char *reason,
-                         const char *message);
+                         const char *message, const char *nominated_node);
+/* A pending pod is not nominated for a node any more. */
+void binder_clear_nomination(struct binder *binder, const struct cached_object *pod);
 
 #endif

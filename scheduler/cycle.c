@@ -292,7 +292,7 @@ static bool reserve(const struct cycle *cycle, struct node *node)
 
 /* ---- the interface ---- */
 
-static void make_room(struct decider *decider)
+void decider_make_room(struct decider *decider)
 {
     size_t slots = decider->cache->node_slots;
     if (decider->capacity < slots) {
@@ -353,7 +353,7 @@ struct node *decider_choose(struct decider *decider, struct pod_class *class, co
     if (class->failed_at == decider->cache->freed) {
         return NULL;
     }
-    make_room(decider);
+    decider_make_room(decider);
     cycle_prepare(&cycle);
     find_nodes(decider, &cycle);
     int64_t found = timestamp_monotonic();

@@ -25,6 +25,8 @@ struct decider {
 };
 
 void decider_clear(struct decider *decider);
+/* 'nodes', 'scores' and 'totals' have room for all nodes. */
+void decider_make_room(struct decider *decider);
 
 /* That of the class's scheduler; NULL: it is another's. */
 const struct profile *decider_profile(const struct decider *decider, const struct pod_class *class);

@@ -58,14 +58,15 @@ struct node *nominations_remove(struct node_cache *cache, const char *key, const
         return NULL;
     }
     struct node *node = nomination->node;
-    bool stays = node->exists;
+    const struct placed_pod *placed = node_cache_find_pod(cache, key);
+    bool is_freed = node->exists && (placed == NULL || placed->node != node);
     map_remove(&cache->nominations, key);
     unlist(nomination);
     nomination_free(nomination);
     node_cache_drop_if_empty(cache, node);
     cache->changed++;
-    cache->freed++;
-    return stays ? node : NULL;
+    cache->freed += is_freed;
+    return is_freed ? node : NULL;
 }
 
 const struct nomination *nominations_find(const struct node_cache *cache, const char *key)

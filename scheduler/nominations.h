@@ -21,9 +21,9 @@ struct nomination {
 /* The pod is to stand there from now on, and nowhere else. */
 void nominations_set(struct node_cache *cache, const char *key, const char *uid,
                      struct pod_class *class, const char *node_name);
-/* It is not any more; raises 'freed'. Returns the node, which may be asked whether it helps others,
- * NULL when there was no nomination or the node is gone with it. 'uid' NULL: whatever has the key.
- */
+/* It is not any more. Returns the node where there may be room for others now, and raises 'freed'
+ * then; NULL when there was no nomination, the node is gone, or the pod stands there by now. 'uid'
+ * NULL: whatever has the key. */
 struct node *nominations_remove(struct node_cache *cache, const char *key, const char *uid);
 /* NULL when there is none. */
 const struct nomination *nominations_find(const struct node_cache *cache, const char *key);

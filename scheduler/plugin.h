@@ -27,6 +27,14 @@ enum cluster_event {
     EVENT_POD_LEFT = 2, /* Room became free. */
     EVENT_POD_CAME = 8, /* A pod got a node, of a group for which others wait. */
     EVENT_NODE_LEFT = 16,
+    EVENT_POD_ENDING = 32, /* A pod takes up room still, but doesn't count for spreading. */
+};
+
+/* One such event, as far as it is known. */
+struct cluster_change {
+    enum cluster_event event;
+    struct node *node;     /* Where it happened; NULL: nowhere that exists. */
+    struct pod_class *pod; /* Of the pod that came or left, or NULL. */
 };
 
 /* The pod in question, and the nodes that fit it. */
@@ -47,7 +55,10 @@ struct plugin {
     const char *name; /* As upstream's: "NodeResourcesFit". */
     bool is_static;   /* See above. */
     int weight;       /* Of its score. */
-    unsigned events;  /* Which can help a pod that this plugin rejected. */
+    /* What it says of a node depends on the pod and on that node alone, with the pods there: what
+     * happens elsewhere does not matter. True of static filters, and implied. */
+    bool is_local;
+    unsigned events; /* Which can help a pod that this plugin rejected. */
 
     /* Why the pod is not to be tried now (static text), NULL when it may. */
     const char *(*before_queue)(const struct pod_class *class);
@@ -66,6 +77,9 @@ struct plugin {
     void (*imagine)(const struct cycle *cycle, const struct placed_pod *pod, int change);
     /* All that kept the node from fitting. */
     void (*explain)(const struct cycle *cycle, const struct node *node, struct reasons *reasons);
+    /* Of a plugin that is not local: whether a change of the kinds above may help pods of that
+     * class, which it rejected. NULL: it may. */
+    bool (*may_help)(const struct pod_class *waiting, const struct cluster_change *change);
     /* Writes the score of each of cycle->nodes, 0 to SCORE_MAX. False: all are equal. */
     bool (*score)(const struct cycle *cycle, int64_t *scores);
     /* The pod is about to stand on the node, or will not after all. */

@@ -12,6 +12,7 @@
 #include "common/alloc.h"
 #include "common/buffer.h"
 #include "common/map.h"
+#include "common/timestamp.h"
 
 static const char *const copied_members[] = {
     "nodeSelector", "affinity", "tolerations", "schedulerName",
@@ -37,22 +38,38 @@ enum span {
     SPAN_HOST_NETWORK,
     SPAN_SPREAD,
     SPAN_GATES,
+    SPAN_PREEMPTION_POLICY,
     SPAN_RESOURCES,
     SPAN_CONTAINERS,
     SPAN_INIT_CONTAINERS,
     SPAN_NODE_NAME,
     SPAN_PHASE,
     SPAN_CONDITIONS,
+    SPAN_START_TIME,
+    SPAN_NOMINATED,
     SPAN_COUNT
 };
 
 static const char *const span_paths[SPAN_COUNT] = {
-    "metadata.labels",      "spec.nodeSelector",  "spec.affinity",
-    "spec.tolerations",     "spec.schedulerName", "spec.priority",
-    "spec.overhead",        "spec.hostNetwork",   "spec.topologySpreadConstraints",
-    "spec.schedulingGates", "spec.resources",     "spec.containers",
-    "spec.initContainers",  "spec.nodeName",      "status.phase",
+    "metadata.labels",
+    "spec.nodeSelector",
+    "spec.affinity",
+    "spec.tolerations",
+    "spec.schedulerName",
+    "spec.priority",
+    "spec.overhead",
+    "spec.hostNetwork",
+    "spec.topologySpreadConstraints",
+    "spec.schedulingGates",
+    "spec.preemptionPolicy",
+    "spec.resources",
+    "spec.containers",
+    "spec.initContainers",
+    "spec.nodeName",
+    "status.phase",
     "status.conditions",
+    "status.startTime",
+    "status.nominatedNodeName",
 };
 
 static void add_span(struct buffer *key, struct json_span span)
@@ -149,6 +166,7 @@ static struct pod_class *parse_class(const struct cached_object *object, const c
     json_t *pod = cached_object_tree(object);
     const json_t *spec = json_object_get(pod, "spec");
     const char *scheduler = json_get_string(spec, "schedulerName");
+    const char *preemption = json_get_string(spec, "preemptionPolicy");
     struct pod_class *class = allocate_struct(struct pod_class);
     class->key = duplicate(key);
     class->labels = cached_object_labels(object);
@@ -164,6 +182,7 @@ static struct pod_class *parse_class(const struct cached_object *object, const c
     class->owner_kind = duplicate(object->owner_kind);
     class->owner_name = duplicate(object->owner_name);
     class->priority = (int32_t)json_get_int(spec, "priority", 0);
+    class->never_preempts = preemption != NULL && strcmp(preemption, "Never") == 0;
     class->is_gated = json_array_size(json_object_get(spec, "schedulingGates")) > 0;
     resource_amounts_of_pod(spec, &class->requests, &class->assumed);
     add_host_ports(class, json_object_get(spec, "containers"));
@@ -226,6 +245,7 @@ static void class_free(struct pod_class *class)
     free(class->groups);
     free(class->sets);
     free(class->failure);
+    free(class->unhelped);
     free(class);
 }
 
@@ -285,6 +305,26 @@ static bool find_told(void *argument, struct json_span condition)
     return false;
 }
 
+static bool find_preemption(void *argument, struct json_span condition)
+{
+    static const char *const paths[] = {"type", "status", "reason"};
+    struct json_span spans[array_length(paths)];
+    json_scan(condition.text, condition.length, paths, array_length(paths), spans);
+    if (!is_text(spans[0], "DisruptionTarget")) {
+        return true;
+    }
+    *(bool *)argument = is_text(spans[1], "True") && is_text(spans[2], "PreemptionByScheduler");
+    return false;
+}
+
+static int64_t time_of(struct json_span span)
+{
+    int64_t time = 0;
+    cleanup(free_char)
+    char *text = span.length > 2 ? json_span_value(span) : NULL;
+    return text != NULL && timestamp_parse(text, &time) ? time : 0;
+}
+
 static void *digest(const struct cached_object *object)
 {
     struct json_span spans[SPAN_COUNT];
@@ -300,7 +340,13 @@ static void *digest(const struct cached_object *object)
         is_text(spans[SPAN_PHASE], "Succeeded") || is_text(spans[SPAN_PHASE], "Failed");
     if (length == 0) {
         json_scan_elements(spans[SPAN_CONDITIONS], find_told, &pod->told);
+        pod->nominated_node =
+            spans[SPAN_NOMINATED].length > 2 ? json_span_value(spans[SPAN_NOMINATED]) : NULL;
     }
+    if (object->is_deleting) {
+        json_scan_elements(spans[SPAN_CONDITIONS], find_preemption, &pod->is_preempted);
+    }
+    pod->started = time_of(spans[SPAN_START_TIME]);
     pod->class = find_class(object, buffer_text(&key));
     return pod;
 }
@@ -310,6 +356,7 @@ static void digest_free(void *argument)
     struct pod *pod = argument;
     pod_class_unref(pod->class);
     free(pod->told);
+    free(pod->nominated_node);
     free(pod);
 }
 

@@ -44,7 +44,8 @@ struct pod_class {
     char *namespace, *scheduler_name;
     char *owner_kind, *owner_name;
     int32_t priority;
-    bool is_gated; /* It has scheduling gates. */
+    bool is_gated;       /* It has scheduling gates. */
+    bool never_preempts; /* Its preemptionPolicy is Never. */
     struct resource_amounts requests, assumed;
     struct host_port *host_ports;
     size_t host_port_count;
@@ -55,7 +56,11 @@ struct pod_class {
     const struct profile *profile;        /* See profile_of(). */
     struct static_result *static_results; /* By the index of the node; dropped when none waits. */
     size_t static_result_count;
-    size_t waiting;             /* Pods of the class in the queue. */
+    size_t waiting; /* Pods of the class in the queue. */
+    size_t parked;  /* Of these, unschedulable; then it is in the queue's list. */
+    struct pod_class *next_parked, *previous_parked;
+    bool is_helped;             /* Something happened since that may make a node fit them. */
+    uint32_t helped_plugins;    /* Or that may change the mind of these plugins. */
     struct spread_group *group; /* Of the pods among which these are to be spread, or NULL. */
     uint32_t group_generation;  /* For which 'group' holds; 0: not looked up. */
     struct spread_constraints *spread; /* Its own; see spread_constraints_of(). */
@@ -68,13 +73,18 @@ struct pod_class {
     uint64_t failed_at;      /* When none fitted, see node_cache_freed(); 0: they may fit. */
     char *failure;           /* What to say then. */
     uint32_t failed_plugins; /* Which plugins rejected nodes then. */
+    uint64_t unhelped_at;    /* When preemption could not help, see node_cache; 0: it may. */
+    char *unhelped;          /* What to say then. */
 };
 
 /* The digest of a pod in the scheduler's informer. */
 struct pod {
     struct pod_class *class;
     bool is_terminated;    /* Succeeded or failed: it takes up nothing any more. */
+    bool is_preempted;     /* Its condition DisruptionTarget says that it makes way for another. */
+    int64_t started;       /* status.startTime, nanoseconds; 0: not yet. */
     const char *node_name; /* "" while it is not bound. */
+    char *nominated_node;  /* While it is not bound: status.nominatedNodeName, or NULL. */
     /* While it is not bound: the message of its condition PodScheduled, if that is False; else
      * NULL.
      */

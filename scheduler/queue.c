@@ -61,6 +61,32 @@ static void list_remove(struct queue *queue, struct queued_pod *pod)
     pod->older = pod->newer = NULL;
 }
 
+static void list_class(struct queue *queue, struct pod_class *class)
+{
+    if (class->parked++ == 0) {
+        class->previous_parked = NULL;
+        class->next_parked = queue->parked_classes;
+        if (class->next_parked != NULL) {
+            class->next_parked->previous_parked = class;
+        }
+        queue->parked_classes = class;
+    }
+}
+
+static void unlist_class(struct queue *queue, struct pod_class *class)
+{
+    if (--class->parked > 0) {
+        return;
+    }
+    *(class->previous_parked != NULL ? &class->previous_parked->next_parked
+                                     : &queue->parked_classes) = class->next_parked;
+    if (class->next_parked != NULL) {
+        class->next_parked->previous_parked = class->previous_parked;
+    }
+    class->is_helped = false;
+    class->helped_plugins = 0;
+}
+
 /* ---- parts ---- */
 
 static void leave_part(struct queue *queue, struct queued_pod *pod)
@@ -70,6 +96,8 @@ static void leave_part(struct queue *queue, struct queued_pod *pod)
         heap_remove(heap, &pod->node);
     } else if (pod->part == QUEUE_UNSCHEDULABLE) {
         list_remove(queue, pod);
+        unlist_class(queue, pod->class);
+        pod->is_helped = false;
     }
     queue->counts[pod->part]--; // NOLINT(clang-analyzer-core.NullDereference): there is a queue.
 }
@@ -86,6 +114,7 @@ static void join_part(struct queue *queue, struct queued_pod *pod, enum queue_pa
         heap_insert(heap, &pod->node);
     } else if (part == QUEUE_UNSCHEDULABLE) {
         list_append(queue, pod);
+        list_class(queue, pod->class);
     }
 }
 
@@ -232,6 +261,14 @@ void queue_back_off(struct queue *queue, struct queued_pod *pod)
     }
 }
 
+void queue_activate(struct queue *queue, const char *key)
+{
+    struct queued_pod *pod = map_get(&queue->pods, key);
+    if (pod != NULL && pod->part == QUEUE_UNSCHEDULABLE) {
+        move_to(queue, pod, part_now(pod, now_of(queue)), CAUSE_FORCED);
+    }
+}
+
 /* ---- waking ---- */
 
 /* The plugins (a bit each) to which one of these events may make a difference. */
@@ -255,17 +292,30 @@ static enum queue_cause cause_of(unsigned events)
 }
 
 /* A pod that no plugin rejected (there was no node to ask) is helped by whatever happens. */
+static bool is_helped(const struct queued_pod *pod, uint32_t plugins_helped)
+{
+    const struct pod_class *class = pod->class;
+    return pod->is_helped || class->is_helped || pod->plugins == 0 ||
+           (pod->plugins & (plugins_helped | class->helped_plugins)) != 0;
+}
+
 static void wake_helped(struct queue *queue, int64_t now)
 {
     uint32_t helped = plugins_helped_by(queue->pending_events);
-    enum queue_cause cause = cause_of(queue->pending_events);
+    enum queue_cause cause = cause_of(queue->pending_events | queue->hinted_events);
     struct queued_pod *newer;
     for (struct queued_pod *pod = queue->oldest; pod != NULL; pod = newer) {
         newer = pod->newer;
-        if ((pod->plugins & helped) != 0 || pod->plugins == 0) {
+        if (is_helped(pod, helped)) {
             move_to(queue, pod, part_now(pod, now), cause);
         }
     }
+    for (struct pod_class *class = queue->parked_classes; class != NULL;
+         class = class->next_parked) {
+        class->is_helped = false;
+        class->helped_plugins = 0;
+    }
+    queue->pending_events = queue->hinted_events = 0;
 }
 
 static void wake_those_backing_off(struct queue *queue, struct heap *heap, int64_t now,
@@ -284,9 +334,8 @@ int64_t queue_wake(struct queue *queue, int64_t now)
 {
     const int64_t patience = parked_max_seconds * second;
     int64_t next = INT64_MAX;
-    if (queue->pending_events != 0) {
+    if ((queue->pending_events | queue->hinted_events) != 0) {
         wake_helped(queue, now);
-        queue->pending_events = 0;
     }
     while (queue->oldest != NULL && queue->oldest->parked + patience <= now) {
         move_to(queue, queue->oldest, part_now(queue->oldest, now), CAUSE_TIMEOUT);
@@ -304,6 +353,7 @@ void queue_clear(struct queue *queue)
     const char *key;
     void *value;
     for (size_t at = 0; map_next(&queue->pods, &at, &key, &value);) {
+        leave_part(queue, value);
         queued_pod_free(value);
     }
     map_free(&queue->pods, NULL);

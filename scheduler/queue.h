@@ -31,6 +31,7 @@ enum queue_cause {
     CAUSE_POD_CAME,
     CAUSE_NODE,
     CAUSE_NODE_LEFT,
+    CAUSE_FORCED,
     QUEUE_CAUSES
 };
 
@@ -45,6 +46,7 @@ struct queued_pod {
     int64_t parked;        /* Since when it is unschedulable, monotonic. */
     uint32_t plugins;      /* Which plugins rejected it; a bit each, by their place in the table. */
     bool is_error;         /* Its last attempt ended with an error. */
+    bool is_helped;        /* Something happened for it alone. */
     struct heap_node node; /* In the heap of its part. */
     struct queued_pod *older, *newer; /* Among those that are unschedulable. */
 };
@@ -53,10 +55,12 @@ struct queue {
     struct map pods; /* All, by key. */
     struct heap active, backoff, error_backoff;
     struct queued_pod *oldest, *newest; /* Unschedulable, in the order in which they were parked. */
+    struct pod_class *parked_classes;   /* Theirs. */
     size_t counts[QUEUE_PARTS];
     uint64_t incoming[QUEUE_PARTS][QUEUE_CAUSES]; /* How many came into each part, and why. */
     int64_t (*clock)(void);                       /* NULL: timestamp_monotonic(). */
     unsigned pending_events;                      /* Noted, not yet acted upon. */
+    unsigned hinted_events; /* Of these it is known whom they help; see hints.h. */
 };
 
 void queue_clear(struct queue *queue);
@@ -73,6 +77,9 @@ void queued_pod_free(struct queued_pod *pod);
 void queue_park(struct queue *queue, struct queued_pod *pod, uint32_t rejecting_plugins);
 /* Gives a pod back after an error, to be tried again after a while. */
 void queue_back_off(struct queue *queue, struct queued_pod *pod);
+
+/* Lets a pod that is unschedulable be tried again, whatever rejected it. */
+void queue_activate(struct queue *queue, const char *key);
 
 /* Something happened that may help. Acted upon by queue_wake(). */
 static inline void queue_note_event(struct queue *queue, unsigned event)

@@ -11,7 +11,11 @@
 #include "scheduler/affinity.h"
 #include "scheduler/binder.h"
 #include "scheduler/cycle.h"
+#include "scheduler/evictor.h"
+#include "scheduler/hints.h"
 #include "scheduler/node_images.h"
+#include "scheduler/nominations.h"
+#include "scheduler/preemption.h"
 #include "scheduler/queue.h"
 #include "scheduler/scheduler_metrics.h"
 #include "scheduler/spread_selectors.h"
@@ -29,8 +33,9 @@ struct scheduler {
     struct service *service;
     struct scheduler_options options;
     struct spread_selectors *selectors;
-    struct informer *pods;
+    struct informer *pods, *budgets;
     struct binder *binder;
+    struct evictor *evictor;
     pthread_t thread;
     atomic_uint
         callers; /* Who want the lock beside the scheduling thread: it lets them go first. */
@@ -78,28 +83,97 @@ static void collect_sometimes(struct scheduler *scheduler)
     }
 }
 
+static void note(struct scheduler *scheduler, enum cluster_event event, struct node *node,
+                 struct pod_class *class)
+{
+    hints_note(&scheduler->queue, scheduler->cache,
+               &(struct cluster_change){.event = event, .node = node, .pod = class});
+}
+
+/* The pod is not to stand where others made room for it, or it stands there. */
+static void end_nomination(struct scheduler *scheduler, const char *key)
+{
+    struct node *node = nominations_remove(scheduler->cache, key, NULL);
+    if (node != NULL) {
+        note(scheduler, EVENT_POD_LEFT, node, NULL);
+    }
+}
+
+/* What it takes up is free again. Returns whether it took up anything. */
+static bool unplace(struct scheduler *scheduler, const char *key, const char *uid)
+{
+    const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, key);
+    if (placed == NULL || strcmp(placed->uid, uid) != 0) {
+        return false;
+    }
+    struct pod_class *class = pod_class_ref(placed->class);
+    struct node *node = placed->node->exists ? placed->node : NULL;
+    node_cache_unplace(scheduler->cache, key, uid);
+    note(scheduler, EVENT_POD_LEFT, node, class);
+    pod_class_unref(class);
+    return true;
+}
+
 static void pod_left(struct scheduler *scheduler, const struct cached_object *pod)
 {
     queue_remove(&scheduler->queue, pod->key);
-    if (node_cache_unplace(scheduler->cache, pod->key, pod->uid)) {
-        queue_note_event(&scheduler->queue, EVENT_POD_LEFT);
-    }
+    end_nomination(scheduler, pod->key);
+    unplace(scheduler, pod->key, pod->uid);
     collect_sometimes(scheduler);
+}
+
+/* The pod that stood there before, if any, was another, looked otherwise or stood elsewhere: not
+ * only that it is being deleted now. */
+static bool differs(const struct placed_pod *before, const char *uid, const struct pod_class *class,
+                    const char *node_name)
+{
+    return before != NULL && (before->class != class || strcmp(before->uid, uid) != 0 ||
+                              strcmp(before->node->name, node_name) != 0);
 }
 
 static void place(struct scheduler *scheduler, const char *key, const char *uid,
                   struct pod_class *class, const char *node_name, bool is_assumed, bool is_deleting)
 {
-    uint64_t joined = scheduler->cache->joined;
-    if (node_cache_place(scheduler->cache, key, uid, class, node_name, is_assumed, is_deleting)) {
-        queue_note_event(&scheduler->queue, EVENT_POD_LEFT); /* It may ask for less now. */
+    struct node_cache *cache = scheduler->cache;
+    uint64_t joined = cache->joined;
+    const struct placed_pod *before = node_cache_find_pod(cache, key);
+    if (differs(before, uid, class, node_name)) {
+        unplace(scheduler, key, before->uid);
     }
-    if (scheduler->cache->joined != joined) {
-        queue_note_event(&scheduler->queue, EVENT_POD_CAME);
+    bool is_ending = node_cache_place(cache, key, uid, class, node_name, is_assumed, is_deleting);
+    struct node *node = node_cache_find_pod(cache, key)->node;
+    if (is_ending) {
+        note(scheduler, EVENT_POD_ENDING, node, class);
+    }
+    if (cache->joined != joined) {
+        note(scheduler, EVENT_POD_CAME, node, class);
+    }
+    end_nomination(scheduler, key);
+}
+
+/* Follows status.nominatedNodeName. What this scheduler decided but is not written yet stays. */
+static void follow_nomination(struct scheduler *scheduler, const struct cached_object *old,
+                              const struct cached_object *new)
+{
+    const char *before =
+        old != NULL && strcmp(old->uid, new->uid) == 0 ? pod_of(old)->nominated_node : NULL;
+    const char *after = pod_of(new)->nominated_node;
+    if (strcmp(before != NULL ? before : "", after != NULL ? after : "") == 0) {
+        const struct nomination *known = nominations_find(scheduler->cache, new->key);
+        if (known == NULL || strcmp(known->uid, new->uid) != 0) {
+            return;
+        }
+        after = known->node->name; /* The pod's class may be new. */
+    }
+    if (after != NULL) {
+        nominations_set(scheduler->cache, new->key, new->uid, pod_of(new)->class, after);
+    } else {
+        end_nomination(scheduler, new->key);
     }
 }
 
-static void pod_is_pending(struct scheduler *scheduler, const struct cached_object *object)
+static void pod_is_pending(struct scheduler *scheduler, const struct cached_object *old,
+                           const struct cached_object *object)
 {
     const struct pod *pod = pod_of(object);
     const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, object->key);
@@ -109,9 +183,19 @@ static void pod_is_pending(struct scheduler *scheduler, const struct cached_obje
     }
     if (is_ours && !object->is_deleting) {
         queue_put(&scheduler->queue, object->key, object->uid, pod->class);
+        follow_nomination(scheduler, old, object);
     } else {
         queue_remove(&scheduler->queue, object->key);
+        end_nomination(scheduler, object->key);
     }
+}
+
+/* What preemption wants to know of a pod that stands somewhere. */
+static void note_details(struct scheduler *scheduler, const struct cached_object *object)
+{
+    struct placed_pod *placed = node_cache_find_pod(scheduler->cache, object->key);
+    placed->started = pod_of(object)->started;
+    placed->is_preempted = pod_of(object)->is_preempted;
 }
 
 static void pod_changed(void *argument, const struct cached_object *old,
@@ -122,11 +206,12 @@ static void pod_changed(void *argument, const struct cached_object *old,
     if (new == NULL || pod_of(new)->is_terminated) {
         pod_left(scheduler, new != NULL ? new : old);
     } else if (pod_of(new)->node_name[0] == '\0') {
-        pod_is_pending(scheduler, new);
+        pod_is_pending(scheduler, old, new);
     } else {
         queue_remove(&scheduler->queue, new->key);
         place(scheduler, new->key, new->uid, pod_of(new)->class, pod_of(new)->node_name, false,
               new->is_deleting);
+        note_details(scheduler, new);
     }
     unlock_and_wake(scheduler);
 }
@@ -176,7 +261,7 @@ static void node_changed(void *argument, const struct cached_object *old,
         queue_note_event(&scheduler->queue, EVENT_NODE_LEFT);
     } else {
         if (node_cache_put_node(scheduler->cache, new->digest)) {
-            queue_note_event(&scheduler->queue, EVENT_NODE);
+            note(scheduler, EVENT_NODE, node_cache_node(scheduler->cache, new->name), NULL);
         }
         put_images(scheduler, new);
     }
@@ -209,16 +294,18 @@ static void binding_succeeded(void *argument, struct queued_pod *pod)
     unlock_and_wake(scheduler);
 }
 
+static struct cached_object *find_pod(struct scheduler *scheduler, const char *key)
+{
+    return indexer_get(informer_indexer(scheduler->pods), key);
+}
+
 /* The pod as the server has it, as far as is known, if it still waits for a node; else NULL. The
  * caller's. What this tells is never older than the events that were handled, so that a pod whose
  * last event says otherwise is not taken for a pending one. */
 static struct cached_object *find_pending(struct scheduler *scheduler,
                                           const struct queued_pod *queued)
 {
-    const char *slash = strchr(queued->key, '/');
-    cleanup(free_char)
-    char *namespace = duplicate_bytes(queued->key, (size_t)(slash - queued->key));
-    struct cached_object *object = informer_get(scheduler->pods, namespace, slash + 1);
+    struct cached_object *object = find_pod(scheduler, queued->key);
     if (object != NULL && (strcmp(object->uid, queued->uid) != 0 || object->is_deleting ||
                            pod_of(object)->is_terminated || *pod_of(object)->node_name != '\0')) {
         cached_object_unref(steal(object));
@@ -235,15 +322,14 @@ static void binding_failed(void *argument, struct queued_pod *pod, const char *w
     cleanup(cached_object_release)
     struct cached_object *pending = find_pending(scheduler, pod);
     const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, pod->key);
-    if (placed != NULL && placed->is_assumed &&
-        node_cache_unplace(scheduler->cache, pod->key, pod->uid)) {
-        queue_note_event(&scheduler->queue, EVENT_POD_LEFT);
+    if (placed != NULL && placed->is_assumed) {
+        unplace(scheduler, pod->key, pod->uid);
     }
     if (pending == NULL) {
         queued_pod_free(pod); /* It is gone, or another scheduler was quicker. */
     } else {
         if (why != NULL) {
-            binder_tell_failure(scheduler->binder, pending, "SchedulerError", why);
+            binder_tell_failure(scheduler->binder, pending, "SchedulerError", why, "");
         }
         queue_back_off(&scheduler->queue, pod);
         queue_put(&scheduler->queue, pending->key, pending->uid, pod_of(pending)->class);
@@ -251,7 +337,90 @@ static void binding_failed(void *argument, struct queued_pod *pod, const char *w
     unlock_and_wake(scheduler);
 }
 
+/* ---- outcomes of preemption, from the evictor ---- */
+
+static void victims_were_told(void *argument, const char *key, const char *uid, bool must_retry)
+{
+    struct scheduler *scheduler = argument;
+    (void)uid;
+    lock(scheduler);
+    if (must_retry) {
+        queue_activate(&scheduler->queue, key);
+    }
+    unlock_and_wake(scheduler);
+}
+
 /* ---- the scheduling thread ---- */
+
+/* Others that are to stand on that node may have no place there after all, and look again. */
+static void end_lesser_nominations(struct scheduler *scheduler, const struct node *node,
+                                   int32_t priority)
+{
+    const struct nomination *next;
+    for (const struct nomination *nominated = node->nominated; nominated != NULL;
+         nominated = next) {
+        next = nominated->next;
+        if (nominated->class->priority >= priority) {
+            continue;
+        }
+        cleanup(cached_object_release)
+        struct cached_object *pending = find_pod(scheduler, nominated->key);
+        if (pending != NULL && strcmp(pending->uid, nominated->uid) == 0) {
+            binder_clear_nomination(scheduler->binder, pending);
+        }
+        queue_activate(&scheduler->queue, nominated->key);
+        end_nomination(scheduler, nominated->key);
+    }
+}
+
+/* Those of the victims that are not on their way already are sent. */
+static void evict(struct scheduler *scheduler, const struct queued_pod *pod,
+                  const struct preemption *preemption)
+{
+    struct cached_list victims = CACHED_LIST_INIT;
+    for (size_t i = 0; i < preemption->count; i++) {
+        const struct placed_pod *placed = preemption->victims[i];
+        cleanup(cached_object_release)
+        struct cached_object *victim = find_pod(scheduler, placed->key);
+        if (!placed->is_deleting && victim != NULL && strcmp(victim->uid, placed->uid) == 0) {
+            cached_list_add(&victims, victim);
+        }
+    }
+    if (victims.count > 0) {
+        struct evictor_preemptor preemptor = {pod->key, pod->uid, pod->class->scheduler_name,
+                                              preemption->node->name};
+        evictor_evict(scheduler->evictor, &preemptor, victims.items, victims.count);
+    }
+    cached_list_free(&victims);
+}
+
+/* Makes room for the pod if that is possible. The node for which it is nominated then, "" when
+ * there is none, NULL when that stays as it is; borrowed. '*why' tells why it is not possible, if
+ * so. */
+static const char *preempt(struct scheduler *scheduler, const struct queued_pod *pod, char **why)
+{
+    if (scheduler->cache->node_count == 0 || profile_of(pod->class)->never_preempts ||
+        evictor_defer(scheduler->evictor, pod->uid)) {
+        return NULL;
+    }
+    struct disruption_budgets budgets = disruption_budgets_list(scheduler->budgets);
+    struct preemption found =
+        preemption_find(&scheduler->decider, pod->class, pod->key, pod->uid, &budgets);
+    const char *nominated = found.keeps_nomination ? NULL : "";
+    if (found.node != NULL) {
+        nominated = found.node->name;
+        end_lesser_nominations(scheduler, found.node, pod->class->priority);
+        evict(scheduler, pod, &found);
+        nominations_set(scheduler->cache, pod->key, pod->uid, pod->class, nominated);
+    } else if (!found.keeps_nomination) {
+        end_nomination(scheduler, pod->key);
+    }
+    scheduler_metrics_preempted(scheduler->metrics, found.count);
+    *why = steal(found.why);
+    preemption_clear(&found);
+    disruption_budgets_free(&budgets);
+    return nominated;
+}
 
 static void nothing_fits(struct scheduler *scheduler, struct queued_pod *pod)
 {
@@ -259,9 +428,19 @@ static void nothing_fits(struct scheduler *scheduler, struct queued_pod *pod)
     struct cached_object *pending = find_pending(scheduler, pod);
     scheduler_metrics_attempted(scheduler->metrics, pod, "unschedulable", timestamp_monotonic());
     if (pending != NULL) {
-        binder_tell_failure(scheduler->binder, pending, "Unschedulable", pod->class->failure);
+        cleanup(free_char)
+        char *why = NULL;
+        const char *nominated = preempt(scheduler, pod, &why);
+        /* Before preemption upstream tries to free claims, for pods that have none as well. */
+        cleanup(free_char)
+        char *message = why == NULL ? duplicate(pod->class->failure)
+                                    : format("%s no new claims to deallocate, preemption: %s",
+                                             pod->class->failure, why);
+        binder_tell_failure(scheduler->binder, pending, "Unschedulable", message, nominated);
     }
-    queue_park(&scheduler->queue, pod, pod->class->failed_plugins);
+    /* What its class was told of the node for which it is nominated does not hold for it. */
+    bool is_nominated = nominations_find(scheduler->cache, pod->key) != NULL;
+    queue_park(&scheduler->queue, pod, is_nominated ? UINT32_MAX : pod->class->failed_plugins);
 }
 
 /* The lock is held. */
@@ -325,6 +504,7 @@ static void add_informers(struct scheduler *scheduler)
         .field_selector = "status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"};
     struct informer_factory *informers = scheduler->service->informers;
     scheduler->selectors = spread_selectors_new(informers);
+    scheduler->budgets = disruption_budgets_informer(informers);
     scheduler->pods = informer_factory_get(informers, &pods_resource, &pod_object_class, &living);
     informer_add_handler(scheduler->pods, pod_changed, scheduler);
     informer_add_handler(informer_factory_get(informers, &nodes_resource, &node_object_class, NULL),
@@ -351,6 +531,8 @@ struct scheduler *scheduler_start(struct service *service, const struct schedule
     pthread_condattr_destroy(&attributes);
     scheduler->binder =
         binder_new(service->client, service->events, binding_succeeded, binding_failed, scheduler);
+    scheduler->evictor =
+        evictor_new(service->client, service->events, victims_were_told, scheduler);
     scheduler->metrics = scheduler_metrics_new(service->metrics, options->scheduler_name);
     add_informers(scheduler);
     informer_factory_start(service->informers);
@@ -369,7 +551,7 @@ void scheduler_stop(struct scheduler *scheduler)
     scheduler->stopping = true;
     unlock_and_wake(scheduler);
     pthread_join(scheduler->thread, NULL);
-    if (!binder_stop(scheduler->binder)) {
+    if (!binder_stop(scheduler->binder) || !evictor_stop(scheduler->evictor)) {
         return;
     }
     lock(scheduler);

@@ -20,12 +20,14 @@ static const char *const cause_names[QUEUE_CAUSES] = {
     [CAUSE_POD_CAME] = "AssignedPodAdd",
     [CAUSE_NODE] = "NodeUpdate",
     [CAUSE_NODE_LEFT] = "NodeDelete",
+    [CAUSE_FORCED] = "ForceActivate",
 };
 
 struct scheduler_metrics {
     const char *profile;
     struct metric *attempts, *attempt_duration, *algorithm_duration, *extension_point_duration;
     struct metric *attempts_of_pods, *duration_of_pods, *pending, *incoming;
+    struct metric *preemption_attempts, *preemption_victims;
     uint64_t shown[QUEUE_PARTS][QUEUE_CAUSES]; /* Of queue->incoming. */
 };
 
@@ -37,6 +39,7 @@ static const double short_durations[] = {0.0001, 0.0002, 0.0004, 0.0008, 0.0016,
 static const double long_durations[] = {0.01,   0.02,   0.04,   0.08,    0.16,    0.32,   0.64,
                                         1.28,   2.56,   5.12,   10.24,   20.48,   40.96,  81.92,
                                         163.84, 327.68, 655.36, 1310.72, 2621.44, 5242.88};
+static const double victim_counts[] = {1, 2, 4, 8, 16, 32, 64};
 static const double counts[] = {1, 2, 4, 8, 16};
 
 static const char *const by_result[] = {"result", "profile", NULL};
@@ -77,6 +80,12 @@ struct scheduler_metrics *scheduler_metrics_new(struct metrics *metrics, const c
                                     "Number of pods added to scheduling queues by event and queue "
                                     "type.",
                                     by_queue_and_event);
+    all->preemption_attempts =
+        metrics_counter(metrics, "scheduler_preemption_attempts_total",
+                        "Total preemption attempts in the cluster till now.", no_labels);
+    all->preemption_victims = metrics_histogram(metrics, "scheduler_preemption_victims",
+                                                "Number of selected preemption victims.", no_labels,
+                                                victim_counts, array_length(victim_counts));
     return all;
 }
 
@@ -115,6 +124,14 @@ void scheduler_metrics_attempted(struct scheduler_metrics *metrics, const struct
                  pod->attempts < attempts_told_apart ? pod->attempts : attempts_told_apart);
         metric_observe(metrics->attempts_of_pods, pod->attempts, metric_no_labels);
         metric_observe(metrics->duration_of_pods, seconds(now - pod->added), metric_labels(number));
+    }
+}
+
+void scheduler_metrics_preempted(struct scheduler_metrics *metrics, size_t victims)
+{
+    metric_add(metrics->preemption_attempts, 1, metric_no_labels);
+    if (victims > 0) {
+        metric_observe(metrics->preemption_victims, (double)victims, metric_no_labels);
     }
 }
 

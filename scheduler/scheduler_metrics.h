@@ -24,6 +24,8 @@ void scheduler_metrics_decided(struct scheduler_metrics *metrics, const struct d
  * monotonic. */
 void scheduler_metrics_attempted(struct scheduler_metrics *metrics, const struct queued_pod *pod,
                                  const char *result, int64_t now);
+/* Preemption was tried, with so many victims; 0: it did not help. */
+void scheduler_metrics_preempted(struct scheduler_metrics *metrics, size_t victims);
 void scheduler_metrics_show_queue(struct scheduler_metrics *metrics, const struct queue *queue);
 
 #endif

@@ -110,6 +110,12 @@ static void imagine(const struct cycle *cycle, const struct placed_pod *pod, int
     affinity_count_pod(pod, change);
 }
 
+static bool may_help(const struct pod_class *waiting, const struct cluster_change *change)
+{
+    (void)change;
+    return waiting->affinity != NULL || waiting->set_count > 0;
+}
+
 static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)
 {
     reasons_add(reasons, "%s",
@@ -184,6 +190,7 @@ const struct plugin plugin_inter_pod_affinity = {
     .fits = fits,
     .is_hopeless = is_hopeless,
     .imagine = imagine,
+    .may_help = may_help,
     .explain = explain,
     .score = score,
 };

@@ -35,6 +35,7 @@ static void explain(const struct cycle *cycle, const struct node *node, struct r
 
 const struct plugin plugin_node_ports = {
     .name = "NodePorts",
+    .is_local = true,
     .events = EVENT_NODE | EVENT_POD_LEFT,
     .fits = fits,
     .explain = explain,

@@ -102,6 +102,7 @@ static bool score(const struct cycle *cycle, int64_t *scores)
 const struct plugin plugin_node_resources_fit = {
     .name = "NodeResourcesFit",
     .weight = 1,
+    .is_local = true,
     .events = EVENT_NODE | EVENT_POD_LEFT,
     .fits = fits,
     .is_hopeless = is_hopeless,

@@ -82,6 +82,24 @@ static void imagine(const struct cycle *cycle, const struct placed_pod *pod, int
     }
 }
 
+/* A pod matters to those that count it. */
+static bool may_help(const struct pod_class *waiting, const struct cluster_change *change)
+{
+    const struct spread_constraints *constraints = waiting->spread;
+    if (constraints != NULL && change->pod == NULL) {
+        return true;
+    }
+    for (size_t i = 0; constraints != NULL && i < constraints->count; i++) {
+        for (size_t n = 0; n < change->pod->group_count; n++) {
+            if (constraints->list[i].is_required &&
+                constraints->list[i].group == change->pod->groups[n]) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)
 {
     reasons_add(reasons, "%s", refusal(cycle, node));
@@ -231,11 +249,12 @@ static bool score(const struct cycle *cycle, int64_t *scores)
 const struct plugin plugin_pod_topology_spread = {
     .name = "PodTopologySpread",
     .weight = 2,
-    .events = EVENT_NODE | EVENT_NODE_LEFT | EVENT_POD_LEFT | EVENT_POD_CAME,
+    .events = EVENT_NODE | EVENT_NODE_LEFT | EVENT_POD_LEFT | EVENT_POD_CAME | EVENT_POD_ENDING,
     .prepare = prepare,
     .fits = fits,
     .is_hopeless = is_hopeless,
     .imagine = imagine,
+    .may_help = may_help,
     .explain = explain,
     .score = score,
 };
