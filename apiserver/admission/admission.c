@@ -145,6 +145,28 @@ bool admission_validate(const struct write *write, struct error *error)
     return true;
 }
 
+bool admission_admit_body(struct write *write, struct error *error)
+{
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        if (plugins[i]->sees_bodies && is_asked(write, i) && plugins[i]->admit != NULL &&
+            !plugins[i]->admit(write, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool admission_validate_body(const struct write *write, struct error *error)
+{
+    for (size_t i = 0; i < array_length(plugins); i++) {
+        if (plugins[i]->sees_bodies && is_asked(write, i) && plugins[i]->validate != NULL &&
+            !plugins[i]->validate(write, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool admission_is_about(const struct write *write, const char *group, const char *plural)
 {
     return write->subresource[0] == '\0' && strcmp(write->storage->plural, plural) == 0 &&

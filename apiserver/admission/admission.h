@@ -17,6 +17,7 @@
 struct admission_plugin {
     const char *name; /* As upstream's: "NamespaceLifecycle". */
     bool is_on_by_default;
+    bool sees_bodies; /* Of admission_admit_body(). */
     /* May change write->object; false refuses the write. NULL: nothing. Not called for deletes. */
     bool (*admit)(struct write *write, struct error *error);
     /* Looks at the final object, or at a delete (write->object is NULL). NULL: nothing. */
@@ -33,6 +34,10 @@ bool admission_admit(struct write *write, struct error *error);
 /* For a plugin that has changed the object after others saw it: asks all others once more. */
 bool admission_admit_again(struct write *write, struct error *error);
 bool admission_validate(const struct write *write, struct error *error);
+/* The same for what is posted but not stored (a review), or is a way to change something else (a
+ * Binding, a Scale): write_begin_body() begins such a write. Asks the plugins that see these. */
+bool admission_admit_body(struct write *write, struct error *error);
+bool admission_validate_body(const struct write *write, struct error *error);
 
 /* The write is about an object itself (not a subresource) of this kind. */
 bool admission_is_about(const struct write *write, const char *group, const char *plural);

@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/admission/webhook.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "apiserver/auth/fetch.h"
 #include "common/alloc.h"
 #include "common/base64.h"
 #include "common/json.h"
+
+/* The way to a service, kept for the next question. */
+struct webhook_line {
+    pthread_mutex_t lock; /* Guards the rest. */
+    char *server;
+    struct fetcher *fetcher;
+    unsigned users; /* Questions that are under way over it. */
+};
 
 /* ---- compiling ---- */
 
@@ -27,6 +36,27 @@ static struct selector *compile_selector(struct webhook *webhook, const char *me
         webhook->problem = format("%s: %s", member, error.message);
     }
     return selector;
+}
+
+static struct fetcher *new_fetcher(const struct webhook *webhook, const char *server,
+                                   const char *server_name, struct error *error)
+{
+    enum { answer_bytes_max = 3 << 20 };
+    cleanup(client_config_clear)
+    struct client_config config = CLIENT_CONFIG_INIT;
+    const char *bundle = json_path_string(webhook->json, "clientConfig", "caBundle");
+    size_t length = 0;
+    config.server = duplicate(server);
+    config.tls_server_name = server_name != NULL ? duplicate(server_name) : NULL;
+    if (bundle != NULL && bundle[0] != '\0') {
+        config.ca = base64_decode(bundle, strlen(bundle), &length);
+    }
+    struct fetcher *fetcher = fetcher_new(&config, error);
+    if (fetcher != NULL) {
+        fetcher_limit(fetcher, answer_bytes_max, webhook->timeout_seconds * 1000);
+        fetcher_stop_when(fetcher, webhook->stopping);
+    }
+    return fetcher;
 }
 
 struct webhook *webhook_new(const char *configuration, const json_t *json,
@@ -55,31 +85,65 @@ struct webhook *webhook_new(const char *configuration, const json_t *json,
     if (url != NULL && webhook->problem == NULL) {
         cleanup(error_clear)
         struct error error = ERROR_INIT;
-        webhook->fetcher = webhook_fetcher(webhook, url, NULL, &error);
+        webhook->fetcher = new_fetcher(webhook, url, NULL, &error);
         webhook->problem = webhook->fetcher == NULL ? duplicate(error.message) : NULL;
+    } else {
+        webhook->line = allocate_struct(struct webhook_line);
+        pthread_mutex_init(&webhook->line->lock, NULL);
     }
     return webhook;
 }
 
-struct fetcher *webhook_fetcher(const struct webhook *webhook, const char *server,
-                                const char *server_name, struct error *error)
+/* ---- reaching ---- */
+
+struct fetcher *webhook_dial(const struct webhook *webhook, const char *server,
+                             const char *server_name, struct error *error)
 {
-    enum { answer_bytes_max = 3 << 20 };
-    cleanup(client_config_clear)
-    struct client_config config = CLIENT_CONFIG_INIT;
-    const char *bundle = json_path_string(webhook->json, "clientConfig", "caBundle");
-    size_t length = 0;
-    config.server = duplicate(server);
-    config.tls_server_name = server_name != NULL ? duplicate(server_name) : NULL;
-    if (bundle != NULL && bundle[0] != '\0') {
-        config.ca = base64_decode(bundle, strlen(bundle), &length);
+    struct webhook_line *line = webhook->line;
+    struct fetcher *fetcher = NULL;
+    pthread_mutex_lock(&line->lock);
+    if (line->fetcher != NULL && strcmp(line->server, server) == 0) {
+        fetcher = line->fetcher;
+        line->users++;
     }
-    struct fetcher *fetcher = fetcher_new(&config, error);
-    if (fetcher != NULL) {
-        fetcher_limit(fetcher, answer_bytes_max, webhook->timeout_seconds * 1000);
-        fetcher_stop_when(fetcher, webhook->stopping);
+    pthread_mutex_unlock(&line->lock);
+    if (fetcher != NULL || (fetcher = new_fetcher(webhook, server, server_name, error)) == NULL) {
+        return fetcher;
     }
+    pthread_mutex_lock(&line->lock);
+    struct fetcher *before = NULL;
+    if (line->users == 0) { /* Else it is for this question alone. */
+        before = line->fetcher;
+        free(line->server);
+        line->server = duplicate(server);
+        line->fetcher = fetcher;
+        line->users = 1;
+    }
+    pthread_mutex_unlock(&line->lock);
+    fetcher_free(before);
     return fetcher;
+}
+
+void webhook_hang_up(const struct webhook *webhook, struct fetcher *fetcher)
+{
+    struct webhook_line *line = webhook->line;
+    pthread_mutex_lock(&line->lock);
+    bool is_kept = line->fetcher == fetcher;
+    line->users -= is_kept;
+    pthread_mutex_unlock(&line->lock);
+    if (!is_kept) {
+        fetcher_free(fetcher);
+    }
+}
+
+static void free_line(struct webhook_line *line)
+{
+    if (line != NULL) {
+        fetcher_free(line->fetcher);
+        pthread_mutex_destroy(&line->lock);
+        free(line->server);
+        free(line);
+    }
 }
 
 struct webhook *webhook_ref(struct webhook *webhook)
@@ -94,6 +158,7 @@ void webhook_unref(struct webhook *webhook)
         return;
     }
     fetcher_free(webhook->fetcher);
+    free_line(webhook->line);
     selector_free(webhook->namespace_selector);
     selector_free(webhook->object_selector);
     json_decref(webhook->json);

@@ -25,7 +25,8 @@ struct webhook {
     struct selector *namespace_selector, *object_selector; /* NULL: everything. */
     bool matches_equivalents, ignores_failures, is_reinvoked, has_side_effects;
     int timeout_seconds;
-    struct fetcher *fetcher;     /* Of an URL; that of a service is made as the service is found. */
+    struct fetcher *fetcher;     /* Of an URL. */
+    struct webhook_line *line;   /* Of a service; NULL: of an URL. */
     const atomic_bool *stopping; /* Borrowed. */
     char *problem;               /* Why it can't be asked at all; NULL: it can. */
 };
@@ -44,9 +45,12 @@ struct webhook *webhook_new(const char *configuration, const json_t *json,
 struct webhook *webhook_ref(struct webhook *webhook);
 void webhook_unref(struct webhook *webhook);
 
-/* What asks it at this address. The caller's; 400 when its caBundle is none. */
-struct fetcher *webhook_fetcher(const struct webhook *webhook, const char *server,
-                                const char *server_name, struct error *error);
+/* What asks it at this address, which is where its service was found just now: the same as before,
+ * with its connections, while that is so. Until webhook_hang_up(); NULL with 400 when its caBundle
+ * is none. */
+struct fetcher *webhook_dial(const struct webhook *webhook, const char *server,
+                             const char *server_name, struct error *error);
+void webhook_hang_up(const struct webhook *webhook, struct fetcher *fetcher);
 
 /* One of its rules is about the request. */
 bool webhook_has_rule_for(const struct webhook *webhook, const struct webhook_question *question);

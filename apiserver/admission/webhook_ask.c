@@ -104,7 +104,7 @@ static json_t *ask_service(const struct webhook *webhook, struct registry *regis
     cleanup(free_char)
     char *server_name = format("%s.%s.svc", name, namespace);
     struct fetcher *fetcher =
-        address != NULL ? webhook_fetcher(webhook, address, server_name, error) : NULL;
+        address != NULL ? webhook_dial(webhook, address, server_name, error) : NULL;
     if (fetcher == NULL) {
         return NULL;
     }
@@ -113,7 +113,7 @@ static json_t *ask_service(const struct webhook *webhook, struct registry *regis
     char *query =
         format("%s%s?timeout=%ds", path[0] == '/' ? "" : "/", path, webhook->timeout_seconds);
     json_t *answer = fetch_json(fetcher, query, review, error);
-    fetcher_free(fetcher);
+    webhook_hang_up(webhook, fetcher);
     return answer;
 }
 

@@ -28,6 +28,26 @@ static json_t *kind_of(const struct resource *resource)
                      "kind", resource->kind);
 }
 
+/* Of a body that has a kind of its own; else NULL. */
+static const struct resource_subresource *body_of(const struct write *write)
+{
+    return write->is_of_body ? write->request->subresource : NULL;
+}
+
+const struct schema *webhook_body_schema(const struct write *write)
+{
+    const struct resource_subresource *body = body_of(write);
+    return body != NULL ? body->schema : write->resource->schema;
+}
+
+static json_t *shown_kind(const struct write *write, const struct resource *resource)
+{
+    const struct resource_subresource *body = body_of(write);
+    return body == NULL ? kind_of(resource)
+                        : json_pack("{s:s, s:s, s:s}", "group", body->group, "version",
+                                    body->version, "kind", body->kind);
+}
+
 static json_t *resource_of(const struct resource *resource)
 {
     return json_pack("{s:s, s:s, s:s}", "group", resource->group, "version", resource->version,
@@ -64,7 +84,7 @@ static json_t *in_version(const struct write *write, const struct resource *reso
     if (tree == NULL) {
         return json_null();
     }
-    if (resource == write->storage) {
+    if (resource == write->storage || write->is_of_body) {
         return json_incref(tree);
     }
     json_t *copy = json_deep_copy(tree);
@@ -84,9 +104,9 @@ json_t *webhook_review(const struct write *write, const struct resource *resourc
     random_uuid(uid);
     json_t *request = json_object();
     json_object_set_new(request, "uid", json_string(uid));
-    json_object_set_new(request, "kind", kind_of(resource));
+    json_object_set_new(request, "kind", shown_kind(write, resource));
     json_object_set_new(request, "resource", resource_of(resource));
-    json_object_set_new(request, "requestKind", kind_of(write->resource));
+    json_object_set_new(request, "requestKind", shown_kind(write, write->resource));
     json_object_set_new(request, "requestResource", resource_of(write->resource));
     if (write->subresource[0] != '\0') {
         json_object_set_new(request, "subResource", json_string(write->subresource));

@@ -11,4 +11,7 @@ const char *webhook_operation(const struct write *write);
  * caller's. */
 json_t *webhook_review(const struct write *write, const struct resource *resource);
 
+/* Of the trees of a write that is of a body. */
+const struct schema *webhook_body_schema(const struct write *write);
+
 #endif

@@ -49,13 +49,13 @@ static void asking_clear(struct asking *asking)
 
 /* ---- whether it is asked ---- */
 
-/* Nobody may lock the cluster out of mending its webhooks. Subresources that are no part of an
- * object are not shown to webhooks. */
+/* Nobody may lock the cluster out of mending its webhooks. Of a subresource that is no part of an
+ * object its body is shown, once, and not what it changes. */
 static bool is_covered(const struct write *write)
 {
     bool is_exempt = strcmp(write->storage->group, group) == 0;
-    return !is_exempt &&
-           (write->subresource[0] == '\0' || registry_subresource_is_part(write->subresource));
+    return !is_exempt && (write->is_of_body || write->subresource[0] == '\0' ||
+                          registry_subresource_is_part(write->subresource));
 }
 
 static bool has_rule(const struct webhook *webhook, const struct write *write,
@@ -101,7 +101,8 @@ static bool selects_namespace(const struct webhook *webhook, const struct write 
     if (*selects) {
         return true;
     }
-    if (is_namespace && write->object != NULL && write->subresource[0] == '\0') {
+    if (is_namespace && write->object != NULL && !write->is_of_body &&
+        write->subresource[0] == '\0') {
         *selects =
             selector_matches_object(selector, json_path(write->object, "metadata", "labels"));
         return true;
@@ -320,7 +321,8 @@ static bool keep_identity(const json_t *before, json_t *after, struct error *err
 }
 
 /* The object as the response changes it, in the version in which the webhook saw it. */
-static json_t *patched(const struct asking *asking, struct error *error)
+static json_t *patched(const struct asking *asking, const struct schema *schema,
+                       struct error *error)
 {
     cleanup(error_clear)
     struct error why = ERROR_INIT;
@@ -330,7 +332,7 @@ static json_t *patched(const struct asking *asking, struct error *error)
     bool applied =
         patch != NULL && patch_json(patch, &object, &why) &&
         (json_is_object(object) || error_internal(&why, "the patch does not leave an object")) &&
-        schema_prune(asking->resource->schema, object, NULL, NULL, &why);
+        schema_prune(schema, object, NULL, NULL, &why);
     if (applied) {
         return object;
     }
@@ -340,16 +342,33 @@ static json_t *patched(const struct asking *asking, struct error *error)
     return NULL;
 }
 
+static void take_body(struct write *write, const struct asking *asking, const struct schema *schema,
+                      json_t *body)
+{
+    json_object_set(body, "kind", json_object_get(write->object, "kind"));
+    json_object_set(body, "apiVersion", json_object_get(write->object, "apiVersion"));
+    schema_default(schema, body);
+    annotate_mutation(write, asking, !json_equal(body, write->object));
+    json_decref(write->object);
+    write->object = json_incref(body);
+}
+
 static bool take_patch(struct write *write, const struct asking *asking, struct error *error)
 {
     if (json_string_length(json_object_get(asking->response, "patch")) == 0) {
         annotate_mutation(write, asking, false);
         return true;
     }
+    const struct schema *schema =
+        write->is_of_body ? webhook_body_schema(write) : asking->resource->schema;
     cleanup(json_release)
-    json_t *object = patched(asking, error);
+    json_t *object = patched(asking, schema, error);
     if (object == NULL) {
         return false;
+    }
+    if (write->is_of_body) {
+        take_body(write, asking, schema, object);
+        return true;
     }
     serve_to_storage(write, asking->resource, object);
     json_object_set(object, "kind", json_object_get(write->object, "kind"));
@@ -411,7 +430,7 @@ static bool mutate_by_all(struct write *write, const struct webhooks *webhooks, 
     if (write->object == NULL || json_equal(before, write->object)) {
         return true;
     }
-    if (!admission_admit_again(write, error)) {
+    if (!write->is_of_body && !admission_admit_again(write, error)) {
         return false;
     }
     for (size_t i = 0; i < webhooks->count; i++) {
@@ -525,6 +544,7 @@ static bool validate(const struct write *write, struct error *error)
 const struct admission_plugin admission_mutating_webhook = {
     .name = "MutatingAdmissionWebhook",
     .is_on_by_default = true,
+    .sees_bodies = true,
     .admit = mutate,
     .validate = mutate_delete,
 };
@@ -532,5 +552,6 @@ const struct admission_plugin admission_mutating_webhook = {
 const struct admission_plugin admission_validating_webhook = {
     .name = "ValidatingAdmissionWebhook",
     .is_on_by_default = true,
+    .sees_bodies = true,
     .validate = validate,
 };

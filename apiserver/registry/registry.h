@@ -70,8 +70,9 @@ struct write {
     json_t *object;             /* The new object; NULL on a delete. */
     json_t *live;               /* The object as it is in the store; NULL on a create. */
     struct object *live_object; /* The same, at rest. */
-    bool fate_unknown;          /* The commit failed so that nobody knows whether it happened. */
-    void *hook_state;           /* For the kind's begin and end hooks. */
+    bool is_of_body;   /* The trees are of the request's own kind, such as a Binding; webhooks.c. */
+    bool fate_unknown; /* The commit failed so that nobody knows whether it happened. */
+    void *hook_state;  /* For the kind's begin and end hooks. */
 };
 
 /* Fills write->object from write->live. False with an error ends the update. */
@@ -108,6 +109,10 @@ bool registry_delete(struct write *write, const struct delete_options *options,
 void write_begin(struct write *write, struct registry *registry, struct request *request,
                  struct response *response, const struct resource *resource,
                  enum write_operation operation);
+/* Begins what admission is asked about a body (borrowed; write->object may become another) that is
+ * not stored as it is, and 'before', what it changes; NULL: nothing. */
+void write_begin_body(struct write *write, struct registry *registry, struct request *request,
+                      struct response *response, json_t *body, json_t *before);
 /* For the server's own: addresses an object. */
 void write_address(struct write *write, const char *namespace, const char *name);
 /* All that is wrong with write->object, which is pruned, defaulted and admitted; on an update, also

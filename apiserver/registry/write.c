@@ -45,6 +45,16 @@ void write_begin(struct write *write, struct registry *registry, struct request 
     }
 }
 
+void write_begin_body(struct write *write, struct registry *registry, struct request *request,
+                      struct response *response, json_t *body, json_t *before)
+{
+    write_begin(write, registry, request, response, request->resource,
+                before != NULL ? WRITE_UPDATE : WRITE_CREATE);
+    write->is_of_body = true;
+    write->object = json_incref(body);
+    write->live = json_incref(before);
+}
+
 void write_address(struct write *write, const char *namespace, const char *name)
 {
     write->namespace = namespace;
@@ -539,9 +549,14 @@ bool registry_update(struct write *write, write_transform transform, void *argum
             return error_move(error, &why);
         }
         /* The cache may be behind the store: a conflict counts only against the fresh object. */
+        int64_t seen = write->live_object->revision;
         live = NULL;
         if (!read_fresh(write, &live, error)) {
             return false;
+        }
+        if (live != NULL && live->revision == seen) {
+            object_unref(live);
+            return error_move(error, &why);
         }
         fresh = true;
     }

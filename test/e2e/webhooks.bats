@@ -148,6 +148,101 @@ was_asked() { grep -q "^$1 " "$HOOKS/asked"; }
     [[ "$(body .message)" == *'service "missing" not found' ]]
 }
 
+# service NAME: a clientConfig that reaches the hook at /NAME through a service.
+service() {
+    jq -nc --arg name "$1" --argjson port "$HOOK_PORT" --arg ca "$(base64 -w0 "$HOOKS/crt.pem")" \
+        '{clientConfig: {caBundle: $ca, service: {namespace: "default", name: "hook", path: "/\($name)", port: $port}}}'
+}
+# rule RESOURCE [GROUP [OPERATION]]
+rule() {
+    jq -nc --arg resource "$1" --arg group "${2-}" --arg operation "${3-*}" \
+        '{rules: [{operations: [$operation], apiGroups: [$group], apiVersions: ["v1"], resources: [$resource]}]}'
+}
+
+@test "a webhook is asked through its service's path and port, over one connection" {
+    k create service externalname hook --external-name localhost >/dev/null
+    hook Validating served-well '{}' "$(service served-well)"
+    hook Mutating by-url '{}'
+    local i
+    for i in 1 2 3 4; do
+        [ "$(make_map "well-$i")" = 201 ]
+    done
+    [ "$(asked served-well | jq -r .request.name | xargs)" = "well-1 well-2 well-3 well-4" ]
+    [ "$(asked from | grep '^served-well ' | sort -u | wc -l)" = 1 ]
+    [ "$(asked from | grep '^by-url ' | sort -u | wc -l)" = 1 ]
+}
+
+@test "a webhook may write to the API server itself, but not without end" {
+    local token url=https://127.0.0.1:$PORT/api/v1/namespaces/default
+    k create serviceaccount writer >/dev/null
+    k create clusterrolebinding writer --clusterrole=cluster-admin --serviceaccount=default:writer >/dev/null
+    token=$(k create token writer)
+    hook Validating records "$(jq -n --arg url "$url/secrets" --arg token "$token" \
+        '{post: {url: $url, token: $token, body: {metadata: {name: "record"}}}}')"
+    [ "$(make_map recorded)" = 201 ]
+    k get secret record >/dev/null
+    [ "$(asked posted)" = "records 201" ]
+    k delete validatingwebhookconfiguration records >/dev/null
+    hook Validating circle "$(jq -n --arg url "$url/configmaps" --arg token "$token" \
+        '{post: {url: $url, token: $token, body: {metadata: {generateName: "circle-"}}}}')"
+    [ "$(make_map circular)" = 500 ]
+    [[ "$(body .message)" == *'failed calling webhook "circle.example.com"'* ]]
+    k delete validatingwebhookconfiguration circle >/dev/null
+    [ "$(make_map straight)" = 201 ]
+    not k get configmap circular
+}
+
+@test "webhooks see what is posted to subresources, and may change it" {
+    k create namespace parts >/dev/null
+    k create serviceaccount default -n parts >/dev/null 2>&1 || true
+    hook Mutating bindings '{"patch": [{"op": "add", "path": "/target/name", "value": "moved"}]}' "$(rule pods/binding)"
+    hook Validating evictions '{"response": {"allowed": false}}' "$(rule pods/eviction)"
+    hook Mutating scales '{"patch": [{"op": "replace", "path": "/spec/replicas", "value": 7}]}' "$(rule deployments/scale apps)"
+    hook Mutating tokens '{"patch": [{"op": "replace", "path": "/spec/expirationSeconds", "value": 900}]}' "$(rule serviceaccounts/token)"
+    hook Validating states '{"response": {"allowed": false}}' "$(rule pods/status)"
+    k run -n parts web --image=a >/dev/null
+    api POST /api/v1/namespaces/parts/pods/web/binding --fail-with-body \
+        --json '{"metadata": {"name": "web"}, "target": {"kind": "Node", "name": "here"}}'
+    [ "$(k get pod web -n parts -o jsonpath='{.spec.nodeName}')" = moved ]
+    [ "$(asked bindings | jq -c '.request | [.operation, .kind.kind, .resource.resource, .subResource, .name, .object.target.name, .oldObject]')" = \
+        '["CREATE","Binding","pods","binding","web","here",null]' ]
+    run api POST /api/v1/namespaces/parts/pods/web/eviction --json '{"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "web"}}'
+    [[ "$output" == *'admission webhook \"evictions.example.com\" denied the request'* ]]
+    [ "$(asked evictions | jq -c '.request | [.operation, .kind.group, .kind.kind, .resource.resource, .object.metadata.name, .dryRun]')" = \
+        '["CREATE","policy","Eviction","pods","web",false]' ]
+    k get pod web -n parts >/dev/null
+    k create deployment app -n parts --image=a >/dev/null
+    k scale deployment app -n parts --replicas=3 >/dev/null
+    [ "$(k get deployment app -n parts -o jsonpath='{.spec.replicas}')" = 7 ]
+    [ "$(asked scales | jq -c '.request | [.operation, .kind.kind, .requestKind.group, .resource.resource, .subResource, .object.spec.replicas, .oldObject.spec.replicas]')" = \
+        '["UPDATE","Scale","autoscaling","deployments","scale",3,1]' ]
+    [ "$(api POST /api/v1/namespaces/parts/serviceaccounts/default/token --json '{"spec": {}}' | jq -c '.spec.expirationSeconds')" = 900 ]
+    [ "$(asked tokens | jq -c '.request | [.kind.kind, .requestSubResource, .name, .object.spec.expirationSeconds]')" = '["TokenRequest","token","default",3600]' ]
+    run k patch pod web -n parts --subresource=status -p '{"status": {"phase": "Running"}}'
+    [[ "$output" == *'admission webhook "states.example.com" denied the request'* ]]
+    [ "$(asked states | jq -c '.request | [.kind.kind, .subResource, .options.kind]')" = '["Pod","status","PatchOptions"]' ]
+}
+
+@test "webhooks see reviews, too" {
+    hook Validating reviews '{"response": {"allowed": false}}' "$(rule '*' authorization.k8s.io)"
+    hook Mutating tokenreviews '{"patch": [{"op": "replace", "path": "/spec/token", "value": "other"}]}' "$(rule tokenreviews authentication.k8s.io)"
+    run k auth can-i get pods
+    [[ "$output" == *'admission webhook "reviews.example.com" denied the request'* ]]
+    [ "$(asked reviews | jq -c '.request | [.operation, .kind.kind, .resource.resource, .object.spec.resourceAttributes.verb]')" = \
+        '["CREATE","SelfSubjectAccessReview","selfsubjectaccessreviews","get"]' ]
+    [ "$(api POST /apis/authentication.k8s.io/v1/tokenreviews --json '{"spec": {"token": "mine"}}' | jq -c '[.spec.token, .status.authenticated]')" = \
+        '["other",null]' ]
+}
+
+@test "a webhook that refuses with a conflict is asked once" {
+    hook Validating conflict '{"response": {"allowed": false, "status": {"code": 409, "reason": "Conflict", "message": "not now"}}}' \
+        "$(rule configmaps '' UPDATE)"
+    [ "$(make_map conflicting)" = 201 ]
+    run k label configmap conflicting c=d
+    [[ "$output" == *'denied the request: not now'* ]]
+    [ "$(asked conflict | wc -l)" = 1 ]
+}
+
 @test "conditions are refused, and webhooks are not asked about webhooks" {
     run hook Validating conditions '{}' '{"matchConditions": [{"name": "a", "expression": "true"}]}'
     [ "$status" != 0 ]

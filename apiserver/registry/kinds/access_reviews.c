@@ -3,6 +3,7 @@
  * authorizers in force. */
 #include <string.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/auth/authz.h"
 #include "apiserver/auth/rbac_rule.h"
 #include "apiserver/registry/decode.h"
@@ -23,11 +24,16 @@ static void serve(struct registry *registry, struct request *request, struct res
     cleanup(json_release)
     json_t *object = decode_body(request, response, resource->schema, resource->group,
                                  resource->version, resource->kind, &error);
-    if (object == NULL || !review(registry, request, object, &error)) {
+    cleanup(write_clear)
+    struct write shown = {0};
+    write_begin_body(&shown, registry, request, response, object, NULL);
+    if (object == NULL || !admission_admit_body(&shown, &error) ||
+        !admission_validate_body(&shown, &error) ||
+        !review(registry, request, shown.object, &error)) {
         response_set_error(response, request, &error);
         return;
     }
-    response_set_json(response, request, 201, object);
+    response_set_json(response, request, 201, shown.object);
 }
 
 /* ---- the question ---- */

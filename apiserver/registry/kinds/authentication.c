@@ -2,6 +2,7 @@
 /* Kinds that are asked, not stored: whom a token belongs to, and who am I. */
 #include <string.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/auth/authn.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/all.h"
@@ -10,16 +11,23 @@
 #include "common/json.h"
 #include "common/timestamp.h"
 
-static json_t *decode(struct request *request, struct response *response, struct error *error)
+/* As admission leaves it. */
+static json_t *decode(struct registry *registry, struct request *request, struct response *response,
+                      struct error *error)
 {
     const struct resource *resource = request->resource;
+    cleanup(json_release)
     json_t *body = decode_body(request, response, resource->schema, resource->group,
                                resource->version, resource->kind, error);
-    if (body != NULL && !serve_check_dry_run(request, error)) {
-        json_decref(body);
+    cleanup(write_clear)
+    struct write shown = {0};
+    if (body == NULL || !serve_check_dry_run(request, error)) {
         return NULL;
     }
-    return body;
+    write_begin_body(&shown, registry, request, response, body, NULL);
+    return admission_admit_body(&shown, error) && admission_validate_body(&shown, error)
+               ? json_incref(shown.object)
+               : NULL;
 }
 
 /* ---- token reviews ---- */
@@ -44,7 +52,7 @@ static void serve_token_review(struct registry *registry, struct request *reques
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     cleanup(json_release)
-    json_t *review = decode(request, response, &error);
+    json_t *review = decode(registry, request, response, &error);
     json_t *status = review ? review_token(registry, review, &error) : NULL;
     if (status == NULL) {
         response_set_error(response, request, &error);
@@ -62,11 +70,10 @@ static void serve_token_review(struct registry *registry, struct request *reques
 static void serve_self(struct registry *registry, struct request *request,
                        struct response *response)
 {
-    (void)registry;
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     cleanup(json_release)
-    json_t *review = decode(request, response, &error);
+    json_t *review = decode(registry, request, response, &error);
     if (review == NULL) {
         response_set_error(response, request, &error);
         return;

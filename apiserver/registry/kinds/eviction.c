@@ -378,22 +378,41 @@ static bool check_name(const json_t *body, const struct request *request, struct
            error_bad_request(error, "name in URL does not match name in Eviction object");
 }
 
+static bool is_dry_run(const json_t *body, const struct request *request)
+{
+    const char *dry_run = request_parameter(request, "dryRun");
+    const json_t *options = json_object_get(body, "deleteOptions");
+    return (dry_run != NULL && dry_run[0] != '\0') ||
+           json_array_size(json_object_get(options, "dryRun")) > 0;
+}
+
+/* The body, as admission leaves it. */
+static bool read_eviction(struct eviction *eviction, struct write *shown, struct error *error)
+{
+    struct request *request = eviction->request;
+    cleanup(json_release)
+    json_t *body = decode_body_any(request, error);
+    if (body == NULL || !check_name(body, request, error) || !serve_check_dry_run(request, error)) {
+        return false;
+    }
+    write_begin_body(shown, eviction->registry, request, eviction->response, body, NULL);
+    shown->dry_run = is_dry_run(body, request);
+    eviction->dry_run = shown->dry_run;
+    return admission_admit_body(shown, error) && admission_validate_body(shown, error);
+}
+
 void pod_serve_eviction(struct registry *registry, struct request *request,
                         struct response *response)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     struct eviction eviction = {.registry = registry, .request = request, .response = response};
-    cleanup(json_release)
-    json_t *body = decode_body_any(request, &error);
-    const json_t *options = json_object_get(body, "deleteOptions");
-    const char *dry_run = request_parameter(request, "dryRun");
-    eviction.dry_run = (dry_run != NULL && dry_run[0] != '\0') ||
-                       json_array_size(json_object_get(options, "dryRun")) > 0;
-    bool done = body != NULL && check_name(body, request, &error) &&
-                serve_check_dry_run(request, &error) &&
-                serve_delete_options(request, options, &eviction.options, &error) &&
-                evict(&eviction, &error);
+    cleanup(write_clear)
+    struct write shown = {0};
+    bool done = read_eviction(&eviction, &shown, &error);
+    const json_t *options = json_object_get(shown.object, "deleteOptions");
+    done = done && serve_delete_options(request, options, &eviction.options, &error) &&
+           evict(&eviction, &error);
     serve_delete_options_clear(&eviction.options);
     if (!done) {
         response_set_error(response, request, &error);

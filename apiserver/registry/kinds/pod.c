@@ -2,6 +2,7 @@
 /* Pods: QoS class, what may change after creation, and binding. */
 #include <string.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/kinds/defaults.h"
@@ -237,13 +238,18 @@ static void serve_binding(struct registry *registry, struct request *request,
                     "", "v1", "Binding", &error);
     const char *name =
         request->info.name[0] ? request->info.name : json_path_string(binding, "metadata", "name");
+    cleanup(write_clear)
+    struct write shown = {0};
+    write_begin_body(&shown, registry, request, response, binding, NULL);
+    write_address(&shown, request->info.namespace, name ? name : "");
     bool done = binding != NULL && serve_check_dry_run(request, &error) &&
-                check_target(binding, name, &error);
+                admission_admit_body(&shown, &error) && check_target(shown.object, name, &error) &&
+                admission_validate_body(&shown, &error);
     if (done) {
         write_begin(&write, registry, request, response, pods, WRITE_UPDATE);
         write.subresource = "binding";
         write_address(&write, request->info.namespace, name ? name : "");
-        done = registry_update(&write, bind, binding, &object, NULL, &error);
+        done = registry_update(&write, bind, shown.object, &object, NULL, &error);
     }
     if (!done) {
         response_set_error(response, request, &error);

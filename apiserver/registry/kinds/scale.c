@@ -2,6 +2,7 @@
 /* The scale subresource: any kind with spec.replicas, seen as an autoscaling/v1 Scale. */
 #include <string.h>
 
+#include "apiserver/admission/admission.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/all.h"
 #include "apiserver/registry/metadata.h"
@@ -108,21 +109,41 @@ static json_t *wanted_scale(struct write *write, struct error *error)
     return scale;
 }
 
+static bool check_replicas(const struct write *write, const json_t *scale, struct error *error)
+{
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    if (json_get_int(json_object_get(scale, "spec"), "replicas", 0) >= 0) {
+        return true;
+    }
+    field_error(&errors, FIELD_INVALID, FIELD(FIELD(NULL, "spec"), "replicas"),
+                json_path(scale, "spec", "replicas"), "must be greater than or equal to 0");
+    return error_invalid(error, "autoscaling", "Scale", write->name, &errors);
+}
+
+/* The scale that is wanted, as admission leaves it; NULL when it is refused. */
+static json_t *admitted_scale(struct write *write, struct error *error)
+{
+    cleanup(json_release)
+    json_t *wanted = wanted_scale(write, error), *before = scale_of(write->live_object);
+    cleanup(write_clear)
+    struct write shown = {0};
+    write_begin_body(&shown, write->registry, write->request, write->response, wanted, before);
+    return wanted != NULL && admission_admit_body(&shown, error) &&
+                   check_replicas(write, shown.object, error) &&
+                   admission_validate_body(&shown, error)
+               ? json_incref(shown.object)
+               : NULL;
+}
+
 static bool set_replicas(struct write *write, void *argument, struct error *error)
 {
     (void)argument;
     cleanup(json_release)
-    json_t *scale = wanted_scale(write, error);
+    json_t *scale = admitted_scale(write, error);
     if (scale == NULL) {
         return false;
     }
     json_int_t replicas = json_get_int(json_object_get(scale, "spec"), "replicas", 0);
-    if (replicas < 0) {
-        struct field_errors errors = FIELD_ERRORS_INIT;
-        field_error(&errors, FIELD_INVALID, FIELD(FIELD(NULL, "spec"), "replicas"),
-                    json_path(scale, "spec", "replicas"), "must be greater than or equal to 0");
-        return error_invalid(error, "autoscaling", "Scale", write->name, &errors);
-    }
     write->object = object_tree(write->live_object);
     json_object_set_new(json_get_or_add_object(write->object, "spec"), "replicas",
                         json_integer(replicas));

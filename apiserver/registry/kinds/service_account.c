@@ -31,6 +31,7 @@ struct token_request {
     struct response *response;
     json_t *body;       /* The TokenRequest. */
     json_t *kubernetes; /* The claim "kubernetes.io". */
+    struct write shown; /* The body, for webhooks. */
     bool is_of_pod;
     int64_t now;
 };
@@ -58,14 +59,21 @@ static bool check_names(const struct token_request *token, struct error *error)
     return !field_errors_any(&errors) || error_invalid(error, group, kind, info->name, &errors);
 }
 
-static bool check_admission(const struct token_request *token, struct error *error)
+static bool check_admission(struct token_request *token, struct error *error)
 {
     cleanup(write_clear)
     struct write write = {0};
     write_begin(&write, token->registry, token->request, token->response, token->request->resource,
                 WRITE_CREATE);
     write.object = json_incref(token->body);
-    return admission_validate(&write, error);
+    write_begin_body(&token->shown, token->registry, token->request, token->response, token->body,
+                     NULL);
+    if (!admission_validate(&write, error) || !admission_admit_body(&token->shown, error)) {
+        return false;
+    }
+    json_decref(token->body);
+    token->body = json_incref(token->shown.object);
+    return true;
 }
 
 static bool check_expiration(const struct token_request *token, struct error *error)
@@ -316,7 +324,8 @@ static void serve_token(struct registry *registry, struct request *request,
     }
     done = done && decode(&token, &error) && check_names(&token, &error) &&
            check_admission(&token, &error) && start_claims(&token, &error) &&
-           check_expiration(&token, &error) && bind(&token, &error) && issue(&token, &error);
+           admission_validate_body(&token.shown, &error) && check_expiration(&token, &error) &&
+           bind(&token, &error) && issue(&token, &error);
     if (done) {
         response_set_json(response, request, 201, token.body);
     } else {
@@ -324,6 +333,7 @@ static void serve_token(struct registry *registry, struct request *request,
     }
     json_decref(token.kubernetes);
     json_decref(token.body);
+    write_clear(&token.shown);
 }
 
 const struct kind_subresource service_account_subresources[] = {{"token", serve_token},

@@ -6,9 +6,13 @@
  *
  * POST /NAME answers as the file FOLDER/NAME says, a JSON object: its member "response" with the
  * request's uid; or "patch", an array that goes out encoded; or "raw", text as it stands; or
- * "size", that many spaces; or "redirect", an URL; "hang": never. What was asked is a line each in
- * FOLDER/asked: NAME and the review.
+ * "size", that many spaces; or "redirect", an URL; "hang": never. With "post", {"url", "token",
+ * "body"}, it first posts an object to an API server, for up to two seconds. What was asked is a
+ * line each in FOLDER/asked: NAME and the review; "from", NAME and the client's port; and "posted",
+ * NAME and the status of the answer.
  */
+#include <curl/curl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -56,6 +60,50 @@ static char *answer_of(const json_t *script, const struct buffer *body)
     return json_text(answer);
 }
 
+static void note_port(struct MHD_Connection *connection, const char *name)
+{
+    const struct sockaddr_in *client =
+        (const void *)MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+            ->client_addr;
+    cleanup(free_char)
+    char *text = format("%s %u", name, ntohs(client->sin_port));
+    https_stub_note("from", text);
+}
+
+static size_t ignore(char *bytes, size_t size, size_t count, void *argument)
+{
+    (void)bytes;
+    (void)argument;
+    return size * count;
+}
+
+static void post(const char *name, const json_t *what)
+{
+    CURL *easy = curl_easy_init();
+    cleanup(free_char)
+    char *body = json_text(json_object_get(what, "body"));
+    cleanup(free_char)
+    char *token = format("Authorization: Bearer %s", json_get_string(what, "token"));
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    headers = curl_slist_append(headers, token);
+    curl_easy_setopt(easy, CURLOPT_URL, json_get_string(what, "url"));
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 2000L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore);
+    long code = 0;
+    curl_easy_perform(easy);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(easy);
+    cleanup(free_char)
+    char *text = format("%s %ld", name, code);
+    https_stub_note("posted", text);
+}
+
 static enum MHD_Result answer(struct MHD_Connection *connection, const char *method,
                               const char *url, const struct buffer *body)
 {
@@ -64,6 +112,10 @@ static enum MHD_Result answer(struct MHD_Connection *connection, const char *met
     cleanup(json_release)
     json_t *script = script_of(name);
     https_stub_note(name, body->bytes);
+    note_port(connection, name);
+    if (json_object_get(script, "post") != NULL) {
+        post(name, json_object_get(script, "post"));
+    }
     while (json_get_bool(script, "hang", false)) {
         pause();
     }
