@@ -10,9 +10,9 @@
 #include "common/timestamp.h"
 #include "scheduler/affinity.h"
 #include "scheduler/binder.h"
+#include "scheduler/cluster.h"
 #include "scheduler/cycle.h"
 #include "scheduler/evictor.h"
-#include "scheduler/hints.h"
 #include "scheduler/node_images.h"
 #include "scheduler/nominations.h"
 #include "scheduler/preemption.h"
@@ -44,6 +44,7 @@ struct scheduler {
     pthread_cond_t changed;
     struct node_cache *cache;
     struct queue queue;
+    struct cluster cluster; /* Both. */
     struct decider decider;
     size_t since_collection;
     bool stopping;
@@ -83,119 +84,9 @@ static void collect_sometimes(struct scheduler *scheduler)
     }
 }
 
-static void note(struct scheduler *scheduler, enum cluster_event event, struct node *node,
-                 struct pod_class *class)
+static bool is_ours(const struct scheduler *scheduler, const struct cached_object *pod)
 {
-    hints_note(&scheduler->queue, scheduler->cache,
-               &(struct cluster_change){.event = event, .node = node, .pod = class});
-}
-
-/* The pod is not to stand where others made room for it, or it stands there. */
-static void end_nomination(struct scheduler *scheduler, const char *key)
-{
-    struct node *node = nominations_remove(scheduler->cache, key, NULL);
-    if (node != NULL) {
-        note(scheduler, EVENT_POD_LEFT, node, NULL);
-    }
-}
-
-/* What it takes up is free again. Returns whether it took up anything. */
-static bool unplace(struct scheduler *scheduler, const char *key, const char *uid)
-{
-    const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, key);
-    if (placed == NULL || strcmp(placed->uid, uid) != 0) {
-        return false;
-    }
-    struct pod_class *class = pod_class_ref(placed->class);
-    struct node *node = placed->node->exists ? placed->node : NULL;
-    node_cache_unplace(scheduler->cache, key, uid);
-    note(scheduler, EVENT_POD_LEFT, node, class);
-    pod_class_unref(class);
-    return true;
-}
-
-static void pod_left(struct scheduler *scheduler, const struct cached_object *pod)
-{
-    queue_remove(&scheduler->queue, pod->key);
-    end_nomination(scheduler, pod->key);
-    unplace(scheduler, pod->key, pod->uid);
-    collect_sometimes(scheduler);
-}
-
-/* The pod that stood there before, if any, was another, looked otherwise or stood elsewhere: not
- * only that it is being deleted now. */
-static bool differs(const struct placed_pod *before, const char *uid, const struct pod_class *class,
-                    const char *node_name)
-{
-    return before != NULL && (before->class != class || strcmp(before->uid, uid) != 0 ||
-                              strcmp(before->node->name, node_name) != 0);
-}
-
-static void place(struct scheduler *scheduler, const char *key, const char *uid,
-                  struct pod_class *class, const char *node_name, bool is_assumed, bool is_deleting)
-{
-    struct node_cache *cache = scheduler->cache;
-    uint64_t joined = cache->joined;
-    const struct placed_pod *before = node_cache_find_pod(cache, key);
-    if (differs(before, uid, class, node_name)) {
-        unplace(scheduler, key, before->uid);
-    }
-    bool is_ending = node_cache_place(cache, key, uid, class, node_name, is_assumed, is_deleting);
-    struct node *node = node_cache_find_pod(cache, key)->node;
-    if (is_ending) {
-        note(scheduler, EVENT_POD_ENDING, node, class);
-    }
-    if (cache->joined != joined) {
-        note(scheduler, EVENT_POD_CAME, node, class);
-    }
-    end_nomination(scheduler, key);
-}
-
-/* Follows status.nominatedNodeName. What this scheduler decided but is not written yet stays. */
-static void follow_nomination(struct scheduler *scheduler, const struct cached_object *old,
-                              const struct cached_object *new)
-{
-    const char *before =
-        old != NULL && strcmp(old->uid, new->uid) == 0 ? pod_of(old)->nominated_node : NULL;
-    const char *after = pod_of(new)->nominated_node;
-    if (strcmp(before != NULL ? before : "", after != NULL ? after : "") == 0) {
-        const struct nomination *known = nominations_find(scheduler->cache, new->key);
-        if (known == NULL || strcmp(known->uid, new->uid) != 0) {
-            return;
-        }
-        after = known->node->name; /* The pod's class may be new. */
-    }
-    if (after != NULL) {
-        nominations_set(scheduler->cache, new->key, new->uid, pod_of(new)->class, after);
-    } else {
-        end_nomination(scheduler, new->key);
-    }
-}
-
-static void pod_is_pending(struct scheduler *scheduler, const struct cached_object *old,
-                           const struct cached_object *object)
-{
-    const struct pod *pod = pod_of(object);
-    const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, object->key);
-    bool is_ours = strcmp(pod->class->scheduler_name, scheduler->options.scheduler_name) == 0;
-    if (placed != NULL && strcmp(placed->uid, object->uid) == 0) {
-        return; /* Its binding is under way. */
-    }
-    if (is_ours && !object->is_deleting) {
-        queue_put(&scheduler->queue, object->key, object->uid, pod->class);
-        follow_nomination(scheduler, old, object);
-    } else {
-        queue_remove(&scheduler->queue, object->key);
-        end_nomination(scheduler, object->key);
-    }
-}
-
-/* What preemption wants to know of a pod that stands somewhere. */
-static void note_details(struct scheduler *scheduler, const struct cached_object *object)
-{
-    struct placed_pod *placed = node_cache_find_pod(scheduler->cache, object->key);
-    placed->started = pod_of(object)->started;
-    placed->is_preempted = pod_of(object)->is_preempted;
+    return strcmp(pod_of(pod)->class->scheduler_name, scheduler->options.scheduler_name) == 0;
 }
 
 static void pod_changed(void *argument, const struct cached_object *old,
@@ -203,15 +94,9 @@ static void pod_changed(void *argument, const struct cached_object *old,
 {
     struct scheduler *scheduler = argument;
     lock(scheduler);
+    cluster_pod_changed(&scheduler->cluster, old, new, new != NULL &&is_ours(scheduler, new));
     if (new == NULL || pod_of(new)->is_terminated) {
-        pod_left(scheduler, new != NULL ? new : old);
-    } else if (pod_of(new)->node_name[0] == '\0') {
-        pod_is_pending(scheduler, old, new);
-    } else {
-        queue_remove(&scheduler->queue, new->key);
-        place(scheduler, new->key, new->uid, pod_of(new)->class, pod_of(new)->node_name, false,
-              new->is_deleting);
-        note_details(scheduler, new);
+        collect_sometimes(scheduler);
     }
     unlock_and_wake(scheduler);
 }
@@ -257,12 +142,9 @@ static void node_changed(void *argument, const struct cached_object *old,
     struct scheduler *scheduler = argument;
     lock(scheduler);
     if (new == NULL) {
-        node_cache_remove_node(scheduler->cache, old->name);
-        queue_note_event(&scheduler->queue, EVENT_NODE_LEFT);
+        cluster_remove_node(&scheduler->cluster, old->name);
     } else {
-        if (node_cache_put_node(scheduler->cache, new->digest)) {
-            note(scheduler, EVENT_NODE, node_cache_node(scheduler->cache, new->name), NULL);
-        }
+        cluster_put_node(&scheduler->cluster, new->digest);
         put_images(scheduler, new);
     }
     unlock_and_wake(scheduler);
@@ -321,10 +203,7 @@ static void binding_failed(void *argument, struct queued_pod *pod, const char *w
     lock(scheduler);
     cleanup(cached_object_release)
     struct cached_object *pending = find_pending(scheduler, pod);
-    const struct placed_pod *placed = node_cache_find_pod(scheduler->cache, pod->key);
-    if (placed != NULL && placed->is_assumed) {
-        unplace(scheduler, pod->key, pod->uid);
-    }
+    cluster_forget(&scheduler->cluster, pod);
     if (pending == NULL) {
         queued_pod_free(pod); /* It is gone, or another scheduler was quicker. */
     } else {
@@ -369,7 +248,7 @@ static void end_lesser_nominations(struct scheduler *scheduler, const struct nod
             binder_clear_nomination(scheduler->binder, pending);
         }
         queue_activate(&scheduler->queue, nominated->key);
-        end_nomination(scheduler, nominated->key);
+        cluster_end_nomination(&scheduler->cluster, nominated->key);
     }
 }
 
@@ -413,7 +292,7 @@ static const char *preempt(struct scheduler *scheduler, const struct queued_pod 
         evict(scheduler, pod, &found);
         nominations_set(scheduler->cache, pod->key, pod->uid, pod->class, nominated);
     } else if (!found.keeps_nomination) {
-        end_nomination(scheduler, pod->key);
+        cluster_end_nomination(&scheduler->cluster, pod->key);
     }
     scheduler_metrics_preempted(scheduler->metrics, found.count);
     *why = steal(found.why);
@@ -450,7 +329,7 @@ static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
     struct node *node = decider_choose(&scheduler->decider, pod->class, pod->key, pod->uid);
     scheduler_metrics_decided(scheduler->metrics, &scheduler->decider, node != NULL);
     if (node != NULL) {
-        place(scheduler, pod->key, pod->uid, pod->class, node->name, true, false);
+        cluster_assume(&scheduler->cluster, pod, node->name);
         binder_bind(scheduler->binder, pod, node->name);
     } else if (pod->class->failure != NULL) {
         nothing_fits(scheduler, pod);
@@ -522,6 +401,7 @@ struct scheduler *scheduler_start(struct service *service, const struct schedule
     scheduler->service = service;
     scheduler->options = *options;
     scheduler->cache = node_cache_new();
+    scheduler->cluster = (struct cluster){scheduler->cache, &scheduler->queue};
     scheduler->decider.cache = scheduler->cache;
     scheduler->decider.percentage_of_nodes_to_score = options->percentage_of_nodes_to_score;
     pthread_condattr_init(&attributes);
