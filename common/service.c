@@ -18,19 +18,11 @@ enum {
     arenas_max = 2, /* Many threads that wait most of the time need no heap each. */
 };
 
-struct options {
-    const char *kubeconfig, *master, *health_address;
-    int64_t qps, burst;
-    bool leader_elect, verbose;
-    const char *lease_name, *lease_namespace;
-    int64_t lease_duration, renew_deadline, retry_period;
-};
-
 /* One a process: what the callbacks of leader election and of the health server reach. */
 struct running {
     const struct service_program *program;
     struct service service;
-    struct options options;
+    struct service_options options;
     struct leader_election *election;
     struct health_server *health;
     atomic_bool works; /* 'start' has returned. */
@@ -43,8 +35,8 @@ struct running {
 
 /* ---- flags ---- */
 
-static bool parse_flags(const struct service_program *program, struct options *options, int count,
-                        char **arguments, struct error *error)
+static bool parse_flags(const struct service_program *program, struct service_options *options,
+                        int count, char **arguments, struct error *error)
 {
     const struct flag common[] = {
         {"", FLAG_TEXT, NULL, "API server"},
@@ -85,6 +77,17 @@ static bool parse_flags(const struct service_program *program, struct options *o
         }
     }
     return flags_parse(program->name, program->summary, all, count, arguments, error);
+}
+
+/* Flags that were given stand above what a configuration says: they are read once more after it. */
+static bool read_options(const struct service_program *program, struct service_options *options,
+                         int count, char **arguments, struct error *error)
+{
+    return parse_flags(program, options, count, arguments, error) &&
+           (program->configure == NULL ||
+            (program->configure(options, error) &&
+             parse_flags(program, options, count, arguments, error))) &&
+           (program->check == NULL || program->check(error));
 }
 
 /* ---- signals ---- */
@@ -147,7 +150,7 @@ static void leadership_ended(void *argument)
 
 static bool elect(struct running *running, struct error *error)
 {
-    const struct options *options = &running->options;
+    const struct service_options *options = &running->options;
     struct leader_election_options election = {
         .name = options->lease_name,
         .namespace = options->lease_namespace,
@@ -173,7 +176,7 @@ static bool is_ready(void *argument)
 static bool open_client(struct running *running, struct error *error)
 {
     struct service *service = &running->service;
-    const struct options *options = &running->options;
+    const struct service_options *options = &running->options;
     struct client_config config;
     if (!client_config_from_flags(&config, options->kubeconfig, options->master, error)) {
         return false;
@@ -276,7 +279,7 @@ int service_main(const struct service_program *program, int count, char **argume
     struct error error = ERROR_INIT;
     struct running running = {
         .program = program, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    running.options = (struct options){
+    running.options = (struct service_options){
         .health_address = program->health_address,
         .burst = 100,
         .leader_elect = true,
@@ -290,8 +293,7 @@ int service_main(const struct service_program *program, int count, char **argume
     json_memory_use();
     block_signals(&running.signals);
     log_setup(program->component, LOG_INFO);
-    if (!parse_flags(program, &running.options, count, arguments, &error) ||
-        (program->check != NULL && !program->check(&error))) {
+    if (!read_options(program, &running.options, count, arguments, &error)) {
         fprintf(stderr, "%s: %s\n", program->name, error.message);
         return 2;
     }

@@ -35,6 +35,15 @@ struct service {
     void *state;                 /* The program's own. */
 };
 
+/* What the flags that all services have say. */
+struct service_options {
+    const char *kubeconfig, *master, *health_address;
+    int64_t qps, burst;
+    bool leader_elect, verbose;
+    const char *lease_name, *lease_namespace;
+    int64_t lease_duration, renew_deadline, retry_period; /* Nanoseconds. */
+};
+
 struct service_program {
     const char *name;           /* "coracle-scheduler": of the program, and its user agent. */
     const char *component;      /* "scheduler": in the log. */
@@ -43,6 +52,9 @@ struct service_program {
     const char *lease;          /* "kube-scheduler"; NULL: the program needs no leader. */
     const char *health_address; /* Default of --healthz-bind-address. */
     const struct flag *flags;   /* The program's own, or NULL. */
+    /* Reads a configuration file that a flag has named, and sets what it says of the service (texts
+     * are borrowed for good); flags that were given stand above it. May be NULL. */
+    bool (*configure)(struct service_options *options, struct error *error);
     /* Checks the flags, before anything is started. May be NULL. */
     bool (*check)(struct error *error);
     /* Begins the work, once this process leads, on the main thread. The program's informers are

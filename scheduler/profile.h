@@ -65,8 +65,9 @@ struct profile {
     const json_t *ignored_resources, *ignored_resource_groups;
     /* NodeAffinityArgs */
     const json_t *added_affinity;
-    /* PodTopologySpreadArgs: constraints of pods that have none; NULL: the system's. */
-    const json_t *default_constraints;
+    /* PodTopologySpreadArgs: constraints of pods that have none; by default the system's. */
+    bool spreads_by_list;
+    const json_t *default_constraints; /* The list, NULL: empty. */
     /* InterPodAffinityArgs */
     int64_t hard_pod_affinity_weight;
     bool ignore_preferred_terms_of_existing_pods;

@@ -234,11 +234,12 @@ static bool take_back(struct queue *queue, struct queued_pod *pod, bool is_error
         queued_pod_free(pod);
         return false;
     }
-    int64_t backoff = second;
-    for (int i = 1; i < pod->attempts && backoff < backoff_max_seconds * second; i++) {
+    int64_t backoff = queue->initial_backoff > 0 ? queue->initial_backoff : second;
+    int64_t most = queue->max_backoff > 0 ? queue->max_backoff : backoff_max_seconds * second;
+    for (int i = 1; i < pod->attempts && backoff < most; i++) {
         backoff *= 2;
     }
-    backoff = backoff < backoff_max_seconds * second ? backoff : backoff_max_seconds * second;
+    backoff = backoff < most ? backoff : most;
     pod->is_error = is_error;
     pod->retry_at = (now_of(queue) + backoff) / second * second;
     map_set(&queue->pods, pod->key, pod);

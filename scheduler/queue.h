@@ -58,6 +58,7 @@ struct queue {
     struct pod_class *parked_classes;   /* Theirs. */
     size_t counts[QUEUE_PARTS];
     uint64_t incoming[QUEUE_PARTS][QUEUE_CAUSES]; /* How many came into each part, and why. */
+    int64_t initial_backoff, max_backoff;         /* Nanoseconds; 0: 1 and 10 s. */
     int64_t (*clock)(void);                       /* NULL: timestamp_monotonic(). */
     unsigned pending_events;                      /* Noted, not yet acted upon. */
     unsigned hinted_events; /* Of these it is known whom they help; see hints.h. */

@@ -31,7 +31,7 @@ static const struct api_resource namespaces_resource = {"v1", "namespaces", "Nam
 
 struct scheduler {
     struct service *service;
-    struct scheduler_options options;
+    const struct scheduler_configuration *configuration;
     struct spread_selectors *selectors;
     struct informer *pods, *budgets;
     struct binder *binder;
@@ -86,7 +86,7 @@ static void collect_sometimes(struct scheduler *scheduler)
 
 static bool is_ours(const struct scheduler *scheduler, const struct cached_object *pod)
 {
-    return strcmp(pod_of(pod)->class->scheduler_name, scheduler->options.scheduler_name) == 0;
+    return decider_profile(&scheduler->decider, pod_of(pod)->class) != NULL;
 }
 
 static void pod_changed(void *argument, const struct cached_object *old,
@@ -393,17 +393,22 @@ static void add_informers(struct scheduler *scheduler)
         namespace_changed, scheduler);
 }
 
-struct scheduler *scheduler_start(struct service *service, const struct scheduler_options *options,
+struct scheduler *scheduler_start(struct service *service,
+                                  const struct scheduler_configuration *configuration,
                                   struct error *error)
 {
     struct scheduler *scheduler = allocate_struct(struct scheduler);
     pthread_condattr_t attributes;
     scheduler->service = service;
-    scheduler->options = *options;
+    scheduler->configuration = configuration;
     scheduler->cache = node_cache_new();
     scheduler->cluster = (struct cluster){scheduler->cache, &scheduler->queue};
     scheduler->decider.cache = scheduler->cache;
-    scheduler->decider.percentage_of_nodes_to_score = options->percentage_of_nodes_to_score;
+    scheduler->decider.percentage_of_nodes_to_score = configuration->percentage_of_nodes_to_score;
+    scheduler->decider.profiles = configuration->profiles;
+    scheduler->decider.profile_count = configuration->profile_count;
+    scheduler->queue.initial_backoff = configuration->initial_backoff_s * 1000000000;
+    scheduler->queue.max_backoff = configuration->max_backoff_s * 1000000000;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&scheduler->lock, NULL);
@@ -413,7 +418,8 @@ struct scheduler *scheduler_start(struct service *service, const struct schedule
         binder_new(service->client, service->events, binding_succeeded, binding_failed, scheduler);
     scheduler->evictor =
         evictor_new(service->client, service->events, victims_were_told, scheduler);
-    scheduler->metrics = scheduler_metrics_new(service->metrics, options->scheduler_name);
+    scheduler->metrics =
+        scheduler_metrics_new(service->metrics, configuration->profiles[0].scheduler_name);
     add_informers(scheduler);
     informer_factory_start(service->informers);
     if (!informer_factory_wait(service->informers)) {
@@ -421,7 +427,9 @@ struct scheduler *scheduler_start(struct service *service, const struct schedule
         return NULL; /* The process ends; informers may still refer to it. */
     }
     pthread_create(&scheduler->thread, NULL, schedule_all, scheduler);
-    log_info("schedules pods of %s", options->scheduler_name);
+    for (size_t i = 0; i < configuration->profile_count; i++) {
+        log_info("schedules pods of %s", configuration->profiles[i].scheduler_name);
+    }
     return scheduler;
 }
 

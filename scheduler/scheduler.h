@@ -12,17 +12,14 @@
 #define SCHEDULER_SCHEDULER_H
 
 #include "common/service.h"
+#include "scheduler/configuration.h"
 
 struct scheduler;
 
-struct scheduler_options {
-    const char *scheduler_name;           /* Of the pods that it places: "default-scheduler". */
-    int64_t percentage_of_nodes_to_score; /* 0: fewer the more nodes there are. */
-};
-
 /* Adds its informers and starts them, waits for their first lists, and works. NULL with an error
- * when the service was stopped before. 'service' is borrowed. */
-struct scheduler *scheduler_start(struct service *service, const struct scheduler_options *options,
+ * when the service was stopped before. Both are borrowed. */
+struct scheduler *scheduler_start(struct service *service,
+                                  const struct scheduler_configuration *configuration,
                                   struct error *error);
 void scheduler_stop(struct scheduler *scheduler);
 

@@ -222,7 +222,7 @@ static bool score(const struct cycle *cycle, int64_t *scores)
     if (cycle->class->spread != NULL) {
         return score_own(cycle, scores);
     }
-    if (group == NULL || profile_of(cycle->class)->default_constraints != NULL) {
+    if (group == NULL || profile_of(cycle->class)->spreads_by_list) {
         return false;
     }
     size_t zone_count = zones_of_candidates(cycle);
