@@ -16,6 +16,7 @@
 #include "controllers/endpointslice_plan.h"
 #include "controllers/endpointslice_view.h"
 #include "controllers/endpointslice_write.h"
+#include "controllers/node_view.h"
 #include "controllers/own_writes.h"
 #include "controllers/resources.h"
 #include "controllers/service_pods.h"
@@ -513,7 +514,7 @@ static void *start(struct controller *controller, struct error *error)
     state->services = service_informer(controller->informers);
     state->pods = pod_informer(controller->informers);
     state->slices = endpointslice_informer(controller->informers);
-    state->nodes = informer_factory_get(controller->informers, &resource_nodes, NULL, NULL);
+    state->nodes = node_informer(controller->informers);
     informer_add_handler(state->services, controller_handle_object, controller);
     informer_add_handler(state->pods, pod_changed, state);
     informer_add_handler(state->slices, slice_changed, state);

@@ -17,6 +17,7 @@
 #include "controllers/all.h"
 #include "controllers/cidr_set.h"
 #include "controllers/controller.h"
+#include "controllers/node_view.h"
 #include "controllers/resources.h"
 
 enum { families_max = 2 };
@@ -286,7 +287,7 @@ static void *start(struct controller *controller, struct error *error)
         stop(ipam);
         return NULL;
     }
-    ipam->nodes = informer_factory_get(controller->informers, &resource_nodes, NULL, NULL);
+    ipam->nodes = node_informer(controller->informers);
     informer_add_handler(ipam->nodes, node_changed, ipam);
     return ipam;
 }

@@ -20,6 +20,7 @@
 #include "controllers/condition_patch.h"
 #include "controllers/conditions.h"
 #include "controllers/controller.h"
+#include "controllers/node_view.h"
 #include "controllers/node_health.h"
 #include "controllers/node_taints.h"
 #include "controllers/node_zones.h"
@@ -517,7 +518,7 @@ static void *start(struct controller *controller, struct error *error)
     state->controller = controller;
     state->zones = zones_new(&rates);
     state->pods = pod_informer(controller->informers);
-    state->nodes = informer_factory_get(controller->informers, &resource_nodes, NULL, NULL);
+    state->nodes = node_informer(controller->informers);
     state->leases = informer_factory_get(controller->informers, &resource_leases, NULL, NULL);
     informer_add_handler(state->nodes, node_changed, state);
     informer_add_handler(state->pods, pod_changed, state);

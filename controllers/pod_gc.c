@@ -15,6 +15,7 @@
 #include "controllers/all.h"
 #include "controllers/conditions.h"
 #include "controllers/controller.h"
+#include "controllers/node_view.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
 
@@ -302,7 +303,7 @@ static void *start(struct controller *controller, struct error *error)
     struct pod_gc_state *state = allocate_struct(struct pod_gc_state);
     state->controller = controller;
     state->pods = pod_informer(controller->informers);
-    state->nodes = informer_factory_get(controller->informers, &resource_nodes, NULL, NULL);
+    state->nodes = node_informer(controller->informers);
     controller_add(controller, the_key);
     return state;
 }

@@ -20,6 +20,7 @@
 #include "controllers/all.h"
 #include "controllers/condition_patch.h"
 #include "controllers/controller.h"
+#include "controllers/node_view.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
 
@@ -269,7 +270,7 @@ static void *start(struct controller *controller, struct error *error)
     state->controller = controller;
     pthread_mutex_init(&state->lock, NULL);
     state->pods = pod_informer(controller->informers);
-    state->nodes = informer_factory_get(controller->informers, &resource_nodes, NULL, NULL);
+    state->nodes = node_informer(controller->informers);
     informer_add_handler(state->pods, pod_changed, state);
     informer_add_handler(state->nodes, node_changed, state);
     return state;
