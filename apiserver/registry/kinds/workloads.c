@@ -55,6 +55,44 @@ static void replication_controller_fill_defaults(json_t *object)
     fill_labels(object);
 }
 
+/* ---- how often a DaemonSet's template has changed: an annotation since apps/v1 ---- */
+
+static const char template_generation[] = "deprecated.daemonset.template.generation";
+
+static json_int_t template_generation_of(const json_t *set)
+{
+    const char *text = json_path_string(set, "metadata", "annotations", template_generation);
+    long long generation = text != NULL ? strtoll(text, NULL, 10) : 0;
+    return generation > 0 ? generation : 1;
+}
+
+static void set_template_generation(json_t *set, json_int_t generation)
+{
+    cleanup(free_char)
+    char *text = format("%lld", (long long)generation);
+    json_t *metadata = json_get_or_add_object(set, "metadata");
+    json_object_set_new(json_get_or_add_object(metadata, "annotations"), template_generation,
+                        json_string(text));
+}
+
+static bool daemon_set_prepare_create(struct write *write, struct error *error)
+{
+    (void)error;
+    set_template_generation(write->object, template_generation_of(write->object));
+    return true;
+}
+
+static bool daemon_set_prepare_update(struct write *write, struct error *error)
+{
+    (void)error;
+    bool is_same = json_equal(json_path(write->object, "spec", "template"),
+                              json_path(write->live, "spec", "template"));
+    set_template_generation(write->object, template_generation_of(write->live) + !is_same);
+    return true;
+}
+
+/* ---- kinds ---- */
+
 const struct kind kind_deployment = {
     .group = "apps",
     .plural = "deployments",
@@ -87,6 +125,8 @@ const struct kind kind_daemon_set = {
     .plural = "daemonsets",
     .pod_template = template_path,
     .defaults = daemon_set_defaults,
+    .prepare_create = daemon_set_prepare_create,
+    .prepare_update = daemon_set_prepare_update,
     .validate = validate_daemon_set,
     .warn = warn_about_daemon_set,
 };
