@@ -13,6 +13,7 @@ const struct controller_type *const controller_types[] = {
     &claim_protection_controller,
     &clusterrole_aggregation_controller,
     &cronjob_controller,
+    &daemonset_controller,
     &deployment_controller,
     &disruption_controller,
     &endpoints_controller,

@@ -12,6 +12,7 @@ extern const struct controller_type certificate_signing_controller;
 extern const struct controller_type claim_protection_controller;
 extern const struct controller_type clusterrole_aggregation_controller;
 extern const struct controller_type cronjob_controller;
+extern const struct controller_type daemonset_controller;
 extern const struct controller_type deployment_controller;
 extern const struct controller_type disruption_controller;
 extern const struct controller_type endpoints_controller;

@@ -186,10 +186,33 @@ static void pack_ports(struct packer *packer, const json_t *spec)
     }
 }
 
+/* The node that a pod of a DaemonSet is made for, as long as it has none. */
+static const char *affine_node(const json_t *spec)
+{
+    const json_t *terms =
+        json_path(spec, "affinity", "nodeAffinity",
+                  "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms");
+    size_t i;
+    const json_t *term;
+    json_array_foreach (terms, i, term) {
+        const json_t *fields = json_object_get(term, "matchFields");
+        const json_t *field = json_array_get(fields, 0);
+        const json_t *values = json_object_get(field, "values");
+        if (json_array_size(fields) == 1 && json_array_size(values) == 1 &&
+            has_text(field, "key", "metadata.name") && has_text(field, "operator", "In")) {
+            return json_string_value(json_array_get(values, 0));
+        }
+    }
+    return NULL;
+}
+
 static void pack_all(struct pod_view *view, struct packer *packer, const json_t *pod)
 {
     const json_t *spec = json_object_get(pod, "spec");
-    view->node_name = pack(packer, json_get_string(spec, "nodeName"));
+    const char *node = json_get_string(spec, "nodeName");
+    bool is_scheduled = node != NULL && *node != '\0';
+    view->node_name = pack(packer, node);
+    view->target_node = is_scheduled ? view->node_name : pack(packer, affine_node(spec));
     view->hostname = pack(packer, json_get_string(spec, "hostname"));
     view->subdomain = pack(packer, json_get_string(spec, "subdomain"));
     view->addresses = pack_addresses(packer, json_object_get(pod, "status"));

@@ -34,6 +34,7 @@ struct pod_view {
     bool is_scheduled;     /* It has a node. */
     bool is_evicted;       /* It has failed because its node ran short of something. */
     const char *node_name;
+    const char *target_node; /* That, or the one node that its required node affinity names. */
     const char *hostname, *subdomain;
     const char *addresses; /* status.podIPs: each ends with a NUL, the last with one more. */
     const char *claims;    /* The volume claims that it names, and those made for its ephemeral

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * DaemonSet: a pod on each node that fits.
+ *
+ * sync(): claim the pods and revisions that match the selector; find or make the revision of the
+ * template; see which nodes should have a pod (controllers/daemonset_round.h); make and remove
+ * pods, unless what was done before has not been seen yet; write what there is to the status.
+ *
+ * The scheduler binds the pods, each to the one node that its affinity names: so a pod waits for
+ * room on its node as any other, and none is ever on a node that this process only imagined.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/event_recorder.h"
+#include "common/timestamp.h"
+#include "controllers/all.h"
+#include "controllers/controller.h"
+#include "controllers/daemonset_history.h"
+#include "controllers/daemonset_round.h"
+#include "controllers/expectations.h"
+#include "controllers/history.h"
+#include "controllers/node_view.h"
+#include "controllers/own_writes.h"
+#include "controllers/owner.h"
+#include "controllers/pod_control.h"
+#include "controllers/pod_view.h"
+#include "controllers/resources.h"
+
+enum {
+    burst_replicas = 250, /* Pods created or deleted in one sync. */
+    events_a_ms = 30,
+    longest_gathering_ms = 100,
+    own_write_check_ms = 100,
+};
+
+/* A node on which pods fail at once must not be given one after the other. */
+static const int64_t first_backoff = INT64_C(1000000000);
+static const int64_t longest_backoff = 900 * INT64_C(1000000000);
+
+struct backoff {
+    int64_t delay, since; /* Nanoseconds, monotonic. */
+};
+
+struct daemonset_state {
+    struct controller *controller;
+    struct informer *sets, *pods, *nodes, *revisions;
+    struct expectations *expectations;
+    struct own_writes *set_writes, *revision_writes;
+    pthread_mutex_t lock; /* Guards what follows. */
+    struct map backoffs;  /* struct backoff by the set's uid, its generation and the node. */
+};
+
+/* ---- what changed ---- */
+
+/* A sync costs what the set has pods and the cluster nodes: the events of many are gathered for a
+ * moment. */
+static void add_soon(struct daemonset_state *state, const char *key, size_t events)
+{
+    int64_t delay_ms = (int64_t)events / events_a_ms;
+    controller_add_after(state->controller, key,
+                         delay_ms < longest_gathering_ms ? delay_ms : longest_gathering_ms);
+}
+
+/* A pod that nobody owns may be one that a set of its namespace adopts. */
+static void add_possible_owners(struct daemonset_state *state, const struct cached_object *pod)
+{
+    cleanup(cached_list_free)
+    struct cached_list sets = CACHED_LIST_INIT;
+    indexer_find(informer_indexer(state->sets), "namespace", pod->namespace, &sets);
+    for (size_t i = 0; i < sets.count; i++) {
+        cleanup(json_release)
+        json_t *set = cached_object_tree(sets.items[i]);
+        struct selector *selector = owner_selector(set, NULL);
+        if (selector != NULL && selector_matches(selector, cached_object_label, pod)) {
+            controller_add_object(state->controller, sets.items[i]);
+        }
+        selector_free(selector);
+    }
+}
+
+static void own_pod_changed(struct daemonset_state *state, const struct cached_object *old,
+                            const struct cached_object *new)
+{
+    const struct cached_object *pod = new != NULL ? new : old;
+    cleanup(free_char)
+    char *key = format("%s/%s", pod->namespace, pod->owner_name);
+    if (old == NULL) {
+        expectations_saw_creation(state->expectations, key);
+    }
+    if (new == NULL || new->is_deleting) {
+        expectations_saw_deletion(state->expectations, key, pod->uid);
+    }
+    add_soon(state, key, indexer_count_of(informer_indexer(state->pods), "owner", pod->owner_uid));
+}
+
+static void pod_changed(void *argument, const struct cached_object *old,
+                        const struct cached_object *new)
+{
+    struct daemonset_state *state = argument;
+    const struct cached_object *pod = new != NULL ? new : old;
+    if (strcmp(pod->owner_kind, "DaemonSet") == 0) {
+        own_pod_changed(state, old, new);
+    }
+    if (old != NULL && strcmp(old->owner_uid, pod->owner_uid) != 0) {
+        controller_add_owner(state->controller, old, "DaemonSet");
+    }
+    if (new != NULL &&new->owner_uid[0] == '\0' && !new->is_deleting) {
+        add_possible_owners(state, new);
+    }
+}
+
+/* A node's status says nothing about where pods belong. */
+static bool means_the_same(const struct cached_object *old, const struct cached_object *new)
+{
+    const struct node_view *before = node_view(old), *after = node_view(new);
+    return (before->labels == after->labels || json_equal(before->labels, after->labels)) &&
+           (before->taints == after->taints || json_equal(before->taints, after->taints));
+}
+
+static void node_changed(void *argument, const struct cached_object *old,
+                         const struct cached_object *new)
+{
+    struct daemonset_state *state = argument;
+    if (old != NULL && new != NULL && means_the_same(old, new)) {
+        return;
+    }
+    size_t nodes = indexer_count(informer_indexer(state->nodes));
+    cleanup(cached_list_free)
+    struct cached_list sets = CACHED_LIST_INIT;
+    indexer_select(informer_indexer(state->sets), NULL, NULL, &sets);
+    for (size_t i = 0; i < sets.count; i++) {
+        add_soon(state, sets.items[i]->key, nodes);
+    }
+}
+
+static void revision_changed(void *argument, const struct cached_object *old,
+                             const struct cached_object *new)
+{
+    struct daemonset_state *state = argument;
+    controller_add_owner(state->controller, new != NULL ? new : old, "DaemonSet");
+}
+
+static void forget(struct daemonset_state *state, const char *key)
+{
+    expectations_forget(state->expectations, key);
+    own_writes_forget(state->set_writes, key);
+    own_writes_forget(state->revision_writes, key);
+}
+
+static void daemonset_changed(void *argument, const struct cached_object *old,
+                              const struct cached_object *new)
+{
+    struct daemonset_state *state = argument;
+    if (new == NULL) {
+        expectations_forget(state->expectations, old->key);
+    }
+    controller_add_object(state->controller, new != NULL ? new : old);
+}
+
+/* ---- pods that failed ---- */
+
+static bool has_expired(const struct backoff *backoff, int64_t now)
+{
+    return now - backoff->since > 2 * longest_backoff;
+}
+
+/* Drops what nobody asked about for long, so that the map does not grow for ever. */
+static void drop_expired(struct map *backoffs, int64_t now)
+{
+    struct map kept = MAP_INIT;
+    const char *key;
+    void *value;
+    for (size_t at = 0; map_next(backoffs, &at, &key, &value);) {
+        if (has_expired(value, now)) {
+            free(value);
+        } else {
+            map_set(&kept, key, value);
+        }
+    }
+    map_free(backoffs, NULL);
+    *backoffs = kept;
+}
+
+/* How long the failed pod of this key has to stay; 0 when it may go, which counts. */
+static int64_t back_off(struct daemonset_state *state, const char *key)
+{
+    enum { looked_through_at = 1000 };
+    int64_t now = timestamp_monotonic(), left = 0;
+    pthread_mutex_lock(&state->lock);
+    struct backoff *backoff = map_get(&state->backoffs, key);
+    if (backoff == NULL) {
+        if (state->backoffs.count > 0 && state->backoffs.count % looked_through_at == 0) {
+            drop_expired(&state->backoffs, now);
+        }
+        backoff = allocate_struct(struct backoff);
+        map_set(&state->backoffs, key, backoff);
+        *backoff = (struct backoff){first_backoff, now};
+    } else if (has_expired(backoff, now)) {
+        *backoff = (struct backoff){first_backoff, now};
+    } else if (now - backoff->since < backoff->delay) {
+        left = backoff->delay - (now - backoff->since);
+    } else {
+        int64_t doubled = backoff->delay * 2;
+        *backoff = (struct backoff){doubled < longest_backoff ? doubled : longest_backoff, now};
+    }
+    pthread_mutex_unlock(&state->lock);
+    return left;
+}
+
+/* Adds those failed pods to what is removed that have been left alone for long enough. */
+static void judge_failed(struct daemonset_state *state, const struct cached_object *cached,
+                         const json_t *set, struct daemonset_plan *plan)
+{
+    json_int_t generation = json_get_int(json_object_get(set, "status"), "observedGeneration", 0);
+    for (size_t i = 0; i < plan->failed.count; i++) {
+        const struct cached_object *pod = plan->failed.items[i];
+        const char *node = pod_view(pod)->target_node;
+        cleanup(free_char)
+        char *key = format("%s/%lld/%s", cached->uid, (long long)generation, node);
+        int64_t left = back_off(state, key);
+        if (left > 0) {
+            controller_add_after(state->controller, cached->key, left / 1000000 + 1);
+            continue;
+        }
+        event_record_about(state->controller->events, set, "Warning", "FailedDaemonPod",
+                           "Found failed daemon pod %s on node %s, will try to kill it", pod->key,
+                           node);
+        cached_list_add(&plan->remove, pod);
+    }
+    for (size_t i = 0; i < plan->succeeded.count; i++) {
+        const struct cached_object *pod = plan->succeeded.items[i];
+        event_record_about(state->controller->events, set, "Normal", "SucceededDaemonPod",
+                           "Found succeeded daemon pod %s on node %s, will try to delete it",
+                           pod->key, pod_view(pod)->target_node);
+    }
+}
+
+/* ---- making and removing pods ---- */
+
+static size_t at_most(size_t count, size_t limit)
+{
+    return count < limit ? count : limit;
+}
+
+static bool carry_out(struct daemonset_state *state, const char *key, const json_t *set,
+                      const json_t *pod_template, const struct daemonset_plan *plan,
+                      struct error *error)
+{
+    size_t count = at_most(plan->create_count, burst_replicas), created;
+    json_t **pods = allocate_zero(count + 1, sizeof *pods);
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    for (size_t i = 0; i < count; i++) {
+        pods[i] = daemonset_make_pod(set, pod_template, plan->create[i]);
+    }
+    bool succeeded = count == 0 || pod_control_create_all(state->controller, set, pods, count,
+                                                          state->expectations, key, &created, &why);
+    for (size_t i = 0; i < count; i++) {
+        json_decref(pods[i]);
+    }
+    free(pods);
+    if (!succeeded && pod_control_is_namespace_terminating(&why)) {
+        error_clear(&why);
+        succeeded = true;
+    }
+    succeeded = pod_control_delete(state->controller, set, plan->remove.items,
+                                   at_most(plan->remove.count, burst_replicas), state->expectations,
+                                   key, succeeded ? &why : NULL) &&
+                succeeded;
+    return succeeded || error_move(error, &why);
+}
+
+static bool manage(struct daemonset_state *state, const struct cached_object *cached,
+                   const json_t *set, const json_t *pod_template,
+                   const struct daemonset_round *round, struct error *error)
+{
+    cleanup(daemonset_plan_free)
+    struct daemonset_plan plan = {0};
+    daemonset_round_manage(round, &plan);
+    judge_failed(state, cached, set, &plan);
+    if (plan.create_count == 0 && plan.remove.count == 0) {
+        daemonset_round_update(round, &plan);
+    }
+    return carry_out(state, cached->key, set, pod_template, &plan, error);
+}
+
+/* ---- sync ---- */
+
+static bool claim_pods(struct daemonset_state *state, const json_t *set,
+                       const struct cached_object *cached, struct cached_list *pods,
+                       struct error *error)
+{
+    struct selector *selector = owner_selector(set, error);
+    if (selector == NULL) {
+        return false;
+    }
+    cleanup(cached_list_free)
+    struct cached_list candidates = CACHED_LIST_INIT;
+    struct indexer *indexer = informer_indexer(state->pods);
+    indexer_find(indexer, "owner", cached->uid, &candidates);
+    indexer_find(indexer, "orphan", cached->namespace, &candidates);
+    struct owner_claim claim = {
+        state->controller->client, &resource_daemonsets, set, selector, &resource_pods, NULL};
+    bool claimed = owner_claim(&claim, &candidates, pods, error);
+    selector_free(selector);
+    return claimed;
+}
+
+static bool write_status(struct daemonset_state *state, const char *key, json_t *set,
+                         json_t *status, struct error *error)
+{
+    if (json_equal(json_object_get(set, "status"), status)) {
+        return true;
+    }
+    json_object_set(set, "status", status);
+    cleanup(json_release)
+    json_t *written =
+        client_update(state->controller->client, &resource_daemonsets, "status", set, error);
+    if (written != NULL) {
+        own_writes_note(state->set_writes, key, written);
+    }
+    return written != NULL;
+}
+
+static bool work_on(struct daemonset_state *state, const struct cached_object *cached,
+                    struct error *error)
+{
+    const char *key = cached->key;
+    /* Asked before the pods are read: what is seen in between only adds to what is known. */
+    int64_t wait_ms = expectations_wait_ms(state->expectations, key);
+    int64_t next_check, now = timestamp_now();
+    cleanup(json_release)
+    json_t *set = cached_object_tree(cached);
+    cleanup(cached_list_free)
+    struct cached_list pods = CACHED_LIST_INIT;
+    cleanup(cached_list_free)
+    struct cached_list nodes = CACHED_LIST_INIT;
+    cleanup(daemonset_history_free)
+    struct daemonset_history history = {0};
+    if (!claim_pods(state, set, cached, &pods, error) ||
+        !daemonset_history_find(state->controller, cached, set, informer_indexer(state->revisions),
+                                &pods, state->revision_writes, &history, error)) {
+        return false;
+    }
+    indexer_select(informer_indexer(state->nodes), NULL, NULL, &nodes);
+    cleanup(json_release)
+    json_t *pod_template = daemonset_template(set, history.hash);
+    cleanup(daemonset_round_free)
+    struct daemonset_round round;
+    daemonset_round_start(&round, set, pod_template, history.hash, &nodes, &pods, now);
+    cleanup(error_clear)
+    struct error failure = ERROR_INIT;
+    if (wait_ms > 0) {
+        controller_add_after(state->controller, key, wait_ms);
+    }
+    bool managed = wait_ms > 0 ||
+                   (manage(state, cached, set, pod_template, &round, &failure) &&
+                    daemonset_history_truncate(state->controller, set, &pods, &history, &failure));
+    cleanup(json_release)
+    json_t *status = daemonset_round_status(&round, wait_ms == 0, &next_check);
+    if (!write_status(state, key, set, status, error)) {
+        return false;
+    }
+    if (next_check != 0) {
+        controller_add_after(state->controller, key, (next_check - now) / 1000000 + 1);
+    }
+    return managed || error_move(error, &failure);
+}
+
+static bool selects_all(struct daemonset_state *state, const struct cached_object *cached)
+{
+    cleanup(json_release)
+    json_t *set = cached_object_tree(cached);
+    if (json_object_size(json_path(set, "spec", "selector")) > 0) {
+        return false;
+    }
+    event_record_about(state->controller->events, set, "Warning", "SelectingAll",
+                       "This daemon set is selecting all pods. A non-empty selector is required.");
+    return true;
+}
+
+static bool sync_daemonset(void *argument, const char *key, struct error *error)
+{
+    struct daemonset_state *state = argument;
+    bool are_seen =
+        own_writes_are_seen(state->set_writes, key, informer_indexer(state->sets)) &
+        own_writes_are_seen(state->revision_writes, key, informer_indexer(state->revisions));
+    cleanup(cached_object_release)
+    struct cached_object *set = indexer_get(informer_indexer(state->sets), key);
+    if (set == NULL) {
+        forget(state, key);
+        return true;
+    }
+    if (set->is_deleting || selects_all(state, set)) {
+        return true;
+    }
+    if (!are_seen) {
+        controller_add_after(state->controller, key, own_write_check_ms);
+        return true;
+    }
+    return work_on(state, set, error);
+}
+
+/* ---- life ---- */
+
+static void *start(struct controller *controller, struct error *error)
+{
+    (void)error;
+    struct daemonset_state *state = allocate_struct(struct daemonset_state);
+    state->controller = controller;
+    state->expectations = expectations_new();
+    state->set_writes = own_writes_new();
+    state->revision_writes = own_writes_new();
+    pthread_mutex_init(&state->lock, NULL);
+    state->pods = pod_informer(controller->informers);
+    state->nodes = node_informer(controller->informers);
+    state->revisions = history_informer(controller->informers);
+    state->sets = informer_factory_get(controller->informers, &resource_daemonsets, NULL, NULL);
+    informer_add_handler(state->pods, pod_changed, state);
+    informer_add_handler(state->nodes, node_changed, state);
+    informer_add_handler(state->revisions, revision_changed, state);
+    informer_add_handler(state->sets, daemonset_changed, state);
+    return state;
+}
+
+static void stop(void *argument)
+{
+    struct daemonset_state *state = argument;
+    expectations_free(state->expectations);
+    own_writes_free(state->set_writes);
+    own_writes_free(state->revision_writes);
+    map_free(&state->backoffs, free);
+    pthread_mutex_destroy(&state->lock);
+    free(state);
+}
+
+const struct controller_type daemonset_controller = {
+    .name = "daemonset-controller",
+    .alias = "daemonset",
+    .account = "daemon-set-controller",
+    .workers = 2,
+    .start = start,
+    .sync = sync_daemonset,
+    .stop = stop,
+};
