@@ -680,3 +680,31 @@ const char *selector_required_value(const struct selector *selector, const char 
     }
     return NULL;
 }
+
+json_t *selector_requirements(const struct selector *selector)
+{
+    static const char *const names[] = {[OPERATION_IN] = "In",
+                                        [OPERATION_NOT_IN] = "NotIn",
+                                        [OPERATION_EXISTS] = "Exists",
+                                        [OPERATION_DOES_NOT_EXIST] = "DoesNotExist"};
+    json_t *list = json_array();
+    for (size_t i = 0; i < selector->count; i++) {
+        const struct requirement *requirement = &selector->requirements[i];
+        if (requirement->operation == OPERATION_GREATER ||
+            requirement->operation == OPERATION_LESS) {
+            continue;
+        }
+        json_t *shown = json_pack("{s:s, s:s}", "key", requirement->key, "operator",
+                                  names[requirement->operation]);
+        json_t *values = json_array();
+        for (size_t j = 0; j < requirement->value_count; j++) {
+            json_array_append_new(values, json_string(requirement->values[j]));
+        }
+        if (json_array_size(values) > 0) {
+            json_object_set(shown, "values", values);
+        }
+        json_decref(values);
+        json_array_append_new(list, shown);
+    }
+    return list;
+}

@@ -39,6 +39,9 @@ bool selector_matches_object(const struct selector *selector, const json_t *labe
 /* The keys that the selector asks for, each once, in order; for checking field labels. */
 size_t selector_key_count(const struct selector *selector);
 const char *selector_key(const struct selector *selector, size_t index);
+/* What it asks for, as the API shows it: a list of {key, operator, values}, without what the API
+ * has no operator for (l>5). The caller's. */
+json_t *selector_requirements(const struct selector *selector);
 /* The one value that a key must have for the selector to match, or NULL: lets a caller narrow down
  * by metadata.name or metadata.namespace. */
 const char *selector_required_value(const struct selector *selector, const char *key);

@@ -350,8 +350,12 @@ enum authorization authz_check_request(struct authz *authz, const struct request
         .namespace = info->namespace,
         .name = info->name,
         .path = request->path,
-        .field_selector = request_parameter(request, "fieldSelector"),
         .no_wait = !may_block,
     };
+    if (strcmp(info->verb, "list") == 0 || strcmp(info->verb, "watch") == 0 ||
+        strcmp(info->verb, "deletecollection") == 0) {
+        attributes.field_selector = request_parameter(request, "fieldSelector");
+        attributes.label_selector = request_parameter(request, "labelSelector");
+    }
     return check(authz, &attributes, told, error);
 }

@@ -33,9 +33,11 @@ struct authz_attributes {
                        * path. */
     bool is_resource;
     const char *group, *version, *resource, *subresource, *namespace, *name;
-    const char *path;           /* When it is no resource. */
-    const char *field_selector; /* As asked for, or NULL. */
-    bool no_wait;               /* The caller is an HTTP thread. */
+    const char *path;                            /* When it is no resource. */
+    const char *field_selector, *label_selector; /* As asked for, or NULL. */
+    /* The same taken apart, where a review has it so; or NULL. */
+    const json_t *field_requirements, *label_requirements;
+    bool no_wait; /* The caller is an HTTP thread. */
 };
 
 /* Attributes of a resource with nothing set but these; add what there is. */

@@ -9,7 +9,9 @@
 #include "common/client_transport.h"
 #include "common/json.h"
 
-enum { idle_max = 8 };
+enum { idle_max = 8, tries = 5 };
+
+static const int64_t first_pause_ns = 500000000, pause_step_ns = 50000000;
 
 struct fetcher {
     struct client_transport *transport; /* Guarded by the lock, as are the idle. */
@@ -17,6 +19,7 @@ struct fetcher {
     size_t idle_count;
     size_t answer_bytes_max;
     long timeout_ms;
+    unsigned tries;
     pthread_mutex_t lock;
     const atomic_bool *stopping; /* NULL: it never does. */
 };
@@ -32,6 +35,7 @@ struct fetcher *fetcher_new(struct client_config *config, struct error *error)
     fetcher->transport = transport;
     fetcher->answer_bytes_max = 1 << 20;
     fetcher->timeout_ms = 10000;
+    fetcher->tries = 1;
     pthread_mutex_init(&fetcher->lock, NULL);
     return fetcher;
 }
@@ -45,6 +49,11 @@ void fetcher_limit(struct fetcher *fetcher, size_t answer_bytes_max, int timeout
 {
     fetcher->answer_bytes_max = answer_bytes_max;
     fetcher->timeout_ms = timeout_ms;
+}
+
+void fetcher_ask_again(struct fetcher *fetcher)
+{
+    fetcher->tries = tries;
 }
 
 void fetcher_free(struct fetcher *fetcher)
@@ -64,6 +73,7 @@ void fetcher_free(struct fetcher *fetcher)
 struct answer {
     struct buffer bytes;
     size_t bytes_max;
+    CURLcode result;
 };
 
 static size_t take(char *bytes, size_t size, size_t count, void *argument)
@@ -76,6 +86,11 @@ static size_t take(char *bytes, size_t size, size_t count, void *argument)
     return size * count;
 }
 
+static bool is_stopping(const struct fetcher *fetcher)
+{
+    return fetcher->stopping != NULL && atomic_load(fetcher->stopping);
+}
+
 /* Called about once a second; anything but 0 ends the transfer. */
 static int check_stop(void *argument, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
                       curl_off_t up)
@@ -85,7 +100,7 @@ static int check_stop(void *argument, curl_off_t down_total, curl_off_t down, cu
     (void)down;
     (void)up_total;
     (void)up;
-    return fetcher->stopping != NULL && atomic_load(fetcher->stopping);
+    return is_stopping(fetcher);
 }
 
 /* With the lock held. */
@@ -128,6 +143,7 @@ static bool ask(struct fetcher *fetcher, const char *path, const char *text, str
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text);
     }
     CURLcode result = curl_easy_perform(easy);
+    answer->result = result;
     if (result == CURLE_OK) {
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, code);
     } else {
@@ -150,6 +166,52 @@ static json_t *read_answer(const struct buffer *answer, struct error *error)
     return json;
 }
 
+/* False when the server stops meanwhile. */
+static bool pause_before(const struct fetcher *fetcher, unsigned try)
+{
+    static const struct timespec step = {.tv_nsec = pause_step_ns};
+    int64_t pause_ns = first_pause_ns;
+    while (--try > 1) {
+        pause_ns += pause_ns / 2;
+    }
+    pause_ns += random() % (pause_ns / 5);
+    for (; pause_ns > 0 && !is_stopping(fetcher); pause_ns -= pause_step_ns) {
+        nanosleep(&step, NULL);
+    }
+    return !is_stopping(fetcher);
+}
+
+/* It may go better another time. */
+static bool is_passing(CURLcode result, long code)
+{
+    switch (result) {
+    case CURLE_OK:
+        return code == 429 || code >= 500;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool ask_some_times(struct fetcher *fetcher, const char *path, const char *text,
+                           struct answer *answer, long *code, struct error *error)
+{
+    for (unsigned try = 1;; try++) {
+        cleanup(error_clear)
+        struct error why = ERROR_INIT;
+        bool answered = ask(fetcher, path, text, answer, code, &why);
+        if (try >= fetcher->tries || !is_passing(answer->result, *code) ||
+            !pause_before(fetcher, try + 1)) {
+            return answered || error_move(error, &why);
+        }
+        buffer_reset(&answer->bytes);
+    }
+}
+
 json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body,
                    struct error *error)
 {
@@ -158,7 +220,7 @@ json_t *fetch_json(struct fetcher *fetcher, const char *path, const json_t *body
     char *text = body ? json_text(body) : NULL;
     long code = 0;
     json_t *json = NULL;
-    if (ask(fetcher, path, text, &answer, &code, error)) {
+    if (ask_some_times(fetcher, path, text, &answer, &code, error)) {
         if (code == 200 || code == 201) {
             json = read_answer(&answer.bytes, error);
         } else {

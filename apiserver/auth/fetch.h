@@ -22,6 +22,10 @@ struct fetcher *fetcher_new(struct client_config *config, struct error *error);
 void fetcher_stop_when(struct fetcher *fetcher, const atomic_bool *stopping);
 /* Before the first question. */
 void fetcher_limit(struct fetcher *fetcher, size_t answer_bytes_max, int timeout_ms);
+/* Questions are asked again, up to four times, when the server says that something is wrong with it
+ * (5xx) or that it is too busy (429), or the connection fails: after 0.5 s, then half as long again
+ * each time, as upstream does. Before the first question. */
+void fetcher_ask_again(struct fetcher *fetcher);
 void fetcher_free(struct fetcher *fetcher); /* NULL is fine. */
 /* GET, or POST when there is a body, of the server's URL and the path behind it. NULL with an error
  * for anything but a JSON object with 200 or 201. The caller's. */

@@ -174,6 +174,7 @@ bool webhook_authenticator(const struct authn_options *options, const json_t *au
         return false;
     }
     fetcher_stop_when(server, stopping);
+    fetcher_ask_again(server);
     struct webhook *webhook = allocate_struct(struct webhook);
     *webhook = (struct webhook){.server = server,
                                 .answers = token_cache_new(),

@@ -7,6 +7,7 @@
 #include "apiserver/auth/token_cache.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/selector.h"
 #include "common/timestamp.h"
 
 enum { kept_bytes_max = 10000 }; /* Of a question; answers to larger ones are not kept. */
@@ -28,6 +29,23 @@ static void set_text(json_t *object, const char *name, const char *text)
     }
 }
 
+/* A selector, taken apart; without one, or what is none, nothing is said of it. */
+static void set_selector(json_t *object, const char *name, const json_t *requirements,
+                         const char *text,
+                         struct selector *(*parse)(const char *text, struct error *error))
+{
+    json_t *list = json_array_size(requirements) > 0 ? json_deep_copy(requirements) : NULL;
+    if (list == NULL && text != NULL && text[0] != '\0') {
+        struct selector *selector = parse(text, NULL);
+        list = selector != NULL ? selector_requirements(selector) : NULL;
+        selector_free(selector);
+    }
+    if (json_array_size(list) > 0) {
+        json_object_set_new(object, name, json_pack("{s:O}", "requirements", list));
+    }
+    json_decref(list);
+}
+
 static json_t *resource_attributes(const struct authz_attributes *attributes)
 {
     json_t *object = json_object();
@@ -38,6 +56,10 @@ static json_t *resource_attributes(const struct authz_attributes *attributes)
     set_text(object, "resource", attributes->resource);
     set_text(object, "subresource", attributes->subresource);
     set_text(object, "name", attributes->name);
+    set_selector(object, "fieldSelector", attributes->field_requirements,
+                 attributes->field_selector, selector_parse_fields);
+    set_selector(object, "labelSelector", attributes->label_requirements,
+                 attributes->label_selector, selector_parse_labels);
     return object;
 }
 
@@ -151,6 +173,7 @@ struct webhook_authorizer *webhook_authorizer_new(const struct authz_options *op
     if (server == NULL) {
         return NULL;
     }
+    fetcher_ask_again(server);
     if (options->stopping != NULL) {
         fetcher_stop_when(server, options->stopping);
     }

@@ -39,7 +39,8 @@ ask() {
 }
 
 message() { jq -r .message "$BATS_TEST_TMPDIR/body"; }
-asked() { wc -l <"$DATA/asked"; }
+asked() { grep -c '^POST' "$DATA/asked"; }
+reviews_of() { grep '^review ' "$DATA/asked" | cut -d' ' -f2- | jq -c --arg user "$1" 'select(.spec.user == $user).spec'; }
 
 @test "what RBAC does not allow the webhook may allow, and is asked once" {
     local before
@@ -64,6 +65,45 @@ asked() { wc -l <"$DATA/asked"; }
     run api POST /apis/authorization.k8s.io/v1/subjectaccessreviews -H 'Content-Type: application/json' -d \
         '{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": "joe", "resourceAttributes": {"resource": "nodes", "verb": "list"}}}'
     [ "$(jq -cS .status <<<"$output")" = '{"allowed":false,"denied":true,"reason":"he is on a list"}' ]
+}
+
+@test "selectors are part of the question" {
+    ask jane GET '/api/v1/pods?fieldSelector=spec.nodeName%3Da,status.phase!%3DFailed&labelSelector=x%20in%20(b,a),!y,z' >/dev/null
+    [ "$(reviews_of jane | tail -1 | jq -c '.resourceAttributes | [.verb, .fieldSelector, .labelSelector]')" = \
+        "$(jq -c . <<<'["list", {"requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["a"]},
+            {"key": "status.phase", "operator": "NotIn", "values": ["Failed"]}]},
+            {"requirements": [{"key": "x", "operator": "In", "values": ["a", "b"]}, {"key": "y", "operator": "DoesNotExist"},
+            {"key": "z", "operator": "Exists"}]}]')" ]
+    ask jane GET '/api/v1/namespaces/default/pods/a?labelSelector=x' >/dev/null
+    [ "$(reviews_of jane | tail -1 | jq -c '.resourceAttributes | [.name, .labelSelector]')" = '["a",null]' ]
+    api POST /apis/authorization.k8s.io/v1/subjectaccessreviews -H 'Content-Type: application/json' -d \
+        '{"spec": {"user": "selective", "resourceAttributes": {"resource": "nodes", "verb": "list", "labelSelector": {"requirements": [{"key": "k", "operator": "Exists"}]}}}}' >/dev/null
+    [ "$(reviews_of selective | jq -c '.resourceAttributes.labelSelector')" = '{"requirements":[{"key":"k","operator":"Exists"}]}' ]
+}
+
+@test "a webhook with passing trouble is asked again, another is not" {
+    local before waiting
+    echo '{"allowed": true}' >"$DATA/reviews/jane"
+    echo 503 >"$DATA/failing"
+    before=$(asked)
+    ask jane GET /api/v1/namespaces/again >"$BATS_TEST_TMPDIR/code" &
+    waiting=$!
+    asked_twice() { [ "$(asked)" -ge $((before + 2)) ]; }
+    wait_until 10 asked_twice
+    rm "$DATA/failing"
+    wait "$waiting"
+    [ "$(cat "$BATS_TEST_TMPDIR/code")" = 404 ]
+    echo 400 >"$DATA/failing"
+    before=$(asked)
+    [ "$(ask jane GET /api/v1/namespaces/once)" = 500 ]
+    [ "$(asked)" = $((before + 1)) ]
+    rm "$DATA/failing"
+    stop_process hook
+    ask jane GET /api/v1/namespaces/later >"$BATS_TEST_TMPDIR/code" &
+    waiting=$!
+    start_hook
+    wait "$waiting"
+    [ "$(cat "$BATS_TEST_TMPDIR/code")" = 404 ]
 }
 
 @test "impersonation is a question to the webhook, too" {

@@ -189,6 +189,10 @@ static void decide(struct registry *registry, const struct user *user, json_t *r
         .name = text_of(resource, "name"),
         .path = text_of(json_object_get(spec, "nonResourceAttributes"), "path"),
         .field_selector = field_selector,
+        .label_selector =
+            json_get_string(json_object_get(resource, "labelSelector"), "rawSelector"),
+        .field_requirements = json_path(resource, "fieldSelector", "requirements"),
+        .label_requirements = json_path(resource, "labelSelector", "requirements"),
     };
     cleanup(error_clear)
     struct error why = ERROR_INIT;

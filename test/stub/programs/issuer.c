@@ -7,7 +7,8 @@
  *
  * GET /… answers with the file of that name in FOLDER/public; POST /review takes a TokenReview or
  * SubjectAccessReview and answers with the status in FOLDER/reviews/<token or user>, or with a no.
- * What was asked is a line each in FOLDER/asked.
+ * What was asked is a line each in FOLDER/asked: the method and the path, or "review" and the
+ * review. While there is a file FOLDER/failing, every answer is the status that stands in it.
  */
 #include <string.h>
 
@@ -52,13 +53,25 @@ static char *review(const struct buffer *body)
     if (token == NULL) {
         return NULL;
     }
+    https_stub_note("review", body->bytes);
     json_object_set_new(asked, "status", status_of(token));
     return json_text(asked);
 }
 
+/* What FOLDER/failing says; 0: nothing. */
+static unsigned failure(void)
+{
+    cleanup(free_char)
+    char *name = format("%s/failing", https_stub_folder);
+    cleanup(free_char)
+    char *text = client_config_read_file(name, https_stub_file_bytes_max, NULL);
+    return text != NULL ? (unsigned)strtoul(text, NULL, 10) : 0;
+}
+
 static enum MHD_Result answer(struct MHD_Connection *connection, char *text)
 {
-    unsigned code = text ? 200 : 404;
+    unsigned failing = failure();
+    unsigned code = failing ? failing : text ? 200 : 404;
     text = text ? text : duplicate("{}");
     struct MHD_Response *response =
         MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
