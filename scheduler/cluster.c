@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/alloc.h"
 #include "common/json.h"
 #include "scheduler/hints.h"
 #include "scheduler/nominations.h"
@@ -38,6 +39,16 @@ void cluster_end_nomination(const struct cluster *cluster, const char *key)
     if (node != NULL) {
         note(cluster, EVENT_POD_LEFT, node, NULL);
     }
+}
+
+void cluster_nominate(const struct cluster *cluster, const char *key, const char *uid,
+                      struct pod_class *class, const char *node_name)
+{
+    const struct nomination *known = nominations_find(cluster->cache, key);
+    if (known != NULL && (known->class != class || strcmp(known->node->name, node_name) != 0)) {
+        cluster_end_nomination(cluster, key); /* What was kept for it there is others'. */
+    }
+    nominations_set(cluster->cache, key, uid, class, node_name);
 }
 
 /* What it takes up is free again. */
@@ -113,11 +124,13 @@ static void follow_nomination(const struct cluster *cluster, const struct cached
         }
         after = known->node->name; /* The pod's class may be new. */
     }
-    if (after != NULL) {
-        nominations_set(cluster->cache, new->key, new->uid, pod_of(new)->class, after);
-    } else {
+    if (after == NULL) {
         cluster_end_nomination(cluster, new->key);
+        return;
     }
+    cleanup(free_char)
+    char *node_name = duplicate(after); /* It may go with the old nomination. */
+    cluster_nominate(cluster, new->key, new->uid, pod_of(new)->class, node_name);
 }
 
 static void pod_is_pending(const struct cluster *cluster, const struct cached_object *old,

@@ -32,6 +32,9 @@ void cluster_assume(const struct cluster *cluster, const struct queued_pod *pod,
 /* It did not get the node after all, unless that was seen meanwhile. */
 void cluster_forget(const struct cluster *cluster, const struct queued_pod *pod);
 
+/* Others make room for the pod on that node. */
+void cluster_nominate(const struct cluster *cluster, const char *key, const char *uid,
+                      struct pod_class *class, const char *node_name);
 /* The pod is not to stand any more where others made room for it. */
 void cluster_end_nomination(const struct cluster *cluster, const char *key);
 

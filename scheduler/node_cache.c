@@ -18,7 +18,7 @@ static const char zone_label[] = "topology.kubernetes.io/zone";
 struct node_cache *node_cache_new(void)
 {
     struct node_cache *cache = allocate_struct(struct node_cache);
-    cache->freed = 1;
+    cache->freed = cache->changed = 1; /* 0 is "never". */
     cache->pods.borrows_keys = true;
     cache->nominations.borrows_keys = true;
     return cache;

@@ -290,7 +290,7 @@ static const char *preempt(struct scheduler *scheduler, const struct queued_pod 
         nominated = found.node->name;
         end_lesser_nominations(scheduler, found.node, pod->class->priority);
         evict(scheduler, pod, &found);
-        nominations_set(scheduler->cache, pod->key, pod->uid, pod->class, nominated);
+        cluster_nominate(&scheduler->cluster, pod->key, pod->uid, pod->class, nominated);
     } else if (!found.keeps_nomination) {
         cluster_end_nomination(&scheduler->cluster, pod->key);
     }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The scheduler's parts together, driven by random events: nodes that come, change and go, pods
- * that are made, bound, refused, end and disappear. Beside them a model as simple as can be says
- * what is right: a pod's node must have had room for it and have suited it; after each step the
- * cache holds what the model holds; and whenever the dust has settled, no pod waits that fits
- * somewhere.
+ * that are made, bound, bound by others, refused, resized, preempted, end and disappear; answers
+ * that come before, after or without what they are about. Beside them a model as simple as can be
+ * says what is right: a pod's node must have had room for it and have suited it; after each step
+ * the cache holds what the model holds; and whenever the dust has settled, no pod waits that fits
+ * somewhere, or would if less important ones left.
  */
 #include "test/unit/scheduler_harness.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-#include "scheduler/cycle.h"
-#include "scheduler/queue.h"
+#include "scheduler/cluster.h"
+#include "scheduler/nominations.h"
+#include "scheduler/preemption.h"
 
 #define SECOND INT64_C(1000000000)
 
@@ -26,10 +28,11 @@ struct model_node {
 
 struct model_pod {
     struct cached_object *object; /* NULL: there is none. */
-    int cpu, gpus, port;
+    int cpu, gpus, port, priority;
     char zone, app; /* Zone 0: any. */
-    bool tolerates, gated;
-    int node; /* Or 'pending'. */
+    bool tolerates, gated, never_preempts;
+    bool is_evicted; /* It was told to make way. */
+    int node;        /* Or 'pending'. */
     bool is_assumed, is_deleting;
     struct queued_pod *binding; /* While it is under way. */
 };
@@ -37,10 +40,11 @@ struct model_pod {
 struct world {
     struct decider decider;
     struct queue queue;
+    struct cluster cluster;
     struct model_node nodes[nodes_max];
     struct model_pod pods[pods_max];
     unsigned serial, seed;
-    size_t bound, refused; /* How often, so that a test that does nothing is noticed. */
+    size_t bound, refused, preempted; /* How often, so that a test that does nothing is noticed. */
 };
 
 static int64_t now;
@@ -63,14 +67,29 @@ static bool suits(const struct model_pod *pod, const struct model_node *node)
            (pod->zone == 0 || pod->zone == node->zone);
 }
 
-/* There is room for it beside all others on that node. */
-static bool has_room(const struct world *world, const struct model_pod *wanted, int index)
+/* The node for which others made room for the pod, or 'pending'. */
+static int nominated_node(const struct world *world, const struct model_pod *pod)
+{
+    const struct nomination *nomination = nominations_find(world->decider.cache, pod->object->key);
+    return nomination != NULL ? nomination->node->name[1] - '0' : pending;
+}
+
+/* There is room for it on that node beside all others: those that are more important than the
+ * given number, and those of no lower priority than its own that are to come. */
+static bool has_room(const struct world *world, const struct model_pod *wanted, int index,
+                     int above)
 {
     const struct model_node *node = &world->nodes[index];
     int cpu = wanted->cpu, gpus = wanted->gpus, pods = 1;
     for (int i = 0; i < pods_max; i++) {
         const struct model_pod *pod = &world->pods[i];
-        if (pod->object == NULL || pod == wanted || pod->node != index) {
+        if (pod->object == NULL || pod == wanted) {
+            continue;
+        }
+        bool stands = pod->node == index && pod->priority > above;
+        bool comes = pod->node == pending && pod->priority >= wanted->priority &&
+                     nominated_node(world, pod) == index;
+        if (!stands && !comes) {
             continue;
         }
         cpu += pod->cpu;
@@ -84,14 +103,21 @@ static bool has_room(const struct world *world, const struct model_pod *wanted, 
            (wanted->gpus == 0 || gpus <= node->gpus);
 }
 
-static bool fits_somewhere(const struct world *world, const struct model_pod *pod)
+static bool fits_somewhere(const struct world *world, const struct model_pod *pod, int above)
 {
     for (int i = 0; i < nodes_max; i++) {
-        if (suits(pod, &world->nodes[i]) && has_room(world, pod, i)) {
+        if (suits(pod, &world->nodes[i]) && has_room(world, pod, i, above)) {
             return true;
         }
     }
     return false;
+}
+
+/* It fits if nobody, or whoever is less important, leaves. */
+static bool could_be_helped(const struct world *world, const struct model_pod *pod)
+{
+    return fits_somewhere(world, pod, INT32_MIN) ||
+           (!pod->never_preempts && fits_somewhere(world, pod, pod->priority - 1));
 }
 
 static const char *name_of_node(int index)
@@ -120,21 +146,22 @@ static void put_model_node(struct world *world, int index)
     cleanup(free_char)
     char *spec = format("\"unschedulable\":%s,\"taints\":[%s]", node->cordoned ? "true" : "false",
                         node->tainted ? "{\"key\":\"k\",\"effect\":\"NoSchedule\"}" : "");
-    if (put_node(world->decider.cache, name_of_node(index), labels, spec, allocatable)) {
-        queue_note_event(&world->queue, EVENT_NODE);
-    }
+    cleanup(json_release)
+    json_t *object = make_node(name_of_node(index), labels, spec, allocatable);
+    cluster_put_node(&world->cluster, object);
 }
 
 static void remove_model_node(struct world *world, int index)
 {
     world->nodes[index].exists = false;
-    node_cache_remove_node(world->decider.cache, name_of_node(index));
+    cluster_remove_node(&world->cluster, name_of_node(index));
 }
 
-static struct cached_object *make_object(const struct world *world, const struct model_pod *pod)
+/* The pod as the server has it, of that name. */
+static struct cached_object *make_object(const struct model_pod *pod, const char *name,
+                                         bool is_bound)
 {
-    char name[32], zone[80] = "", port[48] = "", gpus[32] = "";
-    snprintf(name, sizeof name, "p%u", world->serial);
+    char zone[80] = "", port[48] = "", gpus[32] = "", node[48] = "";
     if (pod->zone != 0) {
         snprintf(zone, sizeof zone, ",\"nodeSelector\":{\"topology.kubernetes.io/zone\":\"%c\"}",
                  pod->zone);
@@ -145,67 +172,88 @@ static struct cached_object *make_object(const struct world *world, const struct
     if (pod->gpus != 0) {
         snprintf(gpus, sizeof gpus, ",\"x/gpu\":\"%d\"", pod->gpus);
     }
+    if (is_bound) {
+        snprintf(node, sizeof node, ",\"nodeName\":\"%s\"", name_of_node(pod->node));
+    }
     cleanup(free_char)
-    char *labels = format("\"labels\":{\"app\":\"%c\"}", pod->app);
+    char *metadata =
+        format("\"labels\":{\"app\":\"%c\"}%s", pod->app,
+               pod->is_deleting ? ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"" : "");
     cleanup(free_char)
-    char *spec =
-        format("\"containers\":[{%s\"resources\":{\"requests\":{\"cpu\":\"%dm\"%s}}}]%s%s%s", port,
-               pod->cpu, gpus, zone,
-               pod->tolerates ? ",\"tolerations\":[{\"operator\":\"Exists\",\"key\":\"k\"}]" : "",
-               pod->gated ? ",\"schedulingGates\":[{\"name\":\"g\"}]" : "");
-    return make_pod_with(name, labels, spec);
+    char *spec = format(
+        "\"priority\":%d,\"containers\":[{%s\"resources\":{\"requests\":{\"cpu\":\"%dm\"%s}}}]"
+        "%s%s%s%s%s",
+        pod->priority, port, pod->cpu, gpus, zone, node,
+        pod->tolerates ? ",\"tolerations\":[{\"operator\":\"Exists\",\"key\":\"k\"}]" : "",
+        pod->gated ? ",\"schedulingGates\":[{\"name\":\"g\"}]" : "",
+        pod->never_preempts ? ",\"preemptionPolicy\":\"Never\"" : "");
+    return make_pod_with(name, metadata, spec);
+}
+
+/* The informer sees the pod as it is now. */
+static void see(struct world *world, struct model_pod *pod, bool is_bound)
+{
+    struct cached_object *old = pod->object;
+    char name[32];
+    snprintf(name, sizeof name, "%s", old->name);
+    pod->object = make_object(pod, name, is_bound);
+    cluster_pod_changed(&world->cluster, old, pod->object, true);
+    cached_object_unref(old);
 }
 
 static void add_pod(struct world *world, struct model_pod *pod)
 {
     static const int cpus[] = {0, 500, 1000, 3000}, ports[] = {0, 0, 0, 80, 81};
-    world->serial++;
+    static const int priorities[] = {0, 0, 0, 5, 5, 9};
+    char name[32];
+    snprintf(name, sizeof name, "p%u", ++world->serial);
     *pod = (struct model_pod){.cpu = cpus[pick(world, 4)],
                               .gpus = pick(world, 4) == 0,
                               .port = ports[pick(world, 5)],
+                              .priority = priorities[pick(world, 6)],
                               .zone = (char)("\0ab"[pick(world, 3)]),
                               .app = (char)('x' + pick(world, 2)),
                               .tolerates = pick(world, 3) == 0,
                               .gated = pick(world, 8) == 0,
+                              .never_preempts = pick(world, 8) == 0,
                               .node = pending};
-    pod->object = make_object(world, pod);
-    queue_put(&world->queue, pod->object->key, pod->object->uid, class_of(pod->object));
+    pod->object = make_object(pod, name, false);
+    cluster_pod_changed(&world->cluster, NULL, pod->object, true);
 }
 
 static void ungate(struct world *world, struct model_pod *pod)
 {
-    char key[64];
-    snprintf(key, sizeof key, "%s", pod->object->name);
-    unsigned serial = world->serial;
-    world->serial = (unsigned)atoi(key + 1); /* The same name. */
     pod->gated = false;
-    cached_object_unref(pod->object);
-    pod->object = make_object(world, pod);
-    world->serial = serial;
-    queue_put(&world->queue, pod->object->key, pod->object->uid, class_of(pod->object));
+    see(world, pod, false);
 }
 
-/* Deleted or ended, wherever it is; a binding under way is refused later. */
+/* Gone, wherever it is; what comes of a binding under way does not matter any more. */
 static void remove_pod(struct world *world, struct model_pod *pod)
 {
-    queue_remove(&world->queue, pod->object->key);
-    if (node_cache_unplace(world->decider.cache, pod->object->key, pod->object->uid)) {
-        queue_note_event(&world->queue, EVENT_POD_LEFT);
-    }
+    cluster_pod_changed(&world->cluster, pod->object, NULL, false);
     if (pod->binding != NULL) {
+        cluster_forget(&world->cluster, pod->binding);
         queued_pod_free(pod->binding);
     }
     cached_object_unref(pod->object);
     *pod = (struct model_pod){0};
 }
 
+/* The event may come before the answer, or the answer is lost and the pod is asked for. */
 static void see_bound(struct world *world, struct model_pod *pod)
 {
-    pod->is_assumed = false;
+    bool answer_first = pick(world, 2) == 0;
     world->bound++;
+    if (answer_first) {
+        queued_pod_free(steal(pod->binding));
+    }
+    pod->is_assumed = false;
+    see(world, pod, true);
+}
+
+static void see_answer(struct model_pod *pod)
+{
     queued_pod_free(steal(pod->binding));
-    assert_false(node_cache_place(world->decider.cache, pod->object->key, pod->object->uid,
-                                  class_of(pod->object), name_of_node(pod->node), false, false));
 }
 
 static void refuse_binding(struct world *world, struct model_pod *pod)
@@ -213,17 +261,32 @@ static void refuse_binding(struct world *world, struct model_pod *pod)
     pod->is_assumed = false;
     pod->node = pending;
     world->refused++;
-    assert_true(node_cache_unplace(world->decider.cache, pod->object->key, pod->object->uid));
-    queue_note_event(&world->queue, EVENT_POD_LEFT);
+    cluster_forget(&world->cluster, pod->binding);
     queue_back_off(&world->queue, steal(pod->binding));
+}
+
+/* Another scheduler gave it a node, without looking whether it fits. Ours is refused afterwards. */
+static void bind_by_another(struct world *world, struct model_pod *pod)
+{
+    pod->node = pick(world, nodes_max);
+    pod->is_assumed = false;
+    see(world, pod, true);
+    if (pod->binding != NULL) {
+        cluster_forget(&world->cluster, pod->binding);
+        queued_pod_free(steal(pod->binding));
+    }
+}
+
+static void resize(struct world *world, struct model_pod *pod)
+{
+    pod->cpu = 500 * pick(world, 5);
+    see(world, pod, true);
 }
 
 static void begin_deletion(struct world *world, struct model_pod *pod)
 {
     pod->is_deleting = true;
-    node_cache_place(world->decider.cache, pod->object->key, pod->object->uid,
-                     class_of(pod->object), name_of_node(pod->node), false, true);
-    queue_note_event(&world->queue, EVENT_POD_LEFT);
+    see(world, pod, true);
 }
 
 /* ---- cycles ---- */
@@ -250,6 +313,47 @@ static void give_group(struct world *world, struct pod_class *class, char app)
     class->group = node_cache_group(world->decider.cache, "ns", text, selectors, 1);
 }
 
+static void end_lesser_nominations(struct world *world, const struct model_pod *pod, int index)
+{
+    for (int i = 0; i < pods_max; i++) {
+        const struct model_pod *other = &world->pods[i];
+        if (other->object != NULL && other->priority < pod->priority &&
+            nominated_node(world, other) == index) {
+            queue_activate(&world->queue, other->object->key);
+            cluster_end_nomination(&world->cluster, other->object->key);
+        }
+    }
+}
+
+/* Makes room, if that helps; tells of a victim now and then too late. */
+static void preempt(struct world *world, const struct queued_pod *queued, struct model_pod *pod)
+{
+    struct disruption_budgets none = {0};
+    struct preemption found =
+        preemption_find(&world->decider, queued->class, queued->key, queued->uid, &none);
+    if (found.node == NULL) {
+        assert_true(pod->never_preempts || !fits_somewhere(world, pod, pod->priority - 1));
+        if (!found.keeps_nomination) {
+            cluster_end_nomination(&world->cluster, queued->key);
+        }
+        preemption_clear(&found);
+        return;
+    }
+    int index = found.node->name[1] - '0';
+    assert_true(suits(pod, &world->nodes[index]));
+    assert_true(has_room(world, pod, index, pod->priority - 1));
+    assert_true(found.count > 0);
+    world->preempted++;
+    end_lesser_nominations(world, pod, index);
+    for (size_t i = 0; i < found.count; i++) {
+        struct model_pod *victim = find_pod(world, found.victims[i]->uid);
+        assert_true(victim->priority < pod->priority && victim->node == index);
+        victim->is_evicted = true;
+    }
+    cluster_nominate(&world->cluster, queued->key, queued->uid, queued->class, found.node->name);
+    preemption_clear(&found);
+}
+
 static bool run_cycle(struct world *world)
 {
     queue_wake(&world->queue, now);
@@ -265,39 +369,61 @@ static bool run_cycle(struct world *world)
     }
     struct node *node = decider_choose(&world->decider, queued->class, queued->key, queued->uid);
     if (node == NULL) {
-        assert_false(fits_somewhere(world, pod));
-        queue_park(&world->queue, queued, queued->class->failed_plugins);
+        assert_false(fits_somewhere(world, pod, INT32_MIN));
+        preempt(world, queued, pod);
+        bool is_nominated = nominated_node(world, pod) != pending;
+        queue_park(&world->queue, queued,
+                   is_nominated ? UINT32_MAX : queued->class->failed_plugins);
         return true;
     }
     int index = node->name[1] - '0';
     assert_true(suits(pod, &world->nodes[index]));
-    assert_true(has_room(world, pod, index));
+    assert_true(has_room(world, pod, index, INT32_MIN));
     pod->node = index;
     pod->is_assumed = true;
     pod->binding = queued;
-    node_cache_place(world->decider.cache, queued->key, queued->uid, queued->class, node->name,
-                     true, false);
+    cluster_assume(&world->cluster, queued, node->name);
     return true;
+}
+
+static bool end_what_is_under_way(struct world *world)
+{
+    bool any = false;
+    for (int i = 0; i < pods_max; i++) {
+        struct model_pod *pod = &world->pods[i];
+        any = any || pod->binding != NULL || pod->is_evicted;
+        if (pod->binding != NULL && pod->is_assumed) {
+            see_bound(world, pod);
+        }
+        if (pod->binding != NULL) {
+            see_answer(pod);
+        }
+        if (pod->is_evicted) {
+            remove_pod(world, pod);
+        }
+    }
+    return any;
 }
 
 /* All that is under way ends, and all that may be tried is, long before patience is at its end. */
 static void settle(struct world *world)
 {
-    for (int round = 0; round < 4; round++) {
+    bool any = true;
+    for (int round = 0; round < 20 && any; round++) {
+        any = false;
         while (run_cycle(world)) {
+            any = true;
         }
-        for (int i = 0; i < pods_max; i++) {
-            if (world->pods[i].binding != NULL) {
-                see_bound(world, &world->pods[i]);
-            }
-        }
+        any = end_what_is_under_way(world) || any;
         now += 11 * SECOND;
     }
     for (int i = 0; i < pods_max; i++) {
         const struct model_pod *pod = &world->pods[i];
-        assert_true(pod->object == NULL || pod->node != pending || pod->gated ||
-                    !fits_somewhere(world, pod));
+        if (pod->object != NULL && pod->node == pending && !pod->gated) {
+            assert_false(could_be_helped(world, pod));
+        }
     }
+    assert_int_equal(world->decider.cache->nominations.count, 0);
     assert_int_equal(world->queue.counts[QUEUE_ACTIVE] + world->queue.counts[QUEUE_BACKOFF], 0);
 }
 
@@ -308,22 +434,25 @@ static void check_node(const struct world *world, int index)
     struct node_cache *cache = world->decider.cache;
     const struct node *node = map_get(&cache->nodes_by_name, name_of_node(index));
     int cpu = 0, assumed = 0, gpus = 0, count = 0, apps[2] = {0};
-    size_t ports = 0;
+    bool ports[2] = {false}; /* 80 and 81. */
     for (int i = 0; i < pods_max; i++) {
         const struct model_pod *pod = &world->pods[i];
         if (pod->object != NULL && pod->node == index) {
             cpu += pod->cpu;
             assumed += pod->cpu; /* All say what they need, if only 0. */
             gpus += pod->gpus;
-            ports += pod->port != 0;
+            if (pod->port != 0) {
+                ports[pod->port - 80] = true;
+            }
             apps[pod->app - 'x'] += !pod->is_deleting;
             count++;
         }
     }
-    assert_int_equal(node != NULL, world->nodes[index].exists || count > 0);
     if (node == NULL) {
+        assert_true(!world->nodes[index].exists && count == 0);
         return;
     }
+    assert_true(world->nodes[index].exists || count > 0 || node->nominated != NULL);
     assert_int_equal(node->exists, world->nodes[index].exists);
     assert_ptr_equal(cache->nodes[node->index], node);
     assert_int_equal(node->pod_count, count);
@@ -334,7 +463,7 @@ static void check_node(const struct world *world, int index)
     assert_int_equal(count, 0);
     assert_int_equal(node->requested.milli_cpu, cpu);
     assert_int_equal(node->assumed.milli_cpu, assumed);
-    assert_int_equal(node->port_count, ports);
+    assert_int_equal(node->port_count, ports[0] + ports[1]);
     assert_int_equal(resource_amounts_extended(&node->requested, resource_names_find("x/gpu")),
                      gpus);
     for (int app = 0; app < 2; app++) {
@@ -375,29 +504,45 @@ static void check(const struct world *world)
 
 /* ---- the test ---- */
 
+static void event_of_a_binding(struct world *world, struct model_pod *pod)
+{
+    int outcome = pick(world, 12);
+    if (!pod->is_assumed) {
+        see_answer(pod); /* Its event came before. */
+    } else if (outcome < 6) {
+        see_bound(world, pod);
+    } else if (outcome < 9) {
+        refuse_binding(world, pod);
+    } else if (outcome < 10) {
+        bind_by_another(world, pod);
+    } else {
+        remove_pod(world, pod);
+    }
+}
+
 static void event_of_a_pod(struct world *world, struct model_pod *pod)
 {
     if (pod->object == NULL) {
         add_pod(world, pod);
     } else if (pod->binding != NULL) {
-        int outcome = pick(world, 10);
-        if (outcome < 6) {
-            see_bound(world, pod);
-        } else if (outcome < 9) {
-            refuse_binding(world, pod);
-        } else {
-            remove_pod(world, pod);
-        }
+        event_of_a_binding(world, pod);
     } else if (pod->gated) {
         ungate(world, pod);
     } else if (pod->node == pending) {
-        if (pick(world, 4) == 0) {
+        int what = pick(world, 16);
+        if (what < 4) {
             remove_pod(world, pod);
+        } else if (what == 4) {
+            bind_by_another(world, pod);
         }
-    } else if (pod->is_deleting || pick(world, 2) == 0) {
+    } else if (pod->is_deleting) {
         remove_pod(world, pod);
-    } else {
+    } else if (pod->is_evicted || pick(world, 4) == 0) {
         begin_deletion(world, pod);
+    } else if (pick(world, 3) == 0) {
+        resize(world, pod);
+    } else {
+        remove_pod(world, pod);
     }
 }
 
@@ -427,13 +572,14 @@ static void run(unsigned seed)
     world->seed = seed;
     world->decider.cache = cache;
     world->queue.clock = tell_now;
+    world->cluster = (struct cluster){cache, &world->queue};
     now = 1000 * SECOND;
     print_message("seed %u\n", seed);
     for (int i = 0; i < steps; i++) {
         step(world);
         check(world);
     }
-    assert_true(world->bound > 100 && world->refused > 20);
+    assert_true(world->bound > 100 && world->refused > 20 && world->preempted > 20);
     for (int i = 0; i < pods_max; i++) {
         if (world->pods[i].object != NULL) {
             remove_pod(world, &world->pods[i]);
@@ -450,6 +596,7 @@ static void nothing_is_overcommitted_or_forgotten(void **state)
 {
     (void)state;
     run(1);
+    run(20);
 }
 
 static void nor_with_another_seed(void **state)
