@@ -96,6 +96,16 @@ was_asked() { grep -q "^$1 " "$HOOKS/asked"; }
     [ "$(make_map ignored)" = 201 ] # All at once.
 }
 
+@test "what a webhook says makes no line of the log or of the headers" {
+    hook Validating lines '{"response": {"uid": "a\n2026-01-01 forged", "warnings": ["a"]}}' '{"failurePolicy": "Ignore"}'
+    hook Validating warns '{"response": {"warnings": ["a\r\nSet-Cookie: b=c"]}}'
+    [ "$(make_map lines)" = 201 ]
+    grep -q 'failing open lines.example.com: .*forged' "$BATS_FILE_TMPDIR/log"
+    not grep -q '^2026-01-01 forged' "$BATS_FILE_TMPDIR/log"
+    grep -qi '^warning: 299 - "a' "$BATS_TEST_TMPDIR/headers"
+    not grep -qi '^set-cookie' "$BATS_TEST_TMPDIR/headers"
+}
+
 @test "a webhook with a foreign certificate is not asked" {
     hook Validating foreign '{}' "$(jq -n --arg url "https://127.0.0.1:$HOOK_PORT/foreign" --arg ca "$(base64 -w0 "$DATA/pki/ca.crt")" \
         '{clientConfig: {url: $url, caBundle: $ca}}')"
