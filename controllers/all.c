@@ -26,6 +26,7 @@ const struct controller_type *const controller_types[] = {
     &pod_gc_controller,
     &node_lifecycle_controller,
     &replicaset_controller,
+    &replicationcontroller_controller,
     &resource_quota_controller,
     &root_ca_controller,
     &service_cidr_controller,

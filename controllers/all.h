@@ -25,6 +25,7 @@ extern const struct controller_type node_ipam_controller;
 extern const struct controller_type pod_gc_controller;
 extern const struct controller_type node_lifecycle_controller;
 extern const struct controller_type replicaset_controller;
+extern const struct controller_type replicationcontroller_controller;
 extern const struct controller_type resource_quota_controller;
 extern const struct controller_type root_ca_controller;
 extern const struct controller_type service_cidr_controller;

@@ -39,7 +39,10 @@ void owner_index_orphans(const struct cached_object *object, struct index_values
 
 struct selector *owner_selector(const json_t *object, struct error *error)
 {
-    return selector_from_object(json_path(object, "spec", "selector"), error);
+    const json_t *selector = json_path(object, "spec", "selector");
+    const char *kind = json_get_string(object, "kind");
+    bool is_map = kind != NULL && strcmp(kind, "ReplicationController") == 0;
+    return is_map ? selector_from_map(selector) : selector_from_object(selector, error);
 }
 
 /* Patches one candidate; the uid in it makes the patch fail for a namesake. */

@@ -36,7 +36,8 @@ struct owner_claim {
 bool owner_claim(const struct owner_claim *claim, const struct cached_list *candidates,
                  struct cached_list *claimed, struct error *error);
 
-/* The object's spec.selector parsed. The caller's; NULL with an error. */
+/* The object's spec.selector parsed; that of a ReplicationController is a plain map. The caller's;
+ * NULL with an error. */
 struct selector *owner_selector(const json_t *object, struct error *error);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ReplicaSet: keeps as many pods of a template as spec.replicas says.
+ * ReplicaSet: keeps as many pods of a template as spec.replicas says. A ReplicationController is
+ * the same under its older name, with a plain map for a selector.
  *
  * sync(): claim the pods that match the selector; create or delete the difference, unless what was
  * done before has not been seen yet; write what there is to the status.
@@ -27,6 +28,7 @@ enum {
 
 struct replicaset_state {
     struct controller *controller;
+    const struct api_resource *resource; /* The kind of the sets. */
     struct informer *replicasets, *pods;
     struct expectations *expectations;
 };
@@ -50,9 +52,9 @@ static void add_possible_owners(struct replicaset_state *state, const struct cac
     }
 }
 
-static char *owner_key(const struct cached_object *pod)
+static char *owner_key(const struct replicaset_state *state, const struct cached_object *pod)
 {
-    return strcmp(pod->owner_kind, "ReplicaSet") == 0
+    return strcmp(pod->owner_kind, state->resource->kind) == 0
                ? format("%s/%s", pod->namespace, pod->owner_name)
                : NULL;
 }
@@ -70,7 +72,7 @@ static void add_soon(struct replicaset_state *state, const char *key, const char
 static void pod_came(struct replicaset_state *state, const struct cached_object *pod)
 {
     cleanup(free_char)
-    char *key = owner_key(pod);
+    char *key = owner_key(state, pod);
     if (key != NULL) {
         expectations_saw_creation(state->expectations, key);
         add_soon(state, key, pod->owner_uid);
@@ -82,7 +84,7 @@ static void pod_came(struct replicaset_state *state, const struct cached_object 
 static void pod_went(struct replicaset_state *state, const struct cached_object *pod)
 {
     cleanup(free_char)
-    char *key = owner_key(pod);
+    char *key = owner_key(state, pod);
     if (key != NULL) {
         expectations_saw_deletion(state->expectations, key, pod->uid);
         add_soon(state, key, pod->owner_uid);
@@ -103,10 +105,10 @@ static void pod_changed(void *argument, const struct cached_object *old,
         return;
     }
     if (strcmp(old->owner_uid, new->owner_uid) != 0) {
-        controller_add_owner(state->controller, old, "ReplicaSet");
+        controller_add_owner(state->controller, old, state->resource->kind);
     }
     cleanup(free_char)
-    char *key = owner_key(new);
+    char *key = owner_key(state, new);
     if (key != NULL) {
         add_soon(state, key, new->owner_uid);
     }
@@ -289,7 +291,7 @@ static bool write_status(struct replicaset_state *state, json_t *set, json_t *st
     json_object_set(set, "status", status);
     cleanup(json_release)
     json_t *written =
-        client_update(state->controller->client, &resource_replicasets, "status", set, error);
+        client_update(state->controller->client, state->resource, "status", set, error);
     return written != NULL;
 }
 
@@ -317,7 +319,7 @@ static bool claim_pods(struct replicaset_state *state, const json_t *set,
         }
     }
     struct owner_claim claim = {
-        state->controller->client, &resource_replicasets, set, selector, &resource_pods, NULL};
+        state->controller->client, state->resource, set, selector, &resource_pods, NULL};
     bool claimed = owner_claim(&claim, &living, active, error);
     selector_free(selector);
     return claimed;
@@ -362,19 +364,30 @@ static bool sync_replicaset(void *argument, const char *key, struct error *error
 
 /* ---- life ---- */
 
-static void *start(struct controller *controller, struct error *error)
+static void *start_with(struct controller *controller, const struct api_resource *resource)
 {
-    (void)error;
     struct replicaset_state *state = allocate_struct(struct replicaset_state);
     state->controller = controller;
+    state->resource = resource;
     state->expectations = expectations_new();
     state->pods = pod_informer(controller->informers);
-    state->replicasets =
-        informer_factory_get(controller->informers, &resource_replicasets, NULL, NULL);
+    state->replicasets = informer_factory_get(controller->informers, resource, NULL, NULL);
     indexer_add_index(informer_indexer(state->replicasets), "owner", index_by_owner);
     informer_add_handler(state->pods, pod_changed, state);
     informer_add_handler(state->replicasets, replicaset_changed, state);
     return state;
+}
+
+static void *start_replicasets(struct controller *controller, struct error *error)
+{
+    (void)error;
+    return start_with(controller, &resource_replicasets);
+}
+
+static void *start_replicationcontrollers(struct controller *controller, struct error *error)
+{
+    (void)error;
+    return start_with(controller, &resource_replicationcontrollers);
 }
 
 static void stop(void *argument)
@@ -389,7 +402,18 @@ const struct controller_type replicaset_controller = {
     .alias = "replicaset",
     .account = "replicaset-controller",
     .workers = 5,
-    .start = start,
+    .start = start_replicasets,
+    .sync = sync_replicaset,
+    .stop = stop,
+};
+
+const struct controller_type replicationcontroller_controller = {
+    .name = "replicationcontroller-controller",
+    .alias = "replicationcontroller",
+    .event_source = "replication-controller",
+    .account = "replication-controller",
+    .workers = 5,
+    .start = start_replicationcontrollers,
     .sync = sync_replicaset,
     .stop = stop,
 };

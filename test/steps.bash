@@ -32,7 +32,7 @@ units() {
 # The end-to-end tests wait more than they work: several files run side by side, those that take long
 # first, so that none is left alone at the end.
 end_to_end() {
-    local long="robustness durability lists deployment walkthrough scheduler_faults lost_nodes hostile" file
+    local long="robustness durability lists deployment walkthrough scheduler_faults lost_nodes hostile set_kills job_kills" file
     for file in $long $(basename -s .bats test/e2e/*.bats | grep -vxE "${long// /|}"); do
         printf '%s\n' "etcd test/e2e/$file.bats" "sqlite test/e2e/$file.bats"
     done | xargs -L 1 -P $((jobs * 2)) --process-slot-var=LANE test/e2e/one

@@ -182,3 +182,24 @@ JSON
     k -n "$NS" patch rs web --type merge -p '{"metadata":{"finalizers":null}}'
     wait_until 20 not k -n "$NS" get rs web
 }
+
+@test "a ReplicationController does the same" {
+    k -n "$NS" create -f - <<'JSON'
+{"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "old"},
+ "spec": {"replicas": 2, "template": {"metadata": {"labels": {"app": "old"}},
+   "spec": {"containers": [{"name": "c", "image": "a"}]}}}}
+JSON
+    wait_until 20 is rc/old .status.replicas 2
+    has_pods app=old 2
+    is rc/old .status.fullyLabeledReplicas 2
+    is rc/old .status.observedGeneration 1
+    [[ "$(k -n "$NS" get pods -l app=old -o name | head -1)" == pod/old-????? ]]
+    is pods '.items[0].metadata.ownerReferences[0].kind' ReplicationController
+    wait_until 20 events_tell SuccessfulCreate "Created pod: old-"
+    is events '.items[0].source.component' replication-controller
+    pod stray app=old # One too many.
+    wait_until 20 has_pods app=old 2
+    k -n "$NS" scale rc/old --replicas=0
+    wait_until 20 has_pods app=old 0
+    wait_until 20 is rc/old .status.replicas 0
+}
