@@ -240,6 +240,39 @@ bool quota_scopes_match(const json_t *quota, const char *group, const char *plur
     return true;
 }
 
+static json_t *scope_of(const char *name, const char *how, const json_t *values)
+{
+    json_t *list = json_array_size(values) > 0 ? json_deep_copy(values) : json_array();
+    return json_pack("{s:s, s:s, s:o}", "scopeName", name, "operator", how != NULL ? how : "Exists",
+                     "values", list);
+}
+
+void quota_find_scopes(const json_t *scopes, const char *group, const char *plural,
+                       const json_t *object, json_t *found)
+{
+    size_t i;
+    const json_t *scope;
+    json_array_foreach (scopes, i, scope) {
+        const char *name = json_get_string(scope, "scopeName");
+        if (in_scope(name, scope, group, plural, object)) {
+            json_array_append_new(found, scope_of(name, json_get_string(scope, "operator"),
+                                                  json_object_get(scope, "values")));
+        }
+    }
+}
+
+json_t *quota_scopes(const json_t *quota)
+{
+    json_t *list = json_array();
+    size_t i;
+    const json_t *scope;
+    json_array_foreach (json_path(quota, "spec", "scopes"), i, scope) {
+        json_array_append_new(list, scope_of(json_string_value(scope), NULL, NULL));
+    }
+    json_array_extend(list, json_path(quota, "spec", "scopeSelector", "matchExpressions"));
+    return list;
+}
+
 /* ---- usage ---- */
 
 static void add_number(struct amounts *usage, const char *name, size_t number)

@@ -20,6 +20,13 @@ bool quota_tracks(const char *group, const char *plural, const char *resource);
 bool quota_scopes_match(const json_t *quota, const char *group, const char *plural,
                         const json_t *object);
 
+/* Of a list of scopes ({scopeName, operator, values}) those that the object lies in are appended to
+ * 'found', in one form, fit for json_equal(). */
+void quota_find_scopes(const json_t *scopes, const char *group, const char *plural,
+                       const json_t *object, json_t *found);
+/* The scopes of a quota's spec, as such a list. The caller's. */
+json_t *quota_scopes(const json_t *quota);
+
 /* Adds what the object takes of all resources that its kind counts for; 'now' in nanoseconds
  * decides whether a pod that is being deleted still counts. */
 void quota_add_usage(const char *group, const char *plural, const json_t *object, int64_t now,

@@ -6,10 +6,31 @@
 #include "apiserver/admission/configuration.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/quota.h"
 
 struct quota_limits {
-    json_t *list; /* Of {apiGroup, resource, matchContains}. */
+    json_t *list; /* Of {apiGroup, resource, matchContains, matchScopes}. */
 };
+
+static bool check_scopes(const json_t *limit, const char *limit_path, struct error *error)
+{
+    static const struct configuration_member members[] = {
+        {"scopeName", JSON_STRING}, {"operator", JSON_STRING}, {"values", JSON_ARRAY}, {NULL, 0}};
+    size_t i;
+    const json_t *scope;
+    json_array_foreach (json_object_get(limit, "matchScopes"), i, scope) {
+        cleanup(free_char)
+        char *path = format("%s.matchScopes[%zu]", limit_path, i);
+        if (!configuration_check(scope, path, members, error) ||
+            !configuration_check_texts(scope, path, "values", error)) {
+            return false;
+        }
+        if (json_string_length(json_object_get(scope, "scopeName")) == 0) {
+            return error_bad_request(error, "%s.scopeName: Required value", path);
+        }
+    }
+    return true;
+}
 
 static bool check_limit(const json_t *limit, size_t index, struct error *error)
 {
@@ -21,11 +42,9 @@ static bool check_limit(const json_t *limit, size_t index, struct error *error)
     cleanup(free_char)
     char *path = format("limitedResources[%zu]", index);
     if (!configuration_check(limit, path, members, error) ||
-        !configuration_check_texts(limit, path, "matchContains", error)) {
+        !configuration_check_texts(limit, path, "matchContains", error) ||
+        !check_scopes(limit, path, error)) {
         return false;
-    }
-    if (json_array_size(json_object_get(limit, "matchScopes")) > 0) {
-        return error_bad_request(error, "%s.matchScopes: is not supported yet", path);
     }
     const char *resource = json_get_string(limit, "resource");
     return (resource != NULL && resource[0] != '\0') ||
@@ -85,4 +104,18 @@ bool quota_limits_apply(const struct quota_limits *limits, const char *group, co
         }
     }
     return false;
+}
+
+json_t *quota_limits_scopes(const struct quota_limits *limits, const char *group,
+                            const char *plural, const json_t *object)
+{
+    json_t *found = json_array();
+    size_t i;
+    const json_t *limit;
+    json_array_foreach (limits != NULL ? limits->list : NULL, i, limit) {
+        if (is_about(limit, group, plural)) {
+            quota_find_scopes(json_object_get(limit, "matchScopes"), group, plural, object, found);
+        }
+    }
+    return found;
 }

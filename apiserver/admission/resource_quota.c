@@ -302,6 +302,65 @@ static bool check_covered(const struct charge *charge, const struct snapshot *qu
     return refuse(charge, why, error);
 }
 
+static bool has_equal(const json_t *list, const json_t *wanted)
+{
+    size_t i;
+    const json_t *item;
+    json_array_foreach (list, i, item) {
+        if (json_equal(item, wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "[{PriorityClass In [a b]}]", as Go prints it. */
+static char *scopes_text(const json_t *scopes)
+{
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    size_t i, j;
+    const json_t *scope, *value;
+    json_array_foreach (scopes, i, scope) {
+        buffer_addf(&text, "%s{%s %s [", i > 0 ? " " : "", json_get_string(scope, "scopeName"),
+                    json_get_string(scope, "operator"));
+        json_array_foreach (json_object_get(scope, "values"), j, value) {
+            buffer_addf(&text, "%s%s", j > 0 ? " " : "", json_string_value(value));
+        }
+        buffer_add_literal(&text, "]}");
+    }
+    return format("[%s]", buffer_text(&text));
+}
+
+/* The same for scopes: some quota names each that the server was told of, and that the object lies
+ * in. Upstream does not call it forbidden. */
+static bool check_scopes(const struct charge *charge, const struct snapshot *quotas,
+                         struct error *error)
+{
+    const struct write *write = charge->write;
+    const struct resource *kind = write->storage;
+    cleanup(json_release)
+    json_t *limited = quota_limits_scopes(write->registry->admission.quota_limits, kind->group,
+                                          kind->plural, write->object),
+           *named = json_array(), *uncovered = json_array();
+    for (size_t i = 0; json_array_size(limited) > 0 && i < quotas->count; i++) {
+        cleanup(json_release)
+        json_t *quota = object_tree(quotas->objects[i]), *scopes = quota_scopes(quota);
+        quota_find_scopes(scopes, kind->group, kind->plural, write->object, named);
+    }
+    for (size_t i = 0; i < json_array_size(limited); i++) {
+        if (!has_equal(named, json_array_get(limited, i))) {
+            json_array_append(uncovered, json_array_get(limited, i));
+        }
+    }
+    if (json_array_size(uncovered) == 0) {
+        return true;
+    }
+    cleanup(free_char)
+    char *text = scopes_text(uncovered);
+    return error_set(error, 500, "", "insufficient quota to match these scopes: %s", text);
+}
+
 static bool validate(const struct write *write, struct error *error)
 {
     if (!is_counted(write)) {
@@ -318,7 +377,7 @@ static bool validate(const struct write *write, struct error *error)
     cleanup(json_release)
     json_t *names = json_array();
     if (!work_out_delta(write, &delta, error) || !check_covered(&charge, quotas, error) ||
-        !check_all(&charge, quotas, names, error)) {
+        !check_scopes(&charge, quotas, error) || !check_all(&charge, quotas, names, error)) {
         return false;
     }
     for (size_t i = 0; i < json_array_size(names) && !write->dry_run; i++) {

@@ -26,6 +26,7 @@ plugins:
     kind: ResourceQuotaConfiguration
     limitedResources:
     - {resource: persistentvolumeclaims, matchContains: [gold.storageclass.storage.k8s.io/requests.storage]}
+    - {resource: pods, matchScopes: [{scopeName: PriorityClass, operator: In, values: [vital, urgent]}]}
 YAML
     cat >"$BATS_FILE_TMPDIR/events.yaml" <<'YAML'
 apiVersion: eventratelimit.admission.k8s.io/v1alpha1
@@ -103,6 +104,27 @@ YAML
     [ "$status" -ne 0 ]
     [[ "$output" == *"insufficient quota to consume: gold.storageclass.storage.k8s.io/requests.storage"* ]]
     claim silver
+}
+
+@test "pods of a scope are refused where no quota names it" {
+    k create priorityclass vital --value=1000 >/dev/null
+    k create namespace vital >/dev/null
+    k create serviceaccount default -n vital >/dev/null
+    local pod='{"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "p-"}, "spec": {"nodeSelector": {"zone": "a"}, "priorityClassName": "vital", "containers": [{"name": "c", "image": "i"}]}}'
+    [ "$(api POST /api/v1/namespaces/vital/pods --json "$pod" | jq -c '[.code, .message]')" = \
+        '[500,"insufficient quota to match these scopes: [{PriorityClass In [vital urgent]}]"]' ]
+    k create -n vital -f - >/dev/null <<'YAML'
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: vital}
+spec:
+  hard: {pods: 1}
+  scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In, values: [vital, urgent]}]}
+YAML
+    patch_status /api/v1/namespaces/vital/resourcequotas/vital '{"status": {"hard": {"pods": "1"}, "used": {"pods": "0"}}}'
+    [ "$(api POST /api/v1/namespaces/vital/pods --json "$pod" | jq -r .kind)" = Pod ]
+    [[ "$(api POST /api/v1/namespaces/vital/pods --json "$pod" | jq -r .message)" == *'exceeded quota: vital'* ]]
+    [ "$(api POST /api/v1/namespaces/vital/pods --json "$(jq 'del(.spec.priorityClassName)' <<<"$pod")" | jq -r .kind)" = Pod ]
 }
 
 @test "a configuration that is wrong keeps the server from starting" {

@@ -82,7 +82,10 @@ static void what_is_wrong_is_named_with_its_field(void **state)
         {SECURITY("exemptions: {users: [a]}"), "unknown field \"exemptions.users\""},
         {SECURITY("exemptions: {usernames: [1]}"), "exemptions.usernames[0]: must be a string"},
         {QUOTA("{matchContains: [cpu]}"), "limitedResources[0].resource: Required value"},
-        {QUOTA("{resource: pods, matchScopes: [{}]}"), "limitedResources[0].matchScopes"},
+        {QUOTA("{resource: pods, matchScopes: [{operator: In}]}"),
+         "limitedResources[0].matchScopes[0].scopeName: Required value"},
+        {QUOTA("{resource: pods, matchScopes: [{scope: a}]}"),
+         "unknown field \"limitedResources[0].matchScopes[0].scope\""},
     };
     for (size_t i = 0; i < array_length(cases); i++) {
         struct admission_options options = {0};
