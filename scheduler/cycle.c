@@ -142,7 +142,8 @@ static struct rejection explain(const struct cycle *cycle, const struct node *no
 struct rejection cycle_explain(const struct cycle *cycle, struct node *node,
                                struct reasons *reasons)
 {
-    const struct plugin *plugin = leaving_out(cycle, node);
+    bool is_static_rejection = !plugin_static_result(cycle, node)->fits;
+    const struct plugin *plugin = is_static_rejection ? leaving_out(cycle, node) : NULL;
     if (plugin != NULL) {
         if (reasons != NULL) {
             reasons_add(reasons, "node(s) didn't satisfy plugin(s) [%s]", plugin->name);
