@@ -62,8 +62,8 @@ struct plugin {
 
     /* Why the pod is not to be tried now (static text), NULL when it may. */
     const char *(*before_queue)(const struct pod_class *class);
-    /* The pod names the nodes where it may stand, and this is none of them. What it says of a node
-     * agrees with 'fits'; people are told so before anything else. */
+    /* Of a static filter: the pod names the nodes where it may stand, and this is none of them.
+     * What it says of a node agrees with 'fits'; people are told so before anything else. */
     bool (*leaves_out)(const struct cycle *cycle, const struct node *node);
     /* Before any node is asked: what 'fits' needs to know of the cluster as it is now. */
     void (*prepare)(const struct cycle *cycle);
