@@ -302,6 +302,74 @@ in_zone() { node "$1" "${3:-{\}}" "{\"topology.kubernetes.io/zone\":\"$2\"}"; }
     wait_until 20 is_on p n
 }
 
+# apart APP: the spec of a pod that keeps away from pods of the app. near APP: that stands beside one.
+apart() { beside podAntiAffinity "$1"; }
+near() { beside podAffinity "$1"; }
+beside() {
+    jq -nc --arg kind "$1" --arg app "$2" '{affinity: {($kind): {
+        requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: "kubernetes.io/hostname",
+        namespaceSelector: {matchLabels: {team: "x"}}, labelSelector: {matchLabels: {app: $app}}}]}}}'
+}
+labelled() { pod_json "$1" "${3:-{\}}" | jq -c --arg app "$2" '.metadata.labels = {app: $app}' | k create -f - >/dev/null; }
+
+@test "pods stand beside those that they need, and apart from those that they don't" {
+    node a
+    node b
+    k label namespace "$NS" team=x >/dev/null
+    labelled first web "$(near db)"
+    refused first "0/2 nodes are available: 2 node(s) didn't match pod affinity rules."
+    labelled db db "$(apart db)"
+    wait_until 20 has_node db
+    wait_until 20 is_on first "$(node_of db)"
+    labelled other db "$(apart db)"
+    wait_until 20 has_node other
+    [ "$(node_of db)" != "$(node_of other)" ]
+    labelled third db
+    refused third "0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules."
+    labelled fourth x "$(apart db)"
+    refused fourth "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."
+    k label namespace "$NS" team=y --overwrite >/dev/null # Nobody means these pods any more.
+    wait_until 20 has_node third
+    wait_until 20 has_node fourth
+}
+
+@test "a configuration has profiles, and what is wrong in it is told" {
+    local pid config=$BATS_TEST_TMPDIR/config.yaml
+    node a
+    node b
+    cat >"$config" <<'YAML'
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+leaderElection: {leaderElect: false}
+profiles:
+- schedulerName: packs
+  plugins: {score: {disabled: [{name: "*"}], enabled: [{name: NodeResourcesFit}]}}
+  pluginConfig:
+  - {name: NodeResourcesFit, args: {scoringStrategy: {type: MostAllocated}}}
+- schedulerName: elsewhere
+  pluginConfig:
+  - name: NodeAffinity
+    args: {addedAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+      {matchExpressions: [{key: use, operator: Exists}]}]}}}
+YAML
+    "$BIN/coracle-scheduler" --kubeconfig "$DATA/pki/scheduler.kubeconfig" --config "$config" \
+        --healthz-bind-address "" >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
+    pid=$!
+    for i in 1 2 3 4; do pod "p$i" "$(asking 1 '{"schedulerName":"packs"}')" && wait_until 20 has_node "p$i"; done
+    [ "$(k get pods -o json | jq '[.items[].spec.nodeName] | unique | length')" = 1 ]
+    pod q '{"schedulerName":"elsewhere"}'
+    refused q "0/2 nodes are available: 2 node(s) didn't match scheduler-enforced node affinity."
+    k label node b use=web >/dev/null
+    wait_until 20 is_on q b
+    kill "$pid"
+    wait_until 20 gone "$pid"
+    not grep -E "ERROR: |runtime error" "$BATS_TEST_TMPDIR/log"
+    sed -i 's/type: Most/type: More/' "$config"
+    run "$BIN/coracle-scheduler" --config "$config"
+    [ "$status" = 2 ]
+    [[ $output == *'profiles[0].pluginConfig[0].args.scoringStrategy.type: Unsupported value: "MoreAllocated"'* ]]
+}
+
 @test "a scheduler of another name places its own pods, and tells what it does in metrics" {
     local port pid
     port=$(free_port)
