@@ -23,8 +23,7 @@ static const struct options defaults = {
               .oidc_signing_algorithms = "RS256",
               .webhook_version = "v1beta1",
               .webhook_cache_ttl_ns = INT64_C(120) * 1000000000},
-    .authz = {.modes = "Node,RBAC",
-              .webhook_version = "v1beta1",
+    .authz = {.webhook_version = "v1beta1",
               .webhook_authorized_ttl_ns = INT64_C(300) * 1000000000,
               .webhook_unauthorized_ttl_ns = INT64_C(30) * 1000000000},
     .audit = {.log_format = "json",
@@ -157,7 +156,9 @@ static const struct option table[] = {
     {"authorization-mode", FLAG_TEXT, AT(authz.modes),
      "Who decides whether a request is allowed, in this order: AlwaysAllow, AlwaysDeny, Node, "
      "RBAC, "
-     "Webhook."},
+     "Webhook; Node,RBAC if nothing is said."},
+    {"authorization-config", FLAG_TEXT, AT(authz.config_file),
+     "AuthorizationConfiguration: who decides, in place of the mode and the flags of the webhook."},
     {"authorization-webhook-config-file", FLAG_TEXT, AT(authz.webhook_config_file),
      "Kubeconfig that says which server to ask in mode Webhook."},
     {"authorization-webhook-version", FLAG_TEXT, AT(authz.webhook_version),

@@ -3,103 +3,59 @@
 
 #include <string.h>
 
+#include "apiserver/auth/authz_plan.h"
 #include "apiserver/auth/node_authorizer.h"
 #include "apiserver/auth/rbac.h"
-#include "apiserver/auth/webhook_authorizer.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
-enum mode { MODE_ALWAYS_ALLOW, MODE_ALWAYS_DENY, MODE_NODE, MODE_RBAC, MODE_WEBHOOK, MODE_COUNT };
-
-static const char *const mode_names[MODE_COUNT] = {"AlwaysAllow", "AlwaysDeny", "Node", "RBAC",
-                                                   "Webhook"};
-
 enum { waiting_workers = 16 };
 
-struct authz {
-    enum mode modes[MODE_COUNT]; /* In the order in which they are asked. */
-    size_t mode_count;
-    struct rbac *rbac;
-    struct node_authorizer *nodes;      /* NULL unless it is among the modes. */
-    struct webhook_authorizer *webhook; /* The same. */
+struct step {
+    enum authz_mode mode;
+    struct webhook_authorizer *webhook; /* Of MODE_WEBHOOK. */
 };
 
-/* ---- modes ---- */
+struct authz {
+    struct step steps[authz_steps_max]; /* In the order in which they are asked. */
+    size_t step_count;
+    bool may_wait; /* There is a webhook. */
+    struct rbac *rbac;
+    struct node_authorizer *nodes; /* NULL unless it is among the steps. */
+};
 
-static bool has_mode(const struct authz *authz, enum mode mode)
-{
-    for (size_t i = 0; i < authz->mode_count; i++) {
-        if (authz->modes[i] == mode) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool add_mode(struct authz *authz, const char *name, size_t length, struct error *error)
-{
-    size_t mode = 0;
-    while (mode < MODE_COUNT &&
-           (strlen(mode_names[mode]) != length || memcmp(mode_names[mode], name, length) != 0)) {
-        mode++;
-    }
-    if (mode == MODE_COUNT) {
-        return error_bad_request(error, "authorization-mode \"%.*s\" is not a valid mode",
-                                 (int)length, name);
-    }
-    if (has_mode(authz, (enum mode)mode)) {
-        return error_bad_request(
-            error, "authorization-mode \"%s\" has mode specified more than once", mode_names[mode]);
-    }
-    authz->modes[authz->mode_count++] = (enum mode)mode;
-    return true;
-}
-
-static bool parse_modes(struct authz *authz, const char *list, struct error *error)
-{
-    for (const char *name = list; *name != '\0';) {
-        size_t length = strcspn(name, ",");
-        if (!add_mode(authz, name, length, error)) {
-            return false;
-        }
-        name += length + (name[length] == ',');
-    }
-    return authz->mode_count > 0 ||
-           error_bad_request(error, "at least one authorization-mode must be passed");
-}
+/* ---- life ---- */
 
 bool authz_check_options(const struct authz_options *options, struct error *error)
 {
-    struct authz authz = {0};
-    if (!parse_modes(&authz, options->modes, error)) {
-        return false;
-    }
-    if (has_mode(&authz, MODE_WEBHOOK) != (options->webhook_config_file != NULL)) {
-        return options->webhook_config_file != NULL
-                   ? error_bad_request(error, "cannot specify --authorization-webhook-config-file "
-                                              "without mode Webhook")
-                   : error_bad_request(error, "authorization-mode Webhook's authorization config "
-                                              "file not passed");
-    }
-    return strcmp(options->webhook_version, "v1") == 0 ||
-           strcmp(options->webhook_version, "v1beta1") == 0 ||
-           error_bad_request(error, "--authorization-webhook-version must be v1 or v1beta1");
+    cleanup(authz_plan_clear)
+    struct authz_plan plan;
+    return authz_plan_make(&plan, options, error);
 }
 
-/* What the modes need. */
-static bool open_authorizers(struct authz *authz, const struct authz_options *options,
-                             struct error *error)
+static bool open_steps(struct authz *authz, const struct authz_plan *plan,
+                       const atomic_bool *stopping, struct error *error)
 {
-    return (!has_mode(authz, MODE_NODE) || (authz->nodes = node_authorizer_new(error)) != NULL) &&
-           (!has_mode(authz, MODE_WEBHOOK) ||
-            (authz->webhook = webhook_authorizer_new(options, error)) != NULL);
+    authz->may_wait = authz_plan_has(plan, MODE_WEBHOOK);
+    for (size_t i = 0; i < plan->count; i++) {
+        struct step *step = &authz->steps[authz->step_count++];
+        step->mode = plan->steps[i].mode;
+        if (step->mode == MODE_WEBHOOK && (step->webhook = webhook_authorizer_new(
+                                               &plan->steps[i].webhook, stopping, error)) == NULL) {
+            return false;
+        }
+    }
+    return !authz_plan_has(plan, MODE_NODE) || (authz->nodes = node_authorizer_new(error)) != NULL;
 }
 
 struct authz *authz_open(const struct authz_options *options, struct cache *cache,
                          const struct scheme *scheme, struct error *error)
 {
     struct authz *authz = allocate_struct(struct authz);
-    if (!parse_modes(authz, options->modes, error) || !open_authorizers(authz, options, error)) {
+    cleanup(authz_plan_clear)
+    struct authz_plan plan;
+    if (!authz_plan_make(&plan, options, error) ||
+        !open_steps(authz, &plan, options->stopping, error)) {
         authz_free(authz);
         return NULL;
     }
@@ -116,14 +72,16 @@ void authz_free(struct authz *authz)
     if (authz != NULL) {
         rbac_free(authz->rbac);
         node_authorizer_free(authz->nodes);
-        webhook_authorizer_free(authz->webhook);
+        for (size_t i = 0; i < authz->step_count; i++) {
+            webhook_authorizer_free(authz->steps[i].webhook);
+        }
         free(authz);
     }
 }
 
 unsigned authz_workers(const struct authz *authz)
 {
-    return authz->webhook != NULL ? waiting_workers : 0;
+    return authz->may_wait ? waiting_workers : 0;
 }
 
 struct rbac *authz_rbac(struct authz *authz)
@@ -133,11 +91,11 @@ struct rbac *authz_rbac(struct authz *authz)
 
 /* ---- decisions ---- */
 
-static enum authz_decision ask(struct authz *authz, enum mode mode,
+static enum authz_decision ask(struct authz *authz, const struct step *step,
                                const struct authz_attributes *attributes, struct buffer *reason,
                                struct error *error)
 {
-    switch (mode) {
+    switch (step->mode) {
     case MODE_ALWAYS_ALLOW:
         return AUTHZ_ALLOW;
     case MODE_ALWAYS_DENY:
@@ -148,9 +106,20 @@ static enum authz_decision ask(struct authz *authz, enum mode mode,
     case MODE_NODE:
         return node_authorizer_decide(authz->nodes, attributes, reason);
     case MODE_WEBHOOK:
-        return webhook_authorizer_decide(authz->webhook, attributes, reason, error);
+        return webhook_authorizer_decide(step->webhook, attributes, reason, error);
     default:
         return rbac_decide(authz->rbac, attributes, reason);
+    }
+}
+
+/* What went wrong counts for whoever has decided alone, or while nobody has. */
+static void keep_error(struct error *error, struct error *why, bool decides)
+{
+    if (error != NULL && decides) {
+        error_clear(error);
+    }
+    if (error != NULL && error_is_set(why) && !error_is_set(error)) {
+        error_move(error, why);
     }
 }
 
@@ -162,17 +131,21 @@ enum authz_decision authz_decide(struct authz *authz, const struct authz_attribu
     }
     cleanup(buffer_free)
     struct buffer reasons = BUFFER_INIT;
-    for (size_t i = 0; i < authz->mode_count; i++) {
+    for (size_t i = 0; i < authz->step_count; i++) {
         cleanup(buffer_free)
         struct buffer one = BUFFER_INIT;
+        cleanup(error_clear)
+        struct error why = ERROR_INIT;
         enum authz_decision decision =
-            ask(authz, authz->modes[i], attributes, reason != NULL ? &one : NULL, error);
+            ask(authz, &authz->steps[i], attributes, reason != NULL ? &one : NULL, &why);
         if (decision != AUTHZ_NO_OPINION) {
             if (reason != NULL) {
                 buffer_add_text(reason, buffer_text(&one));
             }
+            keep_error(error, &why, true);
             return decision;
         }
+        keep_error(error, &why, false);
         if (one.length > 0) {
             buffer_addf(&reasons, "%s%s", reasons.length > 0 ? "\n" : "", buffer_text(&one));
         }
@@ -201,8 +174,8 @@ bool authz_rules_for(struct authz *authz, const struct user *user, const char *n
 {
     bool complete = true;
     const char *node;
-    for (size_t i = 0; i < authz->mode_count; i++) {
-        switch (authz->modes[i]) {
+    for (size_t i = 0; i < authz->step_count; i++) {
+        switch (authz->steps[i].mode) {
         case MODE_ALWAYS_ALLOW:
             add_everything(rules);
             break;
@@ -316,7 +289,7 @@ static enum authorization check(struct authz *authz, const struct authz_attribut
     cleanup(buffer_free)
     struct buffer reason = BUFFER_INIT;
     /* Reasons cost time; they are asked for when they are needed, which is seldom. */
-    bool asks_reason = authz->webhook != NULL || told != NULL;
+    bool asks_reason = authz->may_wait || told != NULL;
     enum authz_decision decision =
         authz_decide(authz, attributes, asks_reason ? &reason : NULL, &why);
     if (!asks_reason && decision == AUTHZ_NO_OPINION) {

@@ -3,8 +3,8 @@
  * Authorization: whether a user may do what they ask for.
  *
  * Whoever is in system:masters may do everything. For all others the authorizers of
- * --authorization-mode are asked in order; the first that allows or denies has decided, and if none
- * has an opinion the answer is no.
+ * --authorization-mode or --authorization-config are asked in order; the first that allows or
+ * denies has decided, and if none has an opinion the answer is no.
  *
  * Threads: all of it from any thread. Only a webhook makes anybody wait, and HTTP threads don't:
  * see authz_attributes.no_wait.
@@ -58,7 +58,8 @@ struct rbac_rules;
 
 /* As on the command line. */
 struct authz_options {
-    const char *modes;               /* "Node,RBAC" */
+    const char *modes;               /* "Node,RBAC"; NULL: these. */
+    const char *config_file;         /* --authorization-config, in place of all else; NULL: none. */
     const char *webhook_config_file; /* A kubeconfig; NULL: none. */
     const char *webhook_version;
     int64_t webhook_authorized_ttl_ns, webhook_unauthorized_ttl_ns;

@@ -10,12 +10,16 @@
 #include "common/selector.h"
 #include "common/timestamp.h"
 
-enum { kept_bytes_max = 10000 }; /* Of a question; answers to larger ones are not kept. */
+enum {
+    kept_bytes_max = 10000, /* Of a question; answers to larger ones are not kept. */
+    answer_bytes_max = 1 << 20,
+};
 
 struct webhook_authorizer {
     struct fetcher *server;
     struct token_cache *answers; /* Statuses of reviews, by their specs. */
     const char *api_version;
+    bool denies_on_failure;
     bool has_groups_in_group; /* v1beta1 calls the list of groups "group". */
     int64_t authorized_ttl_ns, unauthorized_ttl_ns;
 };
@@ -145,7 +149,7 @@ enum authz_decision webhook_authorizer_decide(struct webhook_authorizer *authori
     cleanup(json_release)
     json_t *status = ask(authorizer, spec, error);
     if (status == NULL) {
-        return AUTHZ_NO_OPINION;
+        return authorizer->denies_on_failure ? AUTHZ_DENY : AUTHZ_NO_OPINION;
     }
     enum authz_decision decision = read_status(status, reason, error);
     int64_t keep_ns = json_get_bool(status, "allowed", false) ? authorizer->authorized_ttl_ns
@@ -160,13 +164,15 @@ enum authz_decision webhook_authorizer_decide(struct webhook_authorizer *authori
 
 /* ---- set-up ---- */
 
-struct webhook_authorizer *webhook_authorizer_new(const struct authz_options *options,
-                                                  struct error *error)
+struct webhook_authorizer *webhook_authorizer_new(const struct webhook_authorizer_options *options,
+                                                  const atomic_bool *stopping, struct error *error)
 {
     cleanup(client_config_clear)
     struct client_config config = CLIENT_CONFIG_INIT;
-    bool is_v1 = strcmp(options->webhook_version, "v1") == 0;
-    if (!client_config_from_file(&config, options->webhook_config_file, NULL, NULL, error)) {
+    bool is_read = options->config_file != NULL
+                       ? client_config_from_file(&config, options->config_file, NULL, NULL, error)
+                       : client_config_in_cluster(&config, NULL, error);
+    if (!is_read) {
         return NULL;
     }
     struct fetcher *server = fetcher_new(&config, error);
@@ -174,17 +180,21 @@ struct webhook_authorizer *webhook_authorizer_new(const struct authz_options *op
         return NULL;
     }
     fetcher_ask_again(server);
-    if (options->stopping != NULL) {
-        fetcher_stop_when(server, options->stopping);
+    if (options->timeout_ms > 0) {
+        fetcher_limit(server, answer_bytes_max, options->timeout_ms);
+    }
+    if (stopping != NULL) {
+        fetcher_stop_when(server, stopping);
     }
     struct webhook_authorizer *authorizer = allocate_struct(struct webhook_authorizer);
     *authorizer = (struct webhook_authorizer){
         .server = server,
         .answers = token_cache_new(),
-        .api_version = is_v1 ? "authorization.k8s.io/v1" : "authorization.k8s.io/v1beta1",
-        .has_groups_in_group = !is_v1,
-        .authorized_ttl_ns = options->webhook_authorized_ttl_ns,
-        .unauthorized_ttl_ns = options->webhook_unauthorized_ttl_ns,
+        .api_version = options->is_v1 ? "authorization.k8s.io/v1" : "authorization.k8s.io/v1beta1",
+        .denies_on_failure = options->denies_on_failure,
+        .has_groups_in_group = !options->is_v1,
+        .authorized_ttl_ns = options->authorized_ttl_ns,
+        .unauthorized_ttl_ns = options->unauthorized_ttl_ns,
     };
     return authorizer;
 }

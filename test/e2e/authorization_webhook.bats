@@ -137,6 +137,34 @@ reviews_of() { grep '^review ' "$DATA/asked" | cut -d' ' -f2- | jq -c --arg user
     [ "$(ask mallory GET /api/v1/nodes)" = 403 ]
 }
 
+# authorizer NAME PATH POLICY: a webhook of a configuration.
+authorizer() {
+    jq "(.clusters[0].cluster.server) = \"https://127.0.0.1:$HOOK_PORT$2\"" "$DATA/webhook" >"$DATA/webhook-$1"
+    echo "- {type: Webhook, name: $1, webhook: {timeout: 3s, unauthorizedTTL: 1s, cacheUnauthorizedRequests: false,
+    subjectAccessReviewVersion: v1, failurePolicy: $3, connectionInfo: {type: KubeConfigFile, kubeConfigFile: $DATA/webhook-$1}}}"
+}
+
+@test "a configuration may name several webhooks, each with what its failure means" {
+    mkdir "$DATA/others"
+    { printf '%s\n' 'apiVersion: apiserver.config.k8s.io/v1' 'kind: AuthorizationConfiguration' 'authorizers:'
+        authorizer first /review NoOpinion
+        echo '- {type: RBAC, name: rbac}'
+        authorizer second /other Deny; } >"$DATA/authorization.yaml"
+    stop_server
+    FLAGS="--authorization-config $DATA/authorization.yaml" start_server
+    rm -f "$DATA/reviews"/*
+    [ "$(ask ann GET /api/v1/nodes)" = 403 ]
+    echo '{"allowed": true}' | tee "$DATA/others/ann" >"$DATA/others/joe"
+    [ "$(ask ann GET /api/v1/nodes)" = 200 ]
+    echo '{"allowed": false, "denied": true, "reason": "first of all"}' >"$DATA/reviews/joe"
+    [ "$(ask joe GET /api/v1/nodes)" = 403 ]
+    [[ "$(message)" == *'first of all' ]]
+    echo 400 >"$DATA/failing"
+    [ "$(ask mallory GET /api)" = 200 ] # The first has no opinion, and RBAC allows.
+    [ "$(ask mallory GET /api/v1/nodes)" = 500 ]
+    rm "$DATA/failing"
+}
+
 @test "a webhook that is silent holds up no stop" {
     kill -STOP "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
     ask mallory GET /api/v1/nodes >/dev/null 2>&1 &

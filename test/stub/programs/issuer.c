@@ -6,7 +6,8 @@
  *   issuer FOLDER PORT CERTIFICATE KEY
  *
  * GET /… answers with the file of that name in FOLDER/public; POST /review takes a TokenReview or
- * SubjectAccessReview and answers with the status in FOLDER/reviews/<token or user>, or with a no.
+ * SubjectAccessReview and answers with the status in FOLDER/reviews/<token or user>, or with a no;
+ * POST /other the same of FOLDER/others.
  * What was asked is a line each in FOLDER/asked: the method and the path, or "review" and the
  * review. While there is a file FOLDER/failing, every answer is the status that stands in it.
  */
@@ -32,19 +33,19 @@ static char *read_public(const char *path)
     return is_name(path) ? client_config_read_file(name, https_stub_file_bytes_max, NULL) : NULL;
 }
 
-static json_t *status_of(const char *token)
+static json_t *status_of(const char *url, const char *token)
 {
     cleanup(free_char)
-    char *name = format("%s/reviews/%s", https_stub_folder, token);
+    char *name = format("%s%ss/%s", https_stub_folder, url, token);
     cleanup(free_char)
-    char *text = is_name(token) && strchr(token, '/') == NULL
+    char *text = is_name(url) && is_name(token) && strchr(token, '/') == NULL
                      ? client_config_read_file(name, https_stub_file_bytes_max, NULL)
                      : NULL;
     json_t *status = text ? json_parse(text, strlen(text), NULL) : NULL;
     return status ? status : json_pack("{s:b, s:b}", "authenticated", 0, "allowed", 0);
 }
 
-static char *review(const struct buffer *body)
+static char *review(const char *url, const struct buffer *body)
 {
     cleanup(json_release)
     json_t *asked = json_parse(buffer_text(body), body->length, NULL);
@@ -54,7 +55,7 @@ static char *review(const struct buffer *body)
         return NULL;
     }
     https_stub_note("review", body->bytes);
-    json_object_set_new(asked, "status", status_of(token));
+    json_object_set_new(asked, "status", status_of(url, token));
     return json_text(asked);
 }
 
@@ -85,7 +86,7 @@ static enum MHD_Result serve(struct MHD_Connection *connection, const char *meth
                              const struct buffer *body)
 {
     https_stub_note(method, url);
-    return answer(connection, strcmp(method, "POST") == 0 ? review(body) : read_public(url));
+    return answer(connection, strcmp(method, "POST") == 0 ? review(url, body) : read_public(url));
 }
 
 int main(int count, char **arguments)
