@@ -153,3 +153,24 @@ in_order() {
     k label pod web-0 app=gone --overwrite >/dev/null
     wait_until 20 is pod/web-0 '.metadata.ownerReferences' ""
 }
+
+@test "a claim that cannot be made, or is going, holds up its pod" {
+    k create quota none --hard=persistentvolumeclaims=0 >/dev/null
+    wait_until 20 is quota/none '.status.hard.persistentvolumeclaims' 0
+    set_of web '"replicas": 2, '"$claims"
+    local denied='persistentvolumeclaims "data-web-0" is forbidden: exceeded quota: none, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0'
+    wait_until 20 events_tell FailedCreate "create Claim data-web-0 for Pod web-0 in StatefulSet web failed error: $denied"
+    wait_until 20 events_tell FailedCreate "create Pod web-0 in StatefulSet web failed error: failed to create PVC data-web-0: $denied"
+    wait_until 20 is statefulset/web .status.replicas 0
+    are pods ""
+    k delete quota none >/dev/null
+    wait_until 20 is statefulset/web .status.readyReplicas 2
+    k patch pvc data-web-1 --type=json -p '[{"op": "add", "path": "/metadata/finalizers/-", "value": "test.io/hold"}]' >/dev/null
+    k delete pvc data-web-1 --wait=false >/dev/null
+    k delete pod web-1 >/dev/null
+    wait_until 20 events_tell FailedCreate "create Pod web-1 in StatefulSet web failed error: pvc data-web-1 is being deleted"
+    are pods web-0
+    k patch pvc data-web-1 --type=merge -p '{"metadata": {"finalizers": null}}' >/dev/null
+    wait_until 20 is statefulset/web .status.readyReplicas 2
+    wait_until 20 is pvc/data-web-1 .metadata.deletionTimestamp ""
+}
