@@ -99,6 +99,26 @@ static void revision_changed(void *argument, const struct cached_object *old,
     controller_add_owner(state->controller, new != NULL ? new : old, "StatefulSet");
 }
 
+/* A pod may have waited for the end of a claim, to be made with a new one. */
+static void claim_changed(void *argument, const struct cached_object *old,
+                          const struct cached_object *new)
+{
+    struct statefulset_state *state = argument;
+    if (new != NULL) {
+        return;
+    }
+    cleanup(cached_list_free)
+    struct cached_list sets = CACHED_LIST_INIT;
+    indexer_find(indexer_of(state, SETS), "namespace", old->namespace, &sets);
+    for (size_t i = 0; i < sets.count; i++) {
+        cleanup(free_char)
+        char *middle = format("-%s-", sets.items[i]->name);
+        if (strstr(old->name, middle) != NULL) {
+            controller_add_object(state->controller, sets.items[i]);
+        }
+    }
+}
+
 /* ---- revisions ---- */
 
 struct revisions {
@@ -329,6 +349,7 @@ static void *start(struct controller *controller, struct error *error)
     }
     informer_add_handler(state->informers[SETS], controller_handle_object, controller);
     informer_add_handler(state->informers[PODS], pod_changed, state);
+    informer_add_handler(state->informers[CLAIMS], claim_changed, state);
     informer_add_handler(state->informers[REVISIONS], revision_changed, state);
     return state;
 }

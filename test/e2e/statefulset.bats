@@ -129,6 +129,13 @@ in_order() {
     k scale statefulset web --replicas 2 >/dev/null
     rolled_out web
     are pvc "data-web-0 data-web-1"
+    local uid
+    uid=$(field pvc/data-web-1 .metadata.uid)
+    k scale statefulset web --replicas 1 >/dev/null
+    wait_until 20 is pods '.items[*].metadata.name' web-0
+    k scale statefulset web --replicas 2 >/dev/null # The claim may still be there.
+    rolled_out web
+    not is pvc/data-web-1 .metadata.uid "$uid"
     k patch statefulset web -p '{"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"}}}' >/dev/null
     wait_until 20 is pvc/data-web-0 '.metadata.ownerReferences' ""
     k patch statefulset web -p '{"spec": {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}}' >/dev/null
