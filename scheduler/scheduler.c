@@ -327,7 +327,8 @@ static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
 {
     spread_selectors_apply(scheduler->selectors, scheduler->cache, pod->class);
     struct node *node = decider_choose(&scheduler->decider, pod->class, pod->key, pod->uid);
-    scheduler_metrics_decided(scheduler->metrics, &scheduler->decider, node != NULL);
+    scheduler_metrics_decided(scheduler->metrics, &scheduler->decider, pod->class->scheduler_name,
+                              node != NULL);
     if (node != NULL) {
         cluster_assume(&scheduler->cluster, pod, node->name);
         binder_bind(scheduler->binder, pod, node->name);
@@ -418,8 +419,7 @@ struct scheduler *scheduler_start(struct service *service,
         binder_new(service->client, service->events, binding_succeeded, binding_failed, scheduler);
     scheduler->evictor =
         evictor_new(service->client, service->events, victims_were_told, scheduler);
-    scheduler->metrics =
-        scheduler_metrics_new(service->metrics, configuration->profiles[0].scheduler_name);
+    scheduler->metrics = scheduler_metrics_new(service->metrics);
     add_informers(scheduler);
     informer_factory_start(service->informers);
     if (!informer_factory_wait(service->informers)) {

@@ -24,7 +24,6 @@ static const char *const cause_names[QUEUE_CAUSES] = {
 };
 
 struct scheduler_metrics {
-    const char *profile;
     struct metric *attempts, *attempt_duration, *algorithm_duration, *extension_point_duration;
     struct metric *attempts_of_pods, *duration_of_pods, *pending, *incoming;
     struct metric *preemption_attempts, *preemption_victims;
@@ -49,10 +48,9 @@ static const char *const by_queue[] = {"queue", NULL};
 static const char *const by_queue_and_event[] = {"queue", "event", NULL};
 static const char *const no_labels[] = {NULL};
 
-struct scheduler_metrics *scheduler_metrics_new(struct metrics *metrics, const char *profile)
+struct scheduler_metrics *scheduler_metrics_new(struct metrics *metrics)
 {
     struct scheduler_metrics *all = allocate_struct(struct scheduler_metrics);
-    all->profile = profile;
     all->attempts =
         metrics_counter(metrics, "scheduler_schedule_attempts_total",
                         "Number of attempts to schedule pods, by the result.", by_result);
@@ -100,24 +98,24 @@ static double seconds(int64_t nanoseconds)
 }
 
 void scheduler_metrics_decided(struct scheduler_metrics *metrics, const struct decider *decider,
-                               bool found)
+                               const char *scheduler_name, bool found)
 {
     metric_observe(metrics->algorithm_duration, seconds(decider->filter_ns + decider->score_ns),
                    metric_no_labels);
     metric_observe(metrics->extension_point_duration, seconds(decider->filter_ns),
-                   metric_labels("Filter", found ? "Success" : "Unschedulable", metrics->profile));
+                   metric_labels("Filter", found ? "Success" : "Unschedulable", scheduler_name));
     if (found) {
         metric_observe(metrics->extension_point_duration, seconds(decider->score_ns),
-                       metric_labels("Score", "Success", metrics->profile));
+                       metric_labels("Score", "Success", scheduler_name));
     }
 }
 
 void scheduler_metrics_attempted(struct scheduler_metrics *metrics, const struct queued_pod *pod,
                                  const char *result, int64_t now)
 {
-    metric_add(metrics->attempts, 1, metric_labels(result, metrics->profile));
+    metric_add(metrics->attempts, 1, metric_labels(result, pod->class->scheduler_name));
     metric_observe(metrics->attempt_duration, seconds(now - pod->tried),
-                   metric_labels(result, metrics->profile));
+                   metric_labels(result, pod->class->scheduler_name));
     if (strcmp(result, "scheduled") == 0) {
         char number[16];
         snprintf(number, sizeof number, pod->attempts < attempts_told_apart ? "%d" : "%d+",

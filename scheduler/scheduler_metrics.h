@@ -13,13 +13,12 @@
 
 struct scheduler_metrics;
 
-/* 'profile' is the scheduler's name, borrowed. */
-struct scheduler_metrics *scheduler_metrics_new(struct metrics *metrics, const char *profile);
+struct scheduler_metrics *scheduler_metrics_new(struct metrics *metrics);
 void scheduler_metrics_free(struct scheduler_metrics *metrics);
 
-/* The decider has found a node or not. */
+/* The decider has found a node or not, for a pod of that scheduler's name. */
 void scheduler_metrics_decided(struct scheduler_metrics *metrics, const struct decider *decider,
-                               bool found);
+                               const char *scheduler_name, bool found);
 /* An attempt is over, binding included: "scheduled", "unschedulable" or "error". 'now' is
  * monotonic. */
 void scheduler_metrics_attempted(struct scheduler_metrics *metrics, const struct queued_pod *pod,

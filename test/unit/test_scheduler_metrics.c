@@ -12,11 +12,13 @@ struct told {
     struct buffer text;
 };
 
+static struct pod_class mine = {.scheduler_name = "mine"};
+
 static int set_up(void **state)
 {
     struct told *told = allocate_struct(struct told);
     told->registry = metrics_new();
-    told->metrics = scheduler_metrics_new(told->registry, "mine");
+    told->metrics = scheduler_metrics_new(told->registry);
     *state = told;
     return 0;
 }
@@ -47,7 +49,7 @@ static void assert_line(struct told *told, const char *line)
 static void attempts_are_counted_and_timed_by_their_result(void **state)
 {
     struct told *told = *state;
-    struct queued_pod pod = {.attempts = 2, .added = 0, .tried = 5 * SECOND};
+    struct queued_pod pod = {.class = &mine, .attempts = 2, .added = 0, .tried = 5 * SECOND};
     scheduler_metrics_attempted(told->metrics, &pod, "scheduled", 5 * SECOND + SECOND / 200);
     assert_line(told, "scheduler_schedule_attempts_total{result=\"scheduled\",profile=\"mine\"} 1");
     assert_line(told, "scheduler_scheduling_attempt_duration_seconds_bucket{result=\"scheduled\","
@@ -61,7 +63,7 @@ static void attempts_are_counted_and_timed_by_their_result(void **state)
 static void only_what_was_scheduled_counts_as_a_pods_end(void **state)
 {
     struct told *told = *state;
-    struct queued_pod pod = {.attempts = 20};
+    struct queued_pod pod = {.class = &mine, .attempts = 20};
     scheduler_metrics_attempted(told->metrics, &pod, "unschedulable", SECOND);
     scheduler_metrics_attempted(told->metrics, &pod, "error", SECOND);
     scheduler_metrics_attempted(told->metrics, &pod, "scheduled", SECOND);
@@ -76,8 +78,8 @@ static void plugins_are_timed_by_extension_point(void **state)
 {
     struct told *told = *state;
     struct decider decider = {.filter_ns = SECOND, .score_ns = SECOND / 2};
-    scheduler_metrics_decided(told->metrics, &decider, true);
-    scheduler_metrics_decided(told->metrics, &decider, false);
+    scheduler_metrics_decided(told->metrics, &decider, "mine", true);
+    scheduler_metrics_decided(told->metrics, &decider, "mine", false);
     assert_line(told, "scheduler_framework_extension_point_duration_seconds_sum{extension_point="
                       "\"Score\",status=\"Success\",profile=\"mine\"} 0.5");
     assert_line(told, "scheduler_framework_extension_point_duration_seconds_count{extension_point="
