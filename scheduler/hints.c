@@ -40,23 +40,45 @@ static void imagine_nominated(const struct pod_class *class, struct node *node, 
     }
 }
 
-/* A pod of the class that is not nominated for this node may fit there, as far as the node itself
- * goes. */
-static bool could_fit(struct node_cache *cache, struct pod_class *class, struct node *node)
+/* The local filters accepted the node already when the pod that left stood there. */
+static bool accepted_before(const struct cycle *cycle, const struct cluster_change *change)
+{
+    if (change->event != EVENT_POD_LEFT || change->pod == NULL) {
+        return false;
+    }
+    node_cache_imagine(change->node, change->pod, 1);
+    bool accepted = local_filters_accept(cycle, change->node);
+    node_cache_imagine(change->node, change->pod, -1);
+    return accepted;
+}
+
+static bool accept_without_lesser(const struct cycle *cycle, struct node *node)
+{
+    const struct pod_class *class = cycle->class;
+    if (class->never_preempts || profile_of(class)->never_preempts ||
+        !imagine_lesser(class, node, -1)) {
+        return false;
+    }
+    bool accept = local_filters_accept(cycle, node);
+    imagine_lesser(class, node, 1);
+    return accept;
+}
+
+/* The local filters accept the node now, perhaps only if pods make way, for a pod of the class that
+ * is not nominated for it. */
+static bool could_fit(struct node_cache *cache, struct pod_class *class,
+                      const struct cluster_change *change)
 {
     struct cycle cycle = {.cache = cache, .class = class, .key = "", .uid = ""};
+    struct node *node = change->node;
     if (!node->exists || !plugin_static_result(&cycle, node)->fits) {
         return false;
     }
     imagine_nominated(class, node, 1);
-    bool fits = local_filters_accept(&cycle, node);
-    bool preempts = !class->never_preempts && !profile_of(class)->never_preempts;
-    if (!fits && preempts && imagine_lesser(class, node, -1)) {
-        fits = local_filters_accept(&cycle, node);
-        imagine_lesser(class, node, 1);
-    }
+    bool could = local_filters_accept(&cycle, node) ? !accepted_before(&cycle, change)
+                                                    : accept_without_lesser(&cycle, node);
     imagine_nominated(class, node, -1);
-    return fits;
+    return could;
 }
 
 static void help_nominated(struct queue *queue, const struct node *node)
@@ -91,7 +113,7 @@ void hints_note(struct queue *queue, struct node_cache *cache, const struct clus
     queue->hinted_events |= change->event;
     for (struct pod_class *class = queue->parked_classes; class != NULL;
          class = class->next_parked) {
-        class->is_helped = class->is_helped || (frees && could_fit(cache, class, change->node));
+        class->is_helped = class->is_helped || (frees && could_fit(cache, class, change));
         class->helped_plugins |= helped_plugins(class, change);
     }
     if (frees) {

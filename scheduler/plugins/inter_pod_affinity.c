@@ -110,10 +110,22 @@ static void imagine(const struct cycle *cycle, const struct placed_pod *pod, int
     affinity_count_pod(pod, change);
 }
 
+/* The first class has a required term that selects pods of the other. */
+static bool is_about(const struct pod_class *class, const struct pod_class *other)
+{
+    for (size_t i = 0; class->affinity != NULL && i < class->affinity->count; i++) {
+        const struct affinity_use *use = &class->affinity->list[i];
+        if (use->kind != AFFINITY_PREFERS && affinity_has_class(use->set, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A pod matters to those it is about, and that are about it. */
 static bool may_help(const struct pod_class *waiting, const struct cluster_change *change)
 {
-    (void)change;
-    return waiting->affinity != NULL || waiting->set_count > 0;
+    return change->pod == NULL || is_about(waiting, change->pod) || is_about(change->pod, waiting);
 }
 
 static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)

@@ -316,6 +316,51 @@ static void a_member_that_comes_evens_it_out(void **state)
     tried_again(world);
 }
 
+#define AWAY_FROM(app)                                                                             \
+    CPU("1")                                                                                       \
+    ",\"affinity\":{\"podAntiAffinity\":{\"requiredDuringSchedulingIgnoredDuringExecution\":[{"    \
+    "\"topologyKey\":\"zone\",\"labelSelector\":{\"matchLabels\":{\"app\":\"" app "\"}}}]}}"
+
+static void who_keeps_away_from_some_heeds_them_alone(void **state)
+{
+    struct world *world = *state;
+    node(world, "a", LABEL("zone", "a"), "", ROOM("4"));
+    see(world, "foe", LABEL("app", "x"), ON("a", CPU("1")));
+    see(world, "friend", LABEL("app", "y"), ON("a", CPU("1")));
+    waits(world, "p", LABEL("app", "z"), AWAY_FROM("x"));
+    leaves(world, "friend");
+    left_alone(world);
+    leaves(world, "foe");
+    tried_again(world);
+}
+
+static void who_is_kept_away_heeds_those_who_do(void **state)
+{
+    struct world *world = *state;
+    node(world, "a", LABEL("zone", "a"), "", ROOM("4"));
+    see(world, "foe", LABEL("app", "x"), ON("a", AWAY_FROM("z")));
+    see(world, "friend", LABEL("app", "y"), ON("a", AWAY_FROM("x2")));
+    waits(world, "p", LABEL("app", "z"), CPU("1"));
+    leaves(world, "friend");
+    left_alone(world);
+    leaves(world, "foe");
+    tried_again(world);
+}
+
+static void who_wants_company_heeds_those_who_come(void **state)
+{
+    struct world *world = *state;
+    node(world, "a", LABEL("zone", "a"), "", ROOM("4"));
+    waits(world, "p", LABEL("app", "z"),
+          CPU("1") ",\"affinity\":{\"podAffinity\":{"
+                   "\"requiredDuringSchedulingIgnoredDuringExecution\":[{\"topologyKey\":\"zone\","
+                   "\"labelSelector\":{\"matchLabels\":{\"app\":\"x\"}}}]}}");
+    see(world, "stranger", LABEL("app", "y"), ON("a", CPU("1")));
+    left_alone(world);
+    see(world, "company", LABEL("app", "x"), ON("a", CPU("1")));
+    tried_again(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +389,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_member_that_begins_to_end_counts_no_more, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_member_that_comes_evens_it_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_keeps_away_from_some_heeds_them_alone, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_is_kept_away_heeds_those_who_do, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_wants_company_heeds_those_who_come, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
