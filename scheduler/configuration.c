@@ -235,6 +235,13 @@ static bool read_document(struct scheduler_configuration *configuration,
         !read_backoff(configuration, json, error)) {
         return false;
     }
+    int64_t parallelism = json_get_int(json, "parallelism", 1);
+    if (parallelism <= 0) {
+        return error_bad_request(error,
+                                 "parallelism: Invalid value: %" PRId64
+                                 ": should be an integer value greater than zero",
+                                 parallelism);
+    }
     if (json_array_size(json_object_get(json, "extenders")) > 0) {
         return error_bad_request(error, "extenders: Forbidden: extenders are not supported");
     }

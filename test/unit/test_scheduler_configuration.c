@@ -219,6 +219,8 @@ static void what_is_wrong_is_named(void **state)
         {HEAD "profiles: [{schedulerName: a}, {}]", "profiles[1].schedulerName: Required value"},
         {HEAD "profiles: [{schedulerName: a}, {schedulerName: a}]",
          "profiles[1].schedulerName: Duplicate value: \"a\""},
+        {HEAD "parallelism: 0",
+         "parallelism: Invalid value: 0: should be an integer value greater than zero"},
         {HEAD "extenders: [{urlPrefix: x}]", "extenders: Forbidden: extenders are not supported"},
         {HEAD "leaderElection: {leaseDuration: x}",
          "leaderElection.leaseDuration: Invalid value: \"x\": must be greater than zero"},
