@@ -41,17 +41,17 @@ static void authorizers_stand_in_their_order_with_their_webhooks(void **state)
     struct authz_plan plan;
     cleanup(error_clear)
     struct error error = ERROR_INIT;
-    bool made = read_text(CONFIGURATION("{type: Node, name: node}, {type: RBAC, name: "
-                                        "rbac}, " WEBHOOK(
-                                            "timeout: 3s, authorizedTTL: 1m, failurePolicy: "
-                                            "Deny, " TO_FILE) ", {type: Webhook, name: pod, "
-                                                              "webhook: {timeout: 30s, "
-                                                              "cacheAuthorizedRequests: false, "
-                                                              "subjectAccessReviewVersion: "
-                                                              "v1beta1, failurePolicy: NoOpinion, "
-                                                              "connectionInfo: {type: "
-                                                              "InClusterConfig}}}"),
-                          &plan, &error);
+    bool made = read_text(
+        CONFIGURATION("{type: Node, name: node}, {type: RBAC, name: "
+                      "rbac}, " WEBHOOK("timeout: 3s, authorizedTTL: 1m, failurePolicy: "
+                                        "Deny, " TO_FILE) ", {type: Webhook, name: pod, "
+                                                          "webhook: {timeout: 30s, "
+                                                          "cacheAuthorizedRequests: false, "
+                                                          "subjectAccessReviewVersion: "
+                                                          "v1beta1, failurePolicy: NoOpinion, "
+                                                          "connectionInfo: {type: "
+                                                          "InClusterConfig}}}"),
+        &plan, &error);
     if (!made) {
         fail_msg("%s", error.message);
     }
