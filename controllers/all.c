@@ -37,6 +37,7 @@ const struct controller_type *const controller_types[] = {
     &taint_eviction_controller,
     &token_cleaner_controller,
     &ttl_after_finished_controller,
+    &volume_binder_controller,
     &volume_protection_controller,
     NULL,
 };

@@ -36,6 +36,7 @@ extern const struct controller_type statefulset_controller;
 extern const struct controller_type taint_eviction_controller;
 extern const struct controller_type token_cleaner_controller;
 extern const struct controller_type ttl_after_finished_controller;
+extern const struct controller_type volume_binder_controller;
 extern const struct controller_type volume_protection_controller;
 
 #endif

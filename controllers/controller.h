@@ -54,6 +54,7 @@ struct controller_settings {
     struct certificate_authority cluster_signing[SIGNER_COUNT + 1];
     int64_t cluster_signing_duration;
     const char *load_balancer_addresses; /* service-lb-controller: its pool; "": none. */
+    bool enable_hostpath_provisioner;    /* persistentvolume-binder-controller. */
     /* job-controller: after which time the first failed pod is replaced; nanoseconds. */
     int64_t job_pod_failure_backoff;
     /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */

@@ -119,6 +119,10 @@ int main(int count, char **arguments)
          "After how long a job's failed pod is replaced, twice as long with each failure in a row, "
          "up "
          "to sixty times that."},
+        {"enable-hostpath-provisioner", FLAG_BOOLEAN, &settings.enable_hostpath_provisioner,
+         "Make volumes for claims of storage classes of the provisioner kubernetes.io/host-path, "
+         "to "
+         "try things out with."},
         {"load-balancer-addresses", FLAG_TEXT, &settings.load_balancer_addresses,
          "Addresses for services of type LoadBalancer, such as "
          "192.0.2.10-192.0.2.50,2001:db8::/120; without them, such services wait for somebody "

@@ -41,3 +41,5 @@ const struct api_resource resource_services = {"v1", "services", "Service", true
 const struct api_resource resource_statefulsets = {"apps/v1", "statefulsets", "StatefulSet", true};
 const struct api_resource resource_subject_access_reviews = {
     "authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", false};
+const struct api_resource resource_storage_classes = {"storage.k8s.io/v1", "storageclasses",
+                                                      "StorageClass", false};

@@ -12,6 +12,6 @@ extern const struct api_resource resource_certificate_signing_requests, resource
     resource_persistent_volume_claims, resource_persistent_volumes, resource_pod_disruption_budgets,
     resource_pods, resource_replicasets, resource_replicationcontrollers, resource_resource_quotas,
     resource_secrets, resource_service_accounts, resource_services, resource_statefulsets,
-    resource_subject_access_reviews;
+    resource_storage_classes, resource_subject_access_reviews;
 
 #endif
