@@ -34,11 +34,14 @@ static void conclude(struct account *account, const char *token, int64_t seconds
     }
 }
 
-static void fail(struct account *account, struct error *why)
+/* Whatever the reason, it says nothing of the object that a request was about: a 404 of the account
+ * must not be taken for one of that. */
+static void fail(struct account *account, const struct error *why)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
-    error_wrap(&error, why, "token of service account %s/%s: ", account_namespace, account->name);
+    error_unavailable(&error, "token of service account %s/%s: %s", account_namespace,
+                      account->name, why->message);
     conclude(account, NULL, 0, &error);
 }
 

@@ -39,11 +39,7 @@ static json_t *default_class(const struct write *write)
 static json_t *named_class(const struct write *write, const char *name, struct error *error)
 {
     cleanup(object_release)
-    struct object *object = registry_get(write->registry, classes_of(write), "", name);
-    if (object == NULL && !cache_is_local(write->registry->cache) &&
-        cache_wait_current(write->registry->cache, NULL)) {
-        object = registry_get(write->registry, classes_of(write), "", name);
-    }
+    struct object *object = registry_get_current(write->registry, classes_of(write), "", name);
     if (object == NULL) {
         error_forbidden(error, "", "pods", write->name, "no PriorityClass with name %s was found",
                         name);

@@ -18,12 +18,7 @@ static struct object *look_up(const struct write *write, const char *name)
 {
     const struct resource *classes =
         registry_resource(write->registry, "node.k8s.io", "runtimeclasses");
-    struct object *object = registry_get(write->registry, classes, "", name);
-    if (object == NULL && !cache_is_local(write->registry->cache) &&
-        cache_wait_current(write->registry->cache, NULL)) {
-        object = registry_get(write->registry, classes, "", name);
-    }
-    return object;
+    return registry_get_current(write->registry, classes, "", name);
 }
 
 /* '*class' is the pod's, the caller's, or NULL when it names none. */

@@ -63,9 +63,8 @@ static struct object *find_account(const struct write *write, const char *name, 
             account = await_account(registry, accounts, write->namespace, name);
         }
         atomic_fetch_sub(&registry->pods_awaiting_account, 1);
-    } else if (account == NULL && !cache_is_local(registry->cache) &&
-               cache_wait_current(registry->cache, NULL)) {
-        account = registry_get(registry, accounts, write->namespace, name);
+    } else if (account == NULL) {
+        account = registry_get_current(registry, accounts, write->namespace, name);
     }
     if (account == NULL) {
         error_forbidden(error, "", "pods", write->name,

@@ -299,6 +299,17 @@ struct object *registry_get(struct registry *registry, const struct resource *re
     return cache_get(table, key);
 }
 
+struct object *registry_get_current(struct registry *registry, const struct resource *resource,
+                                    const char *namespace, const char *name)
+{
+    struct object *object = registry_get(registry, resource, namespace, name);
+    if (object == NULL && !cache_is_local(registry->cache) &&
+        cache_wait_current(registry->cache, NULL)) {
+        object = registry_get(registry, resource, namespace, name);
+    }
+    return object;
+}
+
 const struct resource *registry_resource(const struct registry *registry, const char *group,
                                          const char *plural)
 {

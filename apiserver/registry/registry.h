@@ -127,6 +127,10 @@ void write_warn(struct write *write, const char *text, ...) __attribute__((forma
 /* The object at a name, current as far as the cache knows; NULL when there is none. */
 struct object *registry_get(struct registry *registry, const struct resource *resource,
                             const char *namespace, const char *name);
+/* The same, but what isn't there is looked for again when the cache has seen all that was written
+ * before this call, by whichever API server. Blocks. */
+struct object *registry_get_current(struct registry *registry, const struct resource *resource,
+                                    const char *namespace, const char *name);
 /* The subresource is a view of the object in which one part may change: status, approval, …. */
 bool registry_subresource_is_part(const char *name);
 /* By group and plural, in the version in which it is stored. */

@@ -106,7 +106,7 @@ static json_t *get_object(const struct token_request *token, const char *plural,
     struct registry *registry = token->registry;
     cleanup(object_release)
     struct object *object =
-        registry_get(registry, registry_resource(registry, "", plural), namespace, name);
+        registry_get_current(registry, registry_resource(registry, "", plural), namespace, name);
     return object ? object_tree(object) : NULL;
 }
 
