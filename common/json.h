@@ -31,8 +31,8 @@ bool json_check_values(size_t values, struct error *error);
  * members the last one counts (json_duplicates() tells of them); more than JSON_LEVELS_MAX levels,
  * or text that is not UTF-8, is an error (400). The caller's. */
 json_t *json_parse(const char *text, size_t length, struct error *error);
-/* The same for a request's body, which holds no more than JSON_VALUES_MAX values (413). Says whether
- * json_duplicates() has something to tell, which most times it has not. */
+/* The same for a request's body, which holds no more than JSON_VALUES_MAX values (413). Says
+ * whether json_duplicates() has something to tell, which most times it has not. */
 json_t *json_parse_body(const char *text, size_t length, bool *has_duplicates, struct error *error);
 
 /* Appends the shortest JSON text of a tree; reals in the shortest form that reads back the same,

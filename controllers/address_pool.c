@@ -10,12 +10,13 @@
 static bool parse_address(const char *text, struct cidr *address)
 {
     struct ip_network parsed;
-    char network[CIDR_TEXT_SIZE];
+    char canonical[INET6_ADDRSTRLEN];
     if (!ip_parse(text, &parsed)) {
         return false;
     }
-    ip_format(&parsed, network);
-    strcat(network, parsed.family == AF_INET6 ? "/128" : "/32");
+    ip_format(&parsed, canonical);
+    cleanup(free_char)
+    char *network = format("%s%s", canonical, parsed.family == AF_INET6 ? "/128" : "/32");
     return cidr_parse(network, address);
 }
 

@@ -125,7 +125,7 @@ static json_t *signed_data(struct bootstrap_signer *state, const json_t *data)
     cleanup(cached_list_free)
     struct cached_list list = CACHED_LIST_INIT;
     indexer_find(informer_indexer(state->secrets), "namespace", "kube-system", &list);
-    json_t **secrets = allocate_zero(list.count + 1, sizeof *secrets);
+    json_t **secrets = allocate_zero(list.count + 1, sizeof(json_t *));
     for (size_t i = 0; i < list.count; i++) {
         secrets[i] = cached_object_tree(list.items[i]);
     }

@@ -312,7 +312,7 @@ static json_t **find_candidates(struct binder_state *state, const char *key, con
     struct cached_list list = CACHED_LIST_INIT;
     indexer_find(informer_indexer(state->volumes), "claim", key, &list);
     indexer_find(informer_indexer(state->volumes), "free", class, &list);
-    json_t **trees = allocate_zero(list.count + 1, sizeof *trees);
+    json_t **trees = allocate_zero(list.count + 1, sizeof(json_t *));
     for (size_t i = 0; i < list.count; i++) {
         trees[i] = cached_object_tree(list.items[i]);
     }
