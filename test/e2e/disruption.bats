@@ -65,7 +65,7 @@ is_gone() { ! k -n "$NS" get pod "$1" >/dev/null 2>&1; }
 
 @test "a budget whose pods have an owner without scale lets none go, and says why" {
     k -n "$NS" create -f - <<<'{"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
-        "spec": {"suspend": true, "template": {"spec": {"restartPolicy": "Never",
+        "spec": {"managedBy": "example.com/other", "template": {"spec": {"restartPolicy": "Never",
         "containers": [{"name": "c", "image": "i"}]}}}}'
     local uid
     uid=$(k -n "$NS" get job j -o jsonpath='{.metadata.uid}')
