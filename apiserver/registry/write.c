@@ -234,6 +234,8 @@ static bool name_is_taken(const struct write *write, struct error *error)
 
 bool registry_create(struct write *write, struct object **result, struct error *error)
 {
+    bool is_named = json_string_length(json_path(write->object, "metadata", "name")) > 0 ||
+                    (write->request != NULL && write->request->info.name[0] != '\0');
     if (!metadata_prepare_create(write, error)) {
         return false;
     }
@@ -249,8 +251,6 @@ bool registry_create(struct write *write, struct object **result, struct error *
         return false;
     }
     metadata_own_fields(write);
-    bool generated = json_string_length(json_path(write->object, "metadata", "generateName")) > 0 &&
-                     (write->request == NULL || write->request->info.name[0] == '\0');
     for (int attempt = 0;; attempt++) {
         struct store_item current = {0};
         bool conflict = false;
@@ -264,7 +264,7 @@ bool registry_create(struct write *write, struct object **result, struct error *
         if (!conflict) {
             return true;
         }
-        if (!generated || attempt + 1 == generated_name_attempts) {
+        if (is_named || attempt + 1 == generated_name_attempts) {
             return error_already_exists(error, write->resource->group, write->resource->plural,
                                         write->name);
         }

@@ -30,6 +30,12 @@ rolled_out() { k rollout status "statefulset/$1" --timeout=20s; }
 image() { k patch statefulset "$1" -p "{\"spec\": {\"template\": {\"spec\": {\"containers\": [{\"name\": \"c\", \"image\": \"$2\"}]}}}}" >/dev/null; }
 images() { k get pods -l "app=$1" -o jsonpath='{.items[*].spec.containers[0].image}'; }
 have_images() { [ "$(images "$1")" = "$2" ]; }
+show_state() {
+    k get statefulsets,pods,pvc -o wide >&2 || true
+    k get events --sort-by=.metadata.creationTimestamp | tail -n 20 >&2
+    tail -n 40 "$BATS_FILE_TMPDIR/controller-manager.log" >&2
+    return 1
+}
 # in_order NAMES…: the pods were created in this order, and each when the one before was ready.
 in_order() {
     k get pods -o json | jq -e --args '[.items[] | {name: .metadata.name, at: .metadata.creationTimestamp,
@@ -159,6 +165,8 @@ in_order() {
     [ "$(k get controllerrevisions -o name | wc -l)" = 1 ]
     k label pod web-0 app=gone --overwrite >/dev/null
     wait_until 20 is pod/web-0 '.metadata.ownerReferences' ""
+    [ "$(k create -f - 2>&1 <<<'{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "generateName": "web-"}, "spec": {"containers": [{"name": "c", "image": "a"}]}}')" = 'Error from server (AlreadyExists): error when creating "STDIN": pods "web-0" already exists' ]
+    are pods "web-0 web-1" # A taken name is not made up for by another.
 }
 
 @test "a claim that cannot be made, or is going, holds up its pod" {
@@ -178,6 +186,6 @@ in_order() {
     wait_until 20 events_tell FailedCreate "create Pod web-1 in StatefulSet web failed error: pvc data-web-1 is being deleted"
     are pods web-0
     k patch pvc data-web-1 --type=merge -p '{"metadata": {"finalizers": null}}' >/dev/null
-    wait_until 20 is statefulset/web .status.readyReplicas 2
+    wait_until 20 is statefulset/web .status.readyReplicas 2 || show_state
     wait_until 20 is pvc/data-web-1 .metadata.deletionTimestamp ""
 }
