@@ -234,8 +234,9 @@ static bool name_is_taken(const struct write *write, struct error *error)
 
 bool registry_create(struct write *write, struct object **result, struct error *error)
 {
+    const char *addressed = write->request != NULL ? write->request->info.name : write->name;
     bool is_named = json_string_length(json_path(write->object, "metadata", "name")) > 0 ||
-                    (write->request != NULL && write->request->info.name[0] != '\0');
+                    (addressed != NULL && addressed[0] != '\0');
     if (!metadata_prepare_create(write, error)) {
         return false;
     }
