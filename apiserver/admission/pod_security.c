@@ -102,9 +102,8 @@ struct pod_security_policy pod_security_policy_of(const json_t *labels,
                                                   const struct pod_security_policy *defaults,
                                                   struct field_errors *errors)
 {
-    static const struct pod_security_standard nothing = {POD_SECURITY_PRIVILEGED,
-                                                         POD_SECURITY_LATEST};
-    static const struct pod_security_policy built_in = {nothing, nothing, nothing};
+    const struct pod_security_standard nothing = {POD_SECURITY_PRIVILEGED, POD_SECURITY_LATEST};
+    const struct pod_security_policy built_in = {nothing, nothing, nothing};
     const struct pod_security_policy *base = defaults ? defaults : &built_in;
     struct mode enforce =
         read_mode(labels, "enforce", &base->enforce, POD_SECURITY_RESTRICTED, errors);
