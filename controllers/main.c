@@ -82,6 +82,93 @@ static void stop(struct service *service)
     controller_set_stop(service->state);
 }
 
+static struct flag flags[] = {
+    {"", FLAG_TEXT, NULL, "Controllers"},
+    {"controllers", FLAG_TEXT, &controllers, ""}, /* Its words name them all. */
+    {"use-service-account-credentials", FLAG_BOOLEAN, &settings.use_service_account_credentials,
+     "Let each controller speak as a service account of its own in kube-system, with the role "
+     "system:controller:<account>; without it, all speak as this process."},
+    {"root-ca-file", FLAG_TEXT, &settings.root_ca_file,
+     "The CA of the config map kube-root-ca.crt in each namespace; without it, the one that "
+     "the "
+     "API server is verified with."},
+    {"service-account-private-key-file", FLAG_TEXT, &settings.service_account_private_key_file,
+     "Private key that signs the tokens in secrets of service accounts, PEM, RSA or EC."},
+    {"terminated-pod-gc-threshold", FLAG_NUMBER, &settings.terminated_pod_gc_threshold,
+     "How many pods that have come to their end are kept; 0: all."},
+    {"job-pod-failure-backoff", FLAG_DURATION, &settings.job_pod_failure_backoff,
+     "After how long a job's failed pod is replaced, twice as long with each failure in a row, "
+     "up "
+     "to sixty times that."},
+    {"enable-hostpath-provisioner", FLAG_BOOLEAN, &settings.enable_hostpath_provisioner,
+     "Make volumes for claims of storage classes of the provisioner kubernetes.io/host-path, "
+     "to "
+     "try things out with."},
+    {"load-balancer-addresses", FLAG_TEXT, &settings.load_balancer_addresses,
+     "Addresses for services of type LoadBalancer, such as "
+     "192.0.2.10-192.0.2.50,2001:db8::/120; without them, such services wait for somebody "
+     "else."},
+    {"", FLAG_TEXT, NULL, "Certificates"},
+    {"cluster-signing-cert-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_COUNT].certificate_file,
+     "The authority that signs what was approved for the kubernetes.io signers, PEM; without "
+     "it, or one of the next, nothing is signed."},
+    {"cluster-signing-key-file", FLAG_TEXT, &settings.cluster_signing[SIGNER_COUNT].key_file,
+     "Its private key."},
+    {"cluster-signing-kubelet-serving-cert-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_KUBELET_SERVING].certificate_file,
+     "Another for kubernetes.io/kubelet-serving alone."},
+    {"cluster-signing-kubelet-serving-key-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_KUBELET_SERVING].key_file, "Its private key."},
+    {"cluster-signing-kubelet-client-cert-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_KUBELET_CLIENT].certificate_file,
+     "Another for kubernetes.io/kube-apiserver-client-kubelet alone."},
+    {"cluster-signing-kubelet-client-key-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_KUBELET_CLIENT].key_file, "Its private key."},
+    {"cluster-signing-kube-apiserver-client-cert-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_API_CLIENT].certificate_file,
+     "Another for kubernetes.io/kube-apiserver-client alone."},
+    {"cluster-signing-kube-apiserver-client-key-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_API_CLIENT].key_file, "Its private key."},
+    {"cluster-signing-legacy-unknown-cert-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_LEGACY_UNKNOWN].certificate_file,
+     "Another for kubernetes.io/legacy-unknown alone."},
+    {"cluster-signing-legacy-unknown-key-file", FLAG_TEXT,
+     &settings.cluster_signing[SIGNER_LEGACY_UNKNOWN].key_file, "Its private key."},
+    {"cluster-signing-duration", FLAG_DURATION, &settings.cluster_signing_duration,
+     "How long certificates are valid, unless less is asked for."},
+    {"", FLAG_TEXT, NULL, "Pod addresses of nodes"},
+    {"allocate-node-cidrs", FLAG_BOOLEAN, &settings.allocate_node_cidrs,
+     "Give each node a block of pod addresses."},
+    {"cluster-cidr", FLAG_TEXT, &settings.cluster_cidr,
+     "The ranges of the blocks: one, or an IPv4 and an IPv6 one, with a comma between."},
+    {"node-cidr-mask-size", FLAG_NUMBER, &settings.node_cidr_mask_size,
+     "The size of a node's block; 0: 24 for IPv4, 64 for IPv6."},
+    {"node-cidr-mask-size-ipv4", FLAG_NUMBER, &settings.node_cidr_mask_size_ipv4,
+     "The same for IPv4 only."},
+    {"node-cidr-mask-size-ipv6", FLAG_NUMBER, &settings.node_cidr_mask_size_ipv6,
+     "The same for IPv6 only."},
+    {"service-cluster-ip-range", FLAG_TEXT, &settings.service_cluster_ip_range,
+     "Addresses that no node gets."},
+    {"", FLAG_TEXT, NULL, "Nodes that fail"},
+    {"node-monitor-period", FLAG_DURATION, &settings.node_monitor_period,
+     "How often nodes are looked at."},
+    {"node-monitor-grace-period", FLAG_DURATION, &settings.node_monitor_grace_period,
+     "After how long without a sign of life a node is not ready."},
+    {"node-startup-grace-period", FLAG_DURATION, &settings.node_startup_grace_period,
+     "The same for a node that has not told anything yet."},
+    {"node-eviction-rate", FLAG_DECIMAL, &settings.node_eviction_rate,
+     "Nodes a second whose pods are given up, in a zone of mostly healthy nodes."},
+    {"secondary-node-eviction-rate", FLAG_DECIMAL, &settings.secondary_node_eviction_rate,
+     "The same in an unhealthy zone; 0 if it is small."},
+    {"unhealthy-zone-threshold", FLAG_DECIMAL, &settings.unhealthy_zone_threshold,
+     "The part of a zone's nodes (at least three) that must fail for the zone to be "
+     "unhealthy."},
+    {"large-cluster-size-threshold", FLAG_NUMBER, &settings.large_cluster_size_threshold,
+     "More nodes than these make a zone large."},
+    {NULL, FLAG_TEXT, NULL, NULL},
+};
+
 /* "--controllers" with the names of all. */
 static char *controllers_help(void)
 {
@@ -101,92 +188,7 @@ int main(int count, char **arguments)
 {
     cleanup(free_char)
     char *help = controllers_help();
-    const struct flag flags[] = {
-        {"", FLAG_TEXT, NULL, "Controllers"},
-        {"controllers", FLAG_TEXT, &controllers, help},
-        {"use-service-account-credentials", FLAG_BOOLEAN, &settings.use_service_account_credentials,
-         "Let each controller speak as a service account of its own in kube-system, with the role "
-         "system:controller:<account>; without it, all speak as this process."},
-        {"root-ca-file", FLAG_TEXT, &settings.root_ca_file,
-         "The CA of the config map kube-root-ca.crt in each namespace; without it, the one that "
-         "the "
-         "API server is verified with."},
-        {"service-account-private-key-file", FLAG_TEXT, &settings.service_account_private_key_file,
-         "Private key that signs the tokens in secrets of service accounts, PEM, RSA or EC."},
-        {"terminated-pod-gc-threshold", FLAG_NUMBER, &settings.terminated_pod_gc_threshold,
-         "How many pods that have come to their end are kept; 0: all."},
-        {"job-pod-failure-backoff", FLAG_DURATION, &settings.job_pod_failure_backoff,
-         "After how long a job's failed pod is replaced, twice as long with each failure in a row, "
-         "up "
-         "to sixty times that."},
-        {"enable-hostpath-provisioner", FLAG_BOOLEAN, &settings.enable_hostpath_provisioner,
-         "Make volumes for claims of storage classes of the provisioner kubernetes.io/host-path, "
-         "to "
-         "try things out with."},
-        {"load-balancer-addresses", FLAG_TEXT, &settings.load_balancer_addresses,
-         "Addresses for services of type LoadBalancer, such as "
-         "192.0.2.10-192.0.2.50,2001:db8::/120; without them, such services wait for somebody "
-         "else."},
-        {"", FLAG_TEXT, NULL, "Certificates"},
-        {"cluster-signing-cert-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_COUNT].certificate_file,
-         "The authority that signs what was approved for the kubernetes.io signers, PEM; without "
-         "it, or one of the next, nothing is signed."},
-        {"cluster-signing-key-file", FLAG_TEXT, &settings.cluster_signing[SIGNER_COUNT].key_file,
-         "Its private key."},
-        {"cluster-signing-kubelet-serving-cert-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_KUBELET_SERVING].certificate_file,
-         "Another for kubernetes.io/kubelet-serving alone."},
-        {"cluster-signing-kubelet-serving-key-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_KUBELET_SERVING].key_file, "Its private key."},
-        {"cluster-signing-kubelet-client-cert-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_KUBELET_CLIENT].certificate_file,
-         "Another for kubernetes.io/kube-apiserver-client-kubelet alone."},
-        {"cluster-signing-kubelet-client-key-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_KUBELET_CLIENT].key_file, "Its private key."},
-        {"cluster-signing-kube-apiserver-client-cert-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_API_CLIENT].certificate_file,
-         "Another for kubernetes.io/kube-apiserver-client alone."},
-        {"cluster-signing-kube-apiserver-client-key-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_API_CLIENT].key_file, "Its private key."},
-        {"cluster-signing-legacy-unknown-cert-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_LEGACY_UNKNOWN].certificate_file,
-         "Another for kubernetes.io/legacy-unknown alone."},
-        {"cluster-signing-legacy-unknown-key-file", FLAG_TEXT,
-         &settings.cluster_signing[SIGNER_LEGACY_UNKNOWN].key_file, "Its private key."},
-        {"cluster-signing-duration", FLAG_DURATION, &settings.cluster_signing_duration,
-         "How long certificates are valid, unless less is asked for."},
-        {"", FLAG_TEXT, NULL, "Pod addresses of nodes"},
-        {"allocate-node-cidrs", FLAG_BOOLEAN, &settings.allocate_node_cidrs,
-         "Give each node a block of pod addresses."},
-        {"cluster-cidr", FLAG_TEXT, &settings.cluster_cidr,
-         "The ranges of the blocks: one, or an IPv4 and an IPv6 one, with a comma between."},
-        {"node-cidr-mask-size", FLAG_NUMBER, &settings.node_cidr_mask_size,
-         "The size of a node's block; 0: 24 for IPv4, 64 for IPv6."},
-        {"node-cidr-mask-size-ipv4", FLAG_NUMBER, &settings.node_cidr_mask_size_ipv4,
-         "The same for IPv4 only."},
-        {"node-cidr-mask-size-ipv6", FLAG_NUMBER, &settings.node_cidr_mask_size_ipv6,
-         "The same for IPv6 only."},
-        {"service-cluster-ip-range", FLAG_TEXT, &settings.service_cluster_ip_range,
-         "Addresses that no node gets."},
-        {"", FLAG_TEXT, NULL, "Nodes that fail"},
-        {"node-monitor-period", FLAG_DURATION, &settings.node_monitor_period,
-         "How often nodes are looked at."},
-        {"node-monitor-grace-period", FLAG_DURATION, &settings.node_monitor_grace_period,
-         "After how long without a sign of life a node is not ready."},
-        {"node-startup-grace-period", FLAG_DURATION, &settings.node_startup_grace_period,
-         "The same for a node that has not told anything yet."},
-        {"node-eviction-rate", FLAG_DECIMAL, &settings.node_eviction_rate,
-         "Nodes a second whose pods are given up, in a zone of mostly healthy nodes."},
-        {"secondary-node-eviction-rate", FLAG_DECIMAL, &settings.secondary_node_eviction_rate,
-         "The same in an unhealthy zone; 0 if it is small."},
-        {"unhealthy-zone-threshold", FLAG_DECIMAL, &settings.unhealthy_zone_threshold,
-         "The part of a zone's nodes (at least three) that must fail for the zone to be "
-         "unhealthy."},
-        {"large-cluster-size-threshold", FLAG_NUMBER, &settings.large_cluster_size_threshold,
-         "More nodes than these make a zone large."},
-        {NULL, FLAG_TEXT, NULL, NULL},
-    };
+    flags[1].help = help;
     const struct service_program program = {
         .name = "coracle-controller-manager",
         .component = "controllers",
