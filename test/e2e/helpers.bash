@@ -8,9 +8,19 @@ KUBECTL=${KUBECTL:-kubectl}
 export GOGC=off
 
 # free_port: below those that the kernel gives to clients' ends of connections. Files that run side by
-# side have a LANE each, and each lane a range of its own.
+# side have a LANE each, and each lane a range of its own, whose end is for API servers alone: nobody
+# takes the port of one that is down for a moment.
 free_port() {
-    local port=$((20000 + ${LANE:-0} % 12 * 1000 + RANDOM % 900))
+    port_from 0 880
+}
+
+server_port() {
+    port_from 900 90
+}
+
+# port_from FIRST COUNT: of the lane's range.
+port_from() {
+    local port=$((20000 + ${LANE:-0} % 12 * 1000 + $1 + RANDOM % $2))
     while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
     echo "$port"
 }
@@ -22,7 +32,7 @@ start_server() {
     [[ " ${SERVICES-} " == *" controllers "* ]] || flags="--disable-admission-plugins=ServiceAccount $flags"
     export DATA=${DATA:-$BATS_FILE_TMPDIR/data} STORE=${STORE:-sqlite}
     if [ -z "${PORT:-}" ]; then
-        PORT=$(free_port)
+        PORT=$(server_port)
     fi
     export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
     : >"$BATS_FILE_TMPDIR/log" # What an earlier start said must not be taken for this one's.

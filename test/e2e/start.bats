@@ -5,7 +5,7 @@
 load helpers
 
 setup_file() {
-    PORT=$(free_port)
+    PORT=$(server_port)
     export PORT PKI=$BATS_FILE_TMPDIR/pki
     deploy/pki "$PKI" "https://127.0.0.1:$PORT" >/dev/null
 }
