@@ -77,16 +77,9 @@ static void add_possible_owners(struct job_state *state, const struct cached_obj
     struct cached_list jobs = CACHED_LIST_INIT;
     indexer_find(informer_indexer(state->jobs), "namespace", pod->namespace, &jobs);
     for (size_t i = 0; i < jobs.count; i++) {
-        if (job_view(jobs.items[i])->end != JOB_UNFINISHED) {
-            continue;
-        }
-        cleanup(json_release)
-        json_t *job = cached_object_tree(jobs.items[i]);
-        struct selector *selector = owner_selector(job, NULL);
-        if (selector != NULL && selector_matches(selector, cached_object_label, pod)) {
+        if (job_view(jobs.items[i])->end == JOB_UNFINISHED && owner_selects(jobs.items[i], pod)) {
             controller_add_object(state->controller, jobs.items[i]);
         }
-        selector_free(selector);
     }
 }
 

@@ -136,3 +136,13 @@ bool owner_claim(const struct owner_claim *claim, const struct cached_list *cand
     }
     return succeeded;
 }
+
+bool owner_selects(const struct cached_object *owner, const struct cached_object *object)
+{
+    cleanup(json_release)
+    json_t *tree = cached_object_tree(owner);
+    struct selector *selector = owner_selector(tree, NULL);
+    bool selects = selector != NULL && selector_matches(selector, cached_object_label, object);
+    selector_free(selector);
+    return selects;
+}

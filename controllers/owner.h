@@ -39,5 +39,7 @@ bool owner_claim(const struct owner_claim *claim, const struct cached_list *cand
 /* The object's spec.selector parsed; that of a ReplicationController is a plain map. The caller's;
  * NULL with an error. */
 struct selector *owner_selector(const json_t *object, struct error *error);
+/* That selector matches the labels of the object, which the owner may adopt when nobody owns it. */
+bool owner_selects(const struct cached_object *owner, const struct cached_object *object);
 
 #endif

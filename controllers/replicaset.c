@@ -42,13 +42,9 @@ static void add_possible_owners(struct replicaset_state *state, const struct cac
     struct cached_list sets = CACHED_LIST_INIT;
     indexer_find(informer_indexer(state->replicasets), "namespace", pod->namespace, &sets);
     for (size_t i = 0; i < sets.count; i++) {
-        cleanup(json_release)
-        json_t *set = cached_object_tree(sets.items[i]);
-        struct selector *selector = owner_selector(set, NULL);
-        if (selector != NULL && selector_matches(selector, cached_object_label, pod)) {
+        if (owner_selects(sets.items[i], pod)) {
             controller_add_object(state->controller, sets.items[i]);
         }
-        selector_free(selector);
     }
 }
 

@@ -51,16 +51,10 @@ static void add_possible_owners(struct statefulset_state *state, const struct ca
     struct cached_list sets = CACHED_LIST_INIT;
     indexer_find(indexer_of(state, SETS), "namespace", pod->namespace, &sets);
     for (size_t i = 0; i < sets.count; i++) {
-        if (statefulset_ordinal(sets.items[i]->name, pod->name) < 0) {
-            continue;
-        }
-        cleanup(json_release)
-        json_t *set = cached_object_tree(sets.items[i]);
-        struct selector *selector = owner_selector(set, NULL);
-        if (selector != NULL && selector_matches(selector, cached_object_label, pod)) {
+        if (statefulset_ordinal(sets.items[i]->name, pod->name) >= 0 &&
+            owner_selects(sets.items[i], pod)) {
             controller_add_object(state->controller, sets.items[i]);
         }
-        selector_free(selector);
     }
 }
 
