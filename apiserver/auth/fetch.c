@@ -9,7 +9,7 @@
 #include "common/client_transport.h"
 #include "common/json.h"
 
-enum { idle_max = 8, tries = 5 };
+enum { idle_max = 8, tries = 5, redirections_max = 10 };
 
 static const int64_t first_pause_ns = 500000000, pause_step_ns = 50000000;
 
@@ -20,6 +20,7 @@ struct fetcher {
     size_t answer_bytes_max;
     long timeout_ms;
     unsigned tries;
+    bool follows_redirections;
     pthread_mutex_t lock;
     const atomic_bool *stopping; /* NULL: it never does. */
 };
@@ -56,6 +57,11 @@ void fetcher_ask_again(struct fetcher *fetcher)
     fetcher->tries = tries;
 }
 
+void fetcher_follow_redirections(struct fetcher *fetcher)
+{
+    fetcher->follows_redirections = true;
+}
+
 void fetcher_free(struct fetcher *fetcher)
 {
     if (fetcher != NULL) {
@@ -73,6 +79,7 @@ void fetcher_free(struct fetcher *fetcher)
 struct answer {
     struct buffer bytes;
     size_t bytes_max;
+    bool is_too_large;
     CURLcode result;
 };
 
@@ -80,6 +87,7 @@ static size_t take(char *bytes, size_t size, size_t count, void *argument)
 {
     struct answer *answer = argument;
     if (answer->bytes.length + size * count > answer->bytes_max) {
+        answer->is_too_large = true;
         return 0; /* Ends the transfer. */
     }
     buffer_add(&answer->bytes, bytes, size * count);
@@ -141,12 +149,20 @@ static bool ask(struct fetcher *fetcher, const char *path, const char *text, str
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, fetcher);
     if (text != NULL) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text);
+    } else if (fetcher->follows_redirections) {
+        curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+        curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)redirections_max);
+        curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
     }
     CURLcode result = curl_easy_perform(easy);
     answer->result = result;
     if (result == CURLE_OK) {
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, code);
     } else {
+        if (answer->is_too_large) {
+            snprintf(detail, sizeof detail, "the answer has more than %zu bytes",
+                     answer->bytes_max);
+        }
         client_transport_failed(fetcher->transport, result, detail, text ? "POST" : "GET", path,
                                 error);
     }

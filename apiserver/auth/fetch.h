@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Asking somebody else's server for JSON: an issuer, a webhook. Blocks for up to some seconds, and
- * takes answers of up to 1 MiB unless told otherwise; redirects are not followed. Connections are
- * kept for the next question.
+ * takes answers of up to 1 MiB unless told otherwise; redirections are not followed unless told so.
+ * Connections are kept for the next question.
  *
  * Threads: fetch_json() from any thread.
  */
@@ -26,6 +26,9 @@ void fetcher_limit(struct fetcher *fetcher, size_t answer_bytes_max, int timeout
  * (5xx) or that it is too busy (429), or the connection fails: after 0.5 s, then half as long again
  * each time, as upstream does. Before the first question. */
 void fetcher_ask_again(struct fetcher *fetcher);
+/* Up to ten redirections of a GET to other https URLs, as issuers may use them. Before the first
+ * question. */
+void fetcher_follow_redirections(struct fetcher *fetcher);
 void fetcher_free(struct fetcher *fetcher); /* NULL is fine. */
 /* GET, or POST when there is a body, of the server's URL and the path behind it. NULL with an error
  * for anything but a JSON object with 200 or 201. The caller's. */

@@ -52,6 +52,7 @@ static json_t *fetch(const struct oidc_keys *keys, const char *url, const char *
         return NULL;
     }
     fetcher_stop_when(fetcher, keys->server_stops);
+    fetcher_follow_redirections(fetcher);
     json_t *document = fetch_json(fetcher, path, NULL, error);
     fetcher_free(fetcher);
     return document;

@@ -23,6 +23,49 @@ struct webhook {
 
 /* ---- asking ---- */
 
+static bool is_null(const json_t *value)
+{
+    return value == NULL || json_is_null(value);
+}
+
+static bool is_text(const json_t *value)
+{
+    return is_null(value) || (json_is_string(value) && !json_has_nul(value));
+}
+
+static bool is_list(const json_t *value)
+{
+    bool fits = is_null(value) || json_is_array(value);
+    for (size_t i = 0; fits && i < json_array_size(value); i++) {
+        fits = is_text(json_array_get(value, i));
+    }
+    return fits;
+}
+
+static bool is_user(const json_t *value)
+{
+    json_t *extra = json_object_get(value, "extra"), *values;
+    const char *key;
+    bool fits =
+        (is_null(value) || json_is_object(value)) && is_text(json_object_get(value, "username")) &&
+        is_text(json_object_get(value, "uid")) && is_list(json_object_get(value, "groups")) &&
+        (is_null(extra) || json_is_object(extra));
+    json_object_foreach (extra, key, values) {
+        fits = fits && is_list(values);
+    }
+    return fits;
+}
+
+/* A part of another type may mean anything: who answers so has not answered. */
+static bool is_status(const json_t *status)
+{
+    const json_t *authenticated = json_object_get(status, "authenticated");
+    return json_is_object(status) && (is_null(authenticated) || json_is_boolean(authenticated)) &&
+           is_user(json_object_get(status, "user")) &&
+           is_list(json_object_get(status, "audiences")) &&
+           is_text(json_object_get(status, "error"));
+}
+
 /* The status of the review; the caller's. */
 static json_t *review(struct webhook *webhook, const struct question *question, struct error *error)
 {
@@ -41,10 +84,14 @@ static json_t *review(struct webhook *webhook, const struct question *question, 
     cleanup(json_release)
     json_t *answer = fetch_json(webhook->server, "", body, error);
     json_t *status = json_object_get(answer, "status");
-    if (answer != NULL && !json_is_object(status)) {
-        error_unavailable(error, "the webhook's answer has no status");
+    if (answer == NULL) {
+        return NULL;
     }
-    return json_is_object(status) ? json_incref(status) : NULL;
+    if (!is_status(status)) {
+        error_unavailable(error, "the webhook's answer has no status of a TokenReview");
+        return NULL;
+    }
+    return json_incref(status);
 }
 
 /* ---- reading the answer ---- */

@@ -94,6 +94,19 @@ static json_t *spec_of(const struct webhook_authorizer *authorizer,
 
 /* ---- the answer ---- */
 
+static bool is_bool(const json_t *value)
+{
+    return value == NULL || json_is_null(value) || json_is_boolean(value);
+}
+
+static bool is_status(const json_t *status)
+{
+    const json_t *reason = json_object_get(status, "reason");
+    return json_is_object(status) && is_bool(json_object_get(status, "allowed")) &&
+           is_bool(json_object_get(status, "denied")) &&
+           (reason == NULL || json_is_null(reason) || json_is_string(reason));
+}
+
 /* The status of the review; the caller's. */
 static json_t *ask(struct webhook_authorizer *authorizer, json_t *spec, struct error *error)
 {
@@ -104,10 +117,14 @@ static json_t *ask(struct webhook_authorizer *authorizer, json_t *spec, struct e
     cleanup(json_release)
     json_t *answer = fetch_json(authorizer->server, "", body, error);
     json_t *status = json_object_get(answer, "status");
-    if (answer != NULL && !json_is_object(status)) {
-        error_internal(error, "the webhook's answer has no status");
+    if (answer == NULL) {
+        return NULL;
     }
-    return json_is_object(status) ? json_incref(status) : NULL;
+    if (!is_status(status)) {
+        error_internal(error, "the webhook's answer has no status of a SubjectAccessReview");
+        return NULL;
+    }
+    return json_incref(status);
 }
 
 static enum authz_decision read_status(const json_t *status, struct buffer *reason,

@@ -26,12 +26,15 @@ END
 {apiVersion: v1, kind: Config, current-context: a, contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a, user: {}}],
  clusters: [{name: a, cluster: {server: "https://127.0.0.1:$HOOK_PORT/audit", certificate-authority: $HOOKS/crt.pem}}]}
 END
+    start_hook
+    FLAGS="--audit-policy-file=$POLICY --audit-log-path=$LOG --audit-webhook-config-file=$HOOKS/kubeconfig --audit-webhook-batch-max-wait=100ms" start_server
+}
+start_hook() {
     echo '{}' >"$HOOKS/audit"
     "$BIN/test/stub/programs/webhook" "$HOOKS" "$HOOK_PORT" "$HOOKS/crt.pem" "$HOOKS/key.pem" \
         >"$BATS_FILE_TMPDIR/hook.log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/hook.pid"
     wait_until 10 grep -q "webhook serves" "$BATS_FILE_TMPDIR/hook.log"
-    FLAGS="--audit-policy-file=$POLICY --audit-log-path=$LOG --audit-webhook-config-file=$HOOKS/kubeconfig --audit-webhook-batch-max-wait=100ms" start_server
 }
 teardown_file() { each_of "stop_process hook" stop_server; }
 
@@ -133,6 +136,34 @@ has_last() { grep '^audit ' "$HOOKS/asked" | cut -d' ' -f2- | jq -r '.items[].au
     grep -qE '^apiserver_audit_event_total [1-9]' "$BATS_TEST_TMPDIR/metrics"
     grep -qE '^apiserver_audit_level_total\{level="RequestResponse"\} [1-9]' "$BATS_TEST_TMPDIR/metrics"
     not grep -q '^apiserver_audit_error_total{' "$BATS_TEST_TMPDIR/metrics"
+}
+
+# lost PLUGIN COUNT: as many events, or more, are counted as lost there.
+lost() { [ "$(api GET /metrics | sed -n "s/^apiserver_audit_error_total{plugin=\"$1\"} //p")" -ge "$2" ] 2>/dev/null; }
+
+@test "what waits for a silent webhook comes later; what is lost is counted" {
+    kill -STOP "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
+    for i in {1..20}; do as "silent-$i" GET /version >/dev/null; done
+    kill -CONT "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
+    all_came() { [ "$(grep -o '"auditID":"silent-[0-9]*"' "$HOOKS/asked" | sort -u | wc -l)" = 20 ]; }
+    wait_until 10 all_came
+    stop_server
+    FLAGS="--audit-policy-file=$POLICY --audit-webhook-config-file=$HOOKS/kubeconfig --audit-webhook-batch-max-wait=10ms
+        --audit-webhook-batch-buffer-size=5 --audit-webhook-batch-max-size=5 --audit-webhook-initial-backoff=10ms" start_server
+    # A redirection is no delivery.
+    echo "{\"redirect\": \"https://127.0.0.1:$HOOK_PORT/elsewhere\"}" >"$HOOKS/audit"
+    as redirected GET /version >/dev/null
+    wait_until 10 lost webhook 1
+    grep -q "Error in audit plugin 'webhook' affecting [0-9]* audit events: the answer was 307" "$BATS_FILE_TMPDIR/log"
+    not grep -q '^elsewhere ' "$HOOKS/asked"
+    echo '{"hang": true}' >"$HOOKS/audit"
+    for i in {1..20}; do as "hanging-$i" GET /version >/dev/null; done
+    wait_until 10 lost buffered 1
+    grep -q "Error in audit plugin 'buffered' affecting 1 audit events: audit buffer queue blocked" "$BATS_FILE_TMPDIR/log"
+    # Whoever hangs is cut off, not waited for.
+    each_of "stop_process hook" stop_server
+    start_hook
+    start_server
 }
 
 @test "blocking-strict refuses what can't be recorded" {

@@ -83,7 +83,7 @@ reviews_of() { grep '^review ' "$DATA/asked" | cut -d' ' -f2- | jq -c --arg user
 }
 
 @test "a webhook with passing trouble is asked again, another is not" {
-    local before waiting code
+    local before waiting code answer
     echo '{"allowed": true}' >"$DATA/reviews/jane"
     echo 503 >"$DATA/failing"
     before=$(asked)
@@ -100,6 +100,20 @@ reviews_of() { grep '^review ' "$DATA/asked" | cut -d' ' -f2- | jq -c --arg user
         [ "$(ask jane GET /api/v1/namespaces/once)" = 500 ]
         [ "$(asked)" = $((before + 1)) ]
     done
+    # What can't be understood, or has no end, is no yes.
+    while read -r answer; do
+        echo "$answer" >"$DATA/failing"
+        [ "$(ask jane GET /api/v1/namespaces/once)" = 500 ]
+    done <<END
+{"raw":"<html>"}
+{"raw":"[]"}
+{"raw":"{\\"status\\":\\"allowed\\"}"}
+{"raw":"{\\"status\\":{\\"allowed\\":\\"true\\"}}"}
+{"raw":"{\\"status\\":{\\"allowed\\":true,\\"denied\\":true}}"}
+{"size":10000000}
+{"code":307,"location":"https://127.0.0.1:$HOOK_PORT/other"}
+END
+    not grep -q "POST /other" "$DATA/asked"
     rm "$DATA/failing"
     stop_process hook
     ask jane GET /api/v1/namespaces/later >"$BATS_TEST_TMPDIR/code" &
@@ -162,6 +176,10 @@ authorizer() {
     echo 400 >"$DATA/failing"
     [ "$(ask mallory GET /api)" = 200 ] # The first has no opinion, and RBAC allows.
     [ "$(ask mallory GET /api/v1/nodes)" = 500 ]
+    echo '{"path": "/other", "hang": true}' >"$DATA/failing"
+    [ "$(ask mallory GET /api/v1/nodes)" = 500 ] # After its timeout.
+    echo '{"path": "/review", "raw": "<html>"}' >"$DATA/failing"
+    [ "$(ask ann GET /api/v1/nodes)" = 200 ]
     rm "$DATA/failing"
 }
 

@@ -9,7 +9,7 @@ setup_file() {
     export DATA=$BATS_FILE_TMPDIR/data ISSUER_PORT
     ISSUER_PORT=$(free_port)
     ISSUER=https://127.0.0.1:$ISSUER_PORT
-    mkdir -p "$DATA/public/.well-known" "$DATA/reviews"
+    mkdir -p "$DATA/public/.well-known" "$DATA/reviews" "$DATA/others"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=issuer \
         -addext subjectAltName=IP:127.0.0.1 -keyout "$DATA/issuer.key" -out "$DATA/issuer.crt" -days 2 2>/dev/null
     new_key first
@@ -23,12 +23,12 @@ setup_file() {
         kind: "Config", "current-context": "a", contexts: [{name: "a", context: {cluster: "a", user: "a"}}],
         clusters: [{name: "a", cluster: {server: $server, "certificate-authority-data": $ca}}],
         users: [{name: "a", user: {}}]}' >"$DATA/webhook"
-    FLAGS="--oidc-issuer-url $ISSUER --oidc-client-id shop --oidc-ca-file $DATA/issuer.crt
+    export FLAGS="--oidc-issuer-url $ISSUER --oidc-client-id shop --oidc-ca-file $DATA/issuer.crt
         --oidc-username-claim email --oidc-username-prefix oidc: --oidc-groups-claim groups
         --oidc-groups-prefix oidc: --oidc-required-claim tenant=blue --oidc-signing-algs RS256,ES256
         --authentication-token-webhook-config-file $DATA/webhook --authentication-token-webhook-version v1
-        --authentication-token-webhook-cache-ttl 1h --enable-bootstrap-token-auth --anonymous-auth=true" \
-        start_server
+        --authentication-token-webhook-cache-ttl 1h --enable-bootstrap-token-auth --anonymous-auth=true"
+    start_server
 }
 teardown_file() { each_of stop_server "stop_process issuer"; }
 
@@ -125,6 +125,76 @@ asked() { grep -c "$1" "$DATA/asked"; }
     [ "$(cat "$BATS_TEST_TMPDIR"/[123])" = "$(printf '401\n401\n401')" ]
 }
 
+no_token_is_logged() { not grep -qE 'hooked|odd|0123456789abcdef|eyJ' "$BATS_FILE_TMPDIR/log"; }
+
+# failing JSON: how the other server fails from now on.
+failing() { echo "$1" >"$DATA/failing"; }
+resident_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$(pgrep -P "$(cat "$BATS_FILE_TMPDIR/pid")" -x coracle-apiserv)/status"; }
+
+@test "a webhook that answers something else lets nobody in" {
+    local answer before n=0
+    echo '{"authenticated":true,"user":{"username":"hook"}}' | tee "$DATA/others/odd" >"$DATA/reviews/odd"
+    while read -r answer; do
+        failing "$(jq -nc --arg raw "$answer" '{raw: $raw}')"
+        [ "$(who "odd$((n++))")" = 401 ]
+    done <<'END'
+
+<html>
+{"status":
+[]
+"authenticated"
+{}
+{"status":true}
+{"status":{"authenticated":"true","user":{"username":"a"}}}
+{"status":{"authenticated":true,"user":{"username":["a"]}}}
+{"status":{"authenticated":true,"user":{"username":"a\u0000b"}}}
+{"status":{"authenticated":true,"user":{"username":"a","groups":"system:masters"}}}
+{"status":{"authenticated":true,"user":{"username":"a","groups":[1]}}}
+{"status":{"authenticated":true,"user":{"username":"a","extra":{"k":"v"}}}}
+{"status":{"authenticated":true,"user":"a"}}
+END
+    # A token is nothing to carry elsewhere.
+    before=$(asked "POST /other" || true)
+    failing "{\"path\":\"/review\",\"code\":307,\"location\":\"$ISSUER/other\"}"
+    [ "$(who odd)" = 401 ]
+    [ "$(asked "POST /other" || true)" = "$before" ]
+    before=$(resident_kb)
+    failing '{"size":10000000}'
+    for n in 1 2 3 4 5; do [ "$(who "large$n")" = 401 ]; done
+    echo "resident: $before kB, then $(resident_kb) kB"
+    grep -q lib[at]san "/proc/$(pgrep -P "$(cat "$BATS_FILE_TMPDIR/pid")" -x coracle-apiserv)/maps" || [ "$(resident_kb)" -lt $((before + 10000)) ]
+    rm "$DATA/failing"
+    [ "$(who odd)" = "hook system:authenticated " ] # Nothing of it was kept.
+}
+
+@test "an issuer that answers something else changes no keys" {
+    local answer reason n=0
+    no_token_is_logged
+    stop_server
+    start_server # May fetch keys again three times at once.
+    knows_second() { [[ "$(who "$(id_token second)")" == "oidc:jane@x.org "* ]]; }
+    wait_until 10 knows_second
+    new_key third
+    while IFS='|' read -r reason answer; do
+        failing "$answer"
+        [ "$(who "$(id_token third "{\"jti\":\"x$((n++))\"}")")" = 401 ]
+        grep -qF "the keys of $ISSUER could not be fetched: $reason" "$BATS_FILE_TMPDIR/log"
+        [[ "$(who "$(id_token second "{\"jti\":\"y$n\"}")")" == "oidc:jane@x.org "* ]]
+    done <<END
+invalid JSON|{"path":"/.well-known/openid-configuration","raw":"<html>"}
+GET $ISSUER/keys: the answer has more than 1048576 bytes|{"path":"/keys","size":10000000}
+GET $ISSUER/keys: Protocol "http" not supported|{"path":"/keys","code":307,"location":"http://127.0.0.1:$ISSUER_PORT/keys"}
+END
+    # It may send us elsewhere, as long as nobody can listen.
+    cp "$DATA/public/keys" "$DATA/public/moved"
+    failing "{\"path\":\"/keys\",\"code\":307,\"location\":\"$ISSUER/moved\"}"
+    stop_server
+    start_server
+    knows_third() { [[ "$(who "$(id_token third)")" == "oidc:jane@x.org "* ]]; }
+    wait_until 10 knows_third
+    rm "$DATA/failing"
+}
+
 @test "a bootstrap token is good as its secret says" {
     local id=abcdef secret=0123456789abcdef
     bootstrap() {
@@ -151,5 +221,5 @@ asked() { grep -c "$1" "$DATA/asked"; }
 }
 
 @test "no token is in the log" {
-    not grep -qE 'hooked|0123456789abcdef|eyJ' "$BATS_FILE_TMPDIR/log"
+    no_token_is_logged
 }

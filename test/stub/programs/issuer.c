@@ -9,9 +9,12 @@
  * SubjectAccessReview and answers with the status in FOLDER/reviews/<token or user>, or with a no;
  * POST /other the same of FOLDER/others.
  * What was asked is a line each in FOLDER/asked: the method and the path, or "review" and the
- * review. While there is a file FOLDER/failing, every answer is the status that stands in it.
+ * review. While there is a file FOLDER/failing, every answer is the status that stands in it; or,
+ * when it holds an object, those to the "path" in it, or to all, are "raw", text as it stands, or
+ * "size", that many spaces, or "location", a redirection there with "code", or don't come: "hang".
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/client_config.h"
@@ -59,25 +62,49 @@ static char *review(const char *url, const struct buffer *body)
     return json_text(asked);
 }
 
-/* What FOLDER/failing says; 0: nothing. */
-static unsigned failure(void)
+/* What FOLDER/failing says about this path; NULL: nothing. */
+static json_t *failure(const char *url)
 {
     cleanup(free_char)
     char *name = format("%s/failing", https_stub_folder);
     cleanup(free_char)
     char *text = client_config_read_file(name, https_stub_file_bytes_max, NULL);
-    return text != NULL ? (unsigned)strtoul(text, NULL, 10) : 0;
+    cleanup(json_release)
+    json_t *failing = text != NULL ? json_parse(text, strlen(text), NULL) : NULL;
+    const char *path = json_get_string(failing, "path");
+    return path == NULL || strcmp(path, url) == 0 ? steal(failing) : NULL;
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, char *text)
+/* The body in place of 'text', which it takes over. */
+static char *failing_text(const json_t *failing, char *text)
 {
-    unsigned failing = failure();
-    unsigned code = failing ? failing : text ? 200 : 404;
-    text = text ? text : duplicate("{}");
+    const char *raw = json_get_string(failing, "raw");
+    json_int_t size = json_get_int(failing, "size", 0);
+    if (raw == NULL && size == 0) {
+        return text != NULL ? text : duplicate("{}");
+    }
+    free(text);
+    return raw != NULL ? duplicate(raw) : format("%*s", (int)size, "");
+}
+
+static enum MHD_Result answer(struct MHD_Connection *connection, const char *url, char *text)
+{
+    cleanup(json_release)
+    json_t *failing = failure(url);
+    while (json_get_bool(failing, "hang", false)) {
+        pause();
+    }
+    json_int_t code = json_is_integer(failing) ? json_integer_value(failing)
+                                               : json_get_int(failing, "code", text ? 200 : 404);
+    const char *location = json_get_string(failing, "location");
+    text = failing_text(failing, text);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
     MHD_add_response_header(response, "Content-Type", "application/json");
-    enum MHD_Result queued = MHD_queue_response(connection, code, response);
+    if (location != NULL) {
+        MHD_add_response_header(response, "Location", location);
+    }
+    enum MHD_Result queued = MHD_queue_response(connection, (unsigned)code, response);
     MHD_destroy_response(response);
     return queued;
 }
@@ -86,7 +113,8 @@ static enum MHD_Result serve(struct MHD_Connection *connection, const char *meth
                              const struct buffer *body)
 {
     https_stub_note(method, url);
-    return answer(connection, strcmp(method, "POST") == 0 ? review(url, body) : read_public(url));
+    return answer(connection, url,
+                  strcmp(method, "POST") == 0 ? review(url, body) : read_public(url));
 }
 
 int main(int count, char **arguments)
