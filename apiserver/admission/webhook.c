@@ -14,7 +14,8 @@ struct webhook_line {
     pthread_mutex_t lock; /* Guards the rest. */
     char *server;
     struct fetcher *fetcher;
-    unsigned users; /* Questions that are under way over it. */
+    unsigned users;    /* Questions that are under way over it. */
+    unsigned failures; /* Those that were not answered. */
 };
 
 /* ---- compiling ---- */
@@ -124,12 +125,21 @@ struct fetcher *webhook_dial(const struct webhook *webhook, const char *server,
     return fetcher;
 }
 
-void webhook_hang_up(const struct webhook *webhook, struct fetcher *fetcher)
+unsigned webhook_turn(const struct webhook *webhook)
+{
+    pthread_mutex_lock(&webhook->line->lock);
+    unsigned turn = webhook->line->failures;
+    pthread_mutex_unlock(&webhook->line->lock);
+    return turn;
+}
+
+void webhook_hang_up(const struct webhook *webhook, struct fetcher *fetcher, bool has_answered)
 {
     struct webhook_line *line = webhook->line;
     pthread_mutex_lock(&line->lock);
     bool is_kept = line->fetcher == fetcher;
     line->users -= is_kept;
+    line->failures += !has_answered;
     pthread_mutex_unlock(&line->lock);
     if (!is_kept) {
         fetcher_free(fetcher);

@@ -50,7 +50,9 @@ void webhook_unref(struct webhook *webhook);
  * is none. */
 struct fetcher *webhook_dial(const struct webhook *webhook, const char *server,
                              const char *server_name, struct error *error);
-void webhook_hang_up(const struct webhook *webhook, struct fetcher *fetcher);
+void webhook_hang_up(const struct webhook *webhook, struct fetcher *fetcher, bool has_answered);
+/* Which of its service's endpoints to ask: another one after each that has not answered. */
+unsigned webhook_turn(const struct webhook *webhook);
 
 /* One of its rules is about the request. */
 bool webhook_has_rule_for(const struct webhook *webhook, const struct webhook_question *question);

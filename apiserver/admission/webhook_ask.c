@@ -4,89 +4,9 @@
 
 #include "apiserver/admission/webhook.h"
 #include "apiserver/auth/fetch.h"
-#include "apiserver/registry/registry.h"
+#include "apiserver/registry/service_address.h"
 #include "common/alloc.h"
 #include "common/json.h"
-
-/* ---- where a service is ---- */
-
-static json_t *find(struct registry *registry, const char *plural, const char *namespace,
-                    const char *name)
-{
-    cleanup(object_release)
-    struct object *object =
-        registry_get(registry, registry_resource(registry, "", plural), namespace, name);
-    return object != NULL ? object_tree(object) : NULL;
-}
-
-static const json_t *find_port(const json_t *service, json_int_t number)
-{
-    const json_t *ports = json_path(service, "spec", "ports");
-    for (size_t i = 0; i < json_array_size(ports); i++) {
-        if (json_get_int(json_array_get(ports, i), "port", 0) == number) {
-            return json_array_get(ports, i);
-        }
-    }
-    return NULL;
-}
-
-static char *address_of(const char *host, json_int_t port)
-{
-    return format(strchr(host, ':') ? "https://[%s]:%d" : "https://%s:%d", host, (int)port);
-}
-
-/* A ready endpoint with the service's port; NULL: none. */
-static char *find_endpoint(const json_t *endpoints, const json_t *port)
-{
-    const json_t *subsets = json_object_get(endpoints, "subsets");
-    const char *wanted = json_get_string(port, "name");
-    for (size_t i = 0; i < json_array_size(subsets); i++) {
-        const json_t *subset = json_array_get(subsets, i);
-        const json_t *ports = json_object_get(subset, "ports");
-        const char *ip =
-            json_get_string(json_array_get(json_object_get(subset, "addresses"), 0), "ip");
-        for (size_t j = 0; ip != NULL && j < json_array_size(ports); j++) {
-            const json_t *candidate = json_array_get(ports, j);
-            const char *name = json_get_string(candidate, "name");
-            if (strcmp(name ? name : "", wanted ? wanted : "") == 0) {
-                return address_of(ip, json_get_int(candidate, "port", 0));
-            }
-        }
-    }
-    return NULL;
-}
-
-/* "https://10.0.0.7:8443": straight to an endpoint, as nothing on this machine need forward the
- * service's own address, which is tried when no endpoint is known. */
-static char *find_service(struct registry *registry, const char *namespace, const char *name,
-                          json_int_t number, struct error *error)
-{
-    cleanup(json_release)
-    json_t *service = find(registry, "services", namespace, name);
-    if (service == NULL) {
-        error_set(error, 503, "ServiceUnavailable", "service \"%s\" not found", name);
-        return NULL;
-    }
-    const char *type = json_path_string(service, "spec", "type");
-    const char *external = json_path_string(service, "spec", "externalName");
-    if (type != NULL && strcmp(type, "ExternalName") == 0 && external != NULL) {
-        return address_of(external, number);
-    }
-    const json_t *port = find_port(service, number);
-    if (port == NULL) {
-        error_unavailable(error, "no service port %d found for service \"%s\"", (int)number, name);
-        return NULL;
-    }
-    cleanup(json_release)
-    json_t *endpoints = find(registry, "endpoints", namespace, name);
-    char *endpoint = find_endpoint(endpoints, port);
-    const char *ip = json_path_string(service, "spec", "clusterIP");
-    if (endpoint == NULL && (ip == NULL || strcmp(ip, "None") == 0 || ip[0] == '\0')) {
-        error_unavailable(error, "no endpoints available for service \"%s\"", name);
-        return NULL;
-    }
-    return endpoint != NULL ? endpoint : address_of(ip, number);
-}
 
 static json_t *ask_service(const struct webhook *webhook, struct registry *registry,
                            const json_t *service, const json_t *review, struct error *error)
@@ -100,7 +20,8 @@ static json_t *ask_service(const struct webhook *webhook, struct registry *regis
     }
     cleanup(free_char)
     char *address =
-        find_service(registry, namespace, name, json_get_int(service, "port", 443), error);
+        service_address_find(registry, namespace, name, (int)json_get_int(service, "port", 443),
+                             webhook_turn(webhook), error);
     cleanup(free_char)
     char *server_name = format("%s.%s.svc", name, namespace);
     struct fetcher *fetcher =
@@ -113,7 +34,7 @@ static json_t *ask_service(const struct webhook *webhook, struct registry *regis
     char *query =
         format("%s%s?timeout=%ds", path[0] == '/' ? "" : "/", path, webhook->timeout_seconds);
     json_t *answer = fetch_json(fetcher, query, review, error);
-    webhook_hang_up(webhook, fetcher);
+    webhook_hang_up(webhook, fetcher, answer != NULL);
     return answer;
 }
 

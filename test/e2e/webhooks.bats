@@ -17,7 +17,8 @@ setup_file() {
     wait_until 10 grep -q "webhook serves" "$BATS_FILE_TMPDIR/hook.log"
     start_server
 }
-teardown_file() { each_of "stop_process hook" ended; }
+teardown_file() { each_of "stop_process hook" inside_ended ended; }
+inside_ended() { [ ! -e "$BATS_FILE_TMPDIR/inside.pid" ] || stop_process inside; }
 ended() { gone "$(cat "$BATS_FILE_TMPDIR/pid")" || stop_server; }
 teardown() {
     gone "$(cat "$BATS_FILE_TMPDIR/pid")" && return
@@ -180,6 +181,52 @@ rule() {
     [ "$(asked served-well | jq -r .request.name | xargs)" = "well-1 well-2 well-3 well-4" ]
     [ "$(asked from | grep '^served-well ' | sort -u | wc -l)" = 1 ]
     [ "$(asked from | grep '^by-url ' | sort -u | wc -l)" = 1 ]
+}
+
+# slice NAME HOST PORT: an endpoint of the service "inside", ready unless told otherwise.
+slice() {
+    jq -n --arg name "$1" --arg host "$2" --argjson port "$3" --argjson ready "${4-null}" '{kind: "EndpointSlice",
+        apiVersion: "discovery.k8s.io/v1", metadata: {name: $name, labels: {"kubernetes.io/service-name": "inside"}},
+        addressType: "FQDN", endpoints: [{addresses: [$host], conditions: {ready: $ready}}],
+        ports: [{name: "other", port: 1}, {name: "https", port: $port}]}' | k apply -f - >/dev/null
+}
+
+@test "a webhook is asked at a ready endpoint of its service, and at another when that fails" {
+    inside() { jq -nc --argjson port "$1" --argjson more "$(service inside)" '$more | .clientConfig.service += {name: "inside", port: $port}'; }
+    fails() { # As told in words.
+        [ "$(make_map inside)" = 500 ]
+        [[ "$(body .message)" == *"failed calling webhook \"inside.example.com\": failed to call webhook: $1"* ]]
+    }
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=inside \
+        -addext subjectAltName=DNS:inside.default.svc -keyout "$HOOKS/inside.key" -out "$HOOKS/inside.crt" -days 2 2>/dev/null
+    local port
+    port=$(free_port)
+    "$BIN/test/stub/programs/webhook" "$HOOKS" "$port" "$HOOKS/inside.crt" "$HOOKS/inside.key" \
+        >"$BATS_FILE_TMPDIR/inside.log" 2>&1 3>&- 4>&- &
+    echo $! >"$BATS_FILE_TMPDIR/inside.pid"
+    wait_until 10 grep -q "webhook serves" "$BATS_FILE_TMPDIR/inside.log"
+    k create -f - >/dev/null <<'END'
+apiVersion: v1
+kind: Service
+metadata: {name: inside}
+spec: {ports: [{name: other, port: 80}, {name: https, port: 8443, targetPort: x}]}
+END
+    hook Validating inside '{}' "$(inside 8443)"
+    fails 'no endpoints available for service "inside"'
+    slice a a.localhost 1 false
+    fails 'no endpoints available for service "inside"'
+    slice b b.localhost "$HOOK_PORT" # Somebody else, by the certificate.
+    fails "POST https://b.localhost:$HOOK_PORT/inside: SSL"
+    slice b b.localhost "$port"
+    api PATCH /apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/inside -H 'Content-Type: application/json-patch+json' \
+        -d "[{\"op\": \"replace\", \"path\": \"/webhooks/0/clientConfig/caBundle\", \"value\": \"$(base64 -w0 "$HOOKS/inside.crt")\"}]" >/dev/null
+    [ "$(make_map inside)" = 201 ]
+    slice a a.localhost 1 true # Nobody is there: the next one is asked next time.
+    [ "$(make_map inside-1)" = 500 ] || [ "$(make_map inside-2)" = 500 ]
+    for i in 3 4 5; do [ "$(make_map "inside-$i")" = 201 ]; done
+    api PATCH /apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/inside -H 'Content-Type: application/json-patch+json' \
+        -d '[{"op": "replace", "path": "/webhooks/0/clientConfig/service/port", "value": 443}]' >/dev/null
+    fails 'no service port 443 found for service "inside"'
 }
 
 @test "a webhook may write to the API server itself, but not without end" {
