@@ -17,6 +17,7 @@
 #include "apiserver/flowcontrol/flowcontrol.h"
 #include "apiserver/options.h"
 #include "apiserver/registry/kinds/service.h"
+#include "apiserver/registry/usage_reports.h"
 #include "common/alloc.h"
 #include "common/json_memory.h"
 #include "common/log.h"
@@ -130,6 +131,7 @@ static bool open_registry(struct registry *registry, const struct options *optio
     struct authz_options authz = options->authz;
     authz.stopping = &registry->stopping;
     registry->scheme = scheme_builtin();
+    registry->usage = usage_reports_new();
     registry->advertise_address =
         options->advertise_address ? options->advertise_address : options->bind_address;
     registry->secure_port = (uint16_t)options->port;
@@ -163,6 +165,7 @@ static void close_registry(struct registry *registry)
     webhook_lists_free(registry->webhooks);
     authz_free(registry->authz);
     authn_free(registry->authn);
+    usage_reports_free(registry->usage);
     admission_configuration_clear(&registry->admission);
 }
 

@@ -10,6 +10,7 @@
 #include "common/timestamp.h"
 #include "common/version.h"
 #include "node/ip_pool.h"
+#include "node/node_report.h"
 #include "node/pod_worker.h"
 
 enum { try_again_ms = 1000 };
@@ -34,7 +35,8 @@ struct kubelet {
     bool wants_report; /* It was registered by a former process: its status is to be written. */
     bool is_writing_status;
     bool has_lease;
-    struct loop_timer register_timer, lease_timer, status_timer;
+    int64_t last_report; /* When it was last told what is in use, by a monotonic clock. */
+    struct loop_timer register_timer, lease_timer, status_timer, usage_timer;
 };
 
 static struct loop *loop_of(const struct kubelet *kubelet)
@@ -129,6 +131,7 @@ static json_t *node_object(const struct kubelet *kubelet)
 static void write_status(void *argument);
 static void renew_lease(void *argument);
 static void register_node(void *argument);
+static void report_usage(void *argument);
 
 /* Once it is known what others say of the node. */
 static void report_if_wanted(struct kubelet *kubelet)
@@ -161,6 +164,11 @@ static void was_registered(void *argument, struct client_response *response)
                        kubelet);
     }
     loop_timer_set(loop_of(kubelet), &kubelet->lease_timer, 0, renew_lease, kubelet);
+    if (kubelet->options->usage_report_ms > 0) {
+        kubelet->last_report = timestamp_monotonic();
+        loop_timer_set(loop_of(kubelet), &kubelet->usage_timer,
+                       random() % kubelet->options->usage_report_ms, report_usage, kubelet);
+    }
 }
 
 static void register_node(void *argument)
@@ -266,6 +274,34 @@ static void renew_lease(void *argument)
                      client_patch_request(&leases_resource, lease_namespace, kubelet->name, NULL,
                                           client_merge_patch, lease),
                      lease_was_renewed, kubelet);
+}
+
+/* ---- usage ---- */
+
+static void usage_was_reported(void *argument, struct client_response *response)
+{
+    struct kubelet *kubelet = argument;
+    if (error_is_set(&response->error)) {
+        log_debug("report of node %s: %s", kubelet->name, response->error.message);
+    }
+    loop_timer_set(loop_of(kubelet), &kubelet->usage_timer, kubelet->options->usage_report_ms,
+                   report_usage, kubelet);
+}
+
+static void report_usage(void *argument)
+{
+    struct kubelet *kubelet = argument;
+    int64_t now = timestamp_monotonic(), since = now - kubelet->last_report;
+    kubelet->last_report = now;
+    if (kubelet->is_dead) { /* Goes on when the node is back. */
+        loop_timer_set(loop_of(kubelet), &kubelet->usage_timer, kubelet->options->usage_report_ms,
+                       report_usage, kubelet);
+        return;
+    }
+    cleanup(json_release)
+    json_t *report = node_report(kubelet->name, since, &kubelet->workers);
+    worker_host_send(&kubelet->host, client_update_request(&node_reports_resource, NULL, report),
+                     usage_was_reported, kubelet);
 }
 
 /* ---- addresses of pods ---- */
@@ -381,10 +417,18 @@ void kubelet_node_changed(struct kubelet *kubelet, const struct cached_object *o
     report_if_wanted(kubelet);
 }
 
-static bool needs_update(const struct pod_worker *worker, const struct cached_object *pod)
+static uint64_t hash_annotations(const struct cached_object *pod)
 {
-    return pod->is_deleting || worker->readiness_gates != NULL ||
-           worker->generation != pod->generation;
+    struct json_span span;
+    json_scan(pod->text, pod->length, (const char *[]){"metadata.annotations"}, 1, &span);
+    return span.text != NULL ? hash_bytes(span.text, span.length) : 0;
+}
+
+static bool needs_update(const struct pod_worker *worker, const struct cached_object *pod,
+                         uint64_t annotations)
+{
+    return pod->is_deleting || worker->annotations != annotations ||
+           worker->readiness_gates != NULL || worker->generation != pod->generation;
 }
 
 void kubelet_pod_changed(struct kubelet *kubelet, const struct cached_object *object)
@@ -394,16 +438,19 @@ void kubelet_pod_changed(struct kubelet *kubelet, const struct cached_object *ob
         kubelet_pod_gone(kubelet, object);
         worker = NULL;
     }
-    if (worker != NULL && !needs_update(worker, object)) {
+    uint64_t annotations = hash_annotations(object);
+    if (worker != NULL && !needs_update(worker, object, annotations)) {
         return;
     }
     cleanup(json_release)
     json_t *pod = cached_object_tree(object);
     if (worker == NULL) {
-        map_set(&kubelet->workers, object->key, pod_worker_new(&kubelet->host, pod));
+        worker = pod_worker_new(&kubelet->host, pod);
+        map_set(&kubelet->workers, object->key, worker);
     } else {
         pod_worker_update(worker, pod);
     }
+    worker->annotations = annotations;
 }
 
 void kubelet_knows_pods(struct kubelet *kubelet)
@@ -459,6 +506,7 @@ void kubelet_free(struct kubelet *kubelet)
     loop_timer_cancel(loop, &kubelet->register_timer);
     loop_timer_cancel(loop, &kubelet->lease_timer);
     loop_timer_cancel(loop, &kubelet->status_timer);
+    loop_timer_cancel(loop, &kubelet->usage_timer);
     for (size_t at = 0; map_next(&kubelet->workers, &at, &key, &worker);) {
         pod_worker_drop(worker);
     }

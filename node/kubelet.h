@@ -30,6 +30,7 @@ struct kubelet_options {
     int64_t zones;                   /* Over how many zones nodes are spread; 0: no zone label. */
     int64_t lease_seconds;           /* --node-lease-duration-seconds, 40 */
     int64_t status_report_ms;        /* How often the status is written when nothing changes. */
+    int64_t usage_report_ms;         /* How often it is told what is in use; 0: never. */
     struct event_recorder *events;   /* Of all nodes; NULL: nothing is told of containers. */
 };
 

@@ -28,7 +28,7 @@ enum { nodes_max = 20000 };
 
 static int64_t simulate = 1, first_node = 1;
 static const char *name_prefix = "node-", *only_name;
-static int64_t status_report_ns = INT64_C(300000000000);
+static int64_t status_report_ns = INT64_C(300000000000), usage_report_ns = INT64_C(15000000000);
 static struct kubelet_options kubelet_options = {
     .cpu = "8",
     .memory = "32Gi",
@@ -129,6 +129,7 @@ static bool start(struct service *service, struct error *error)
     }
     kubelet_options.impersonates = only_name == NULL;
     kubelet_options.status_report_ms = status_report_ns / 1000000;
+    kubelet_options.usage_report_ms = usage_report_ns / 1000000;
     kubelet_options.events = tell_events ? service->events : NULL;
     fleet->service = service;
     fleet->runtime = simulated_runtime_new(service->loop);
@@ -185,6 +186,10 @@ static bool check(struct error *error)
         return error_bad_request(error, "--node-lease-duration-seconds and "
                                         "--node-status-report-frequency must be a second or more");
     }
+    if (usage_report_ns != 0 &&
+        (usage_report_ns < INT64_C(100000000) || usage_report_ns > INT64_C(300000000000))) {
+        return error_bad_request(error, "--usage-report-frequency must be 0, or from 100ms to 5m");
+    }
     return true;
 }
 
@@ -209,6 +214,8 @@ int main(int count, char **arguments)
          "Duration of each node's lease, which is renewed four times as often."},
         {"node-status-report-frequency", FLAG_DURATION, &status_report_ns,
          "How often a node's status is written when nothing has changed."},
+        {"usage-report-frequency", FLAG_DURATION, &usage_report_ns,
+         "How often each node tells the API server what CPU and memory its pods use; 0: never."},
         {"container-events", FLAG_BOOLEAN, &tell_events,
          "Write events as containers start and stop."},
         {NULL, FLAG_TEXT, NULL, NULL},

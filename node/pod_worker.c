@@ -579,6 +579,22 @@ static void read_images(struct pod_worker *worker, const json_t *pod)
     }
 }
 
+static void adjust_containers(struct pod_worker *worker, const json_t *pod)
+{
+    static const char *const lists[] = {"initContainers", "containers"};
+    struct runtime *runtime = worker->host->runtime;
+    size_t at = 0;
+    for (size_t list = 0; list < array_length(lists); list++) {
+        size_t i;
+        const json_t *spec;
+        json_array_foreach (json_path(pod, "spec", lists[list]), i, spec) {
+            if (at < worker->container_count) { /* They neither come nor go. */
+                runtime->adjust(runtime, &worker->containers[at++], pod, spec);
+            }
+        }
+    }
+}
+
 static void read_deadline(struct pod_worker *worker, const json_t *pod)
 {
     int64_t seconds = json_get_int(json_object_get(pod, "spec"), "activeDeadlineSeconds", -1);
@@ -632,6 +648,7 @@ void pod_worker_update(struct pod_worker *worker, const json_t *pod)
 {
     bool was_deleting = worker->is_deleting;
     read_changes(worker, pod);
+    adjust_containers(worker, pod);
     if (!worker->has_ended) {
         step_soon(worker);
     } else if (worker->is_deleting && !was_deleting) {

@@ -82,6 +82,7 @@ struct pod_worker {
     struct worker_host *host;
     char *namespace, *name, *uid, *qos_class;
     int64_t generation;
+    uint64_t annotations; /* Hash of them, as they were last read. */
     enum { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER } restart_policy;
     bool uses_host_network;
     int64_t grace_seconds, deadline_seconds;   /* -1: none. */

@@ -14,6 +14,11 @@
 
 struct container;
 
+/* What a container uses on average. */
+struct runtime_usage {
+    int64_t cpu_nano, memory_bytes; /* Billionths of a CPU. */
+};
+
 struct runtime {
     /* Reads what it needs from the pod's manifest ('spec' is the container's part of it), and keeps
      * it in container->runtime_state. */
@@ -26,6 +31,11 @@ struct runtime {
     void (*resume)(struct runtime *runtime, struct container *container);
     /* Ends it within the grace period; container_exited() follows. */
     void (*stop)(struct runtime *runtime, struct container *container, int64_t grace_seconds);
+    /* The pod's object has changed: takes over what may change while a container lives. */
+    void (*adjust)(struct runtime *runtime, struct container *container, const json_t *pod,
+                   const json_t *spec);
+    /* Of one that runs. */
+    struct runtime_usage (*usage)(struct runtime *runtime, const struct container *container);
     /* Ends it without a word and frees container->runtime_state. */
     void (*forget)(struct runtime *runtime, struct container *container);
 };

@@ -6,12 +6,15 @@
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/quantity.h"
 #include "common/timestamp.h"
 #include "node/pod_worker.h"
 
 static const char annotation_prefix[] = "simulate.coracle.io/";
 
 enum { killed_exit_code = 137 };
+static const int64_t nanos = 1000000000;
+static const struct runtime_usage least_usage = {1000000, 16 << 20};
 
 struct simulated_runtime {
     struct runtime runtime;
@@ -49,6 +52,18 @@ static bool parse_count(const char *text, int64_t limit, int64_t *number)
     return *text != '\0' && *end == '\0' && *number >= 0 && *number <= limit;
 }
 
+/* 'divisor' nanos of the quantity are one of what is counted. */
+static bool parse_amount(const char *text, int64_t *amount, int64_t divisor)
+{
+    struct quantity quantity;
+    if (!quantity_parse(text, &quantity) || quantity.nano < 0 ||
+        quantity.nano / divisor > INT64_MAX) {
+        return false;
+    }
+    *amount = (int64_t)(quantity.nano / divisor);
+    return true;
+}
+
 static bool parse_word(const char *name, const char *value, struct simulation *simulation)
 {
     int64_t code;
@@ -66,6 +81,12 @@ static bool parse_word(const char *name, const char *value, struct simulation *s
     }
     if (strcmp(name, "times") == 0) {
         return parse_count(value, INT32_MAX, &simulation->times);
+    }
+    if (strcmp(name, "cpu") == 0) {
+        return parse_amount(value, &simulation->usage.cpu_nano, 1);
+    }
+    if (strcmp(name, "memory") == 0) {
+        return parse_amount(value, &simulation->usage.memory_bytes, nanos);
     }
     if (strcmp(name, "exit") == 0 && parse_count(value, 255, &code)) {
         simulation->exit_code = (int)code;
@@ -90,7 +111,7 @@ bool simulation_parse(const char *text, struct simulation *simulation, struct er
         if (equals == NULL || !parse_word(word, equals + 1, simulation)) {
             return error_bad_request(error,
                                      "\"%s\" is nothing to simulate: start=, ready=, run=, "
-                                     "exit=, times= and stop= are",
+                                     "exit=, times=, stop=, cpu= and memory= are",
                                      word);
         }
     }
@@ -115,6 +136,23 @@ static void apply_annotation(struct simulation *simulation, const json_t *pod, c
     }
 }
 
+/* What it seems to use unless an annotation says it. */
+static struct runtime_usage usual_usage(const json_t *spec)
+{
+    const json_t *requests = json_path(spec, "resources", "requests");
+    const char *cpu = json_get_string(requests, "cpu"),
+               *memory = json_get_string(requests, "memory");
+    struct runtime_usage usage = least_usage;
+    int64_t amount;
+    if (cpu != NULL && parse_amount(cpu, &amount, 1)) {
+        usage.cpu_nano = amount / 10;
+    }
+    if (memory != NULL && parse_amount(memory, &amount, nanos)) {
+        usage.memory_bytes = amount / 2;
+    }
+    return usage;
+}
+
 static void prepare(struct runtime *runtime, struct container *container, const json_t *pod,
                     const json_t *spec)
 {
@@ -129,10 +167,29 @@ static void prepare(struct runtime *runtime, struct container *container, const 
                   : ends && container->role == ROLE_APP ? 1000
                                                         : -1,
         .times = -1,
+        .usage = usual_usage(spec),
     };
     apply_annotation(&simulated->simulation, pod, "all");
     apply_annotation(&simulated->simulation, pod, container->name);
     container->runtime_state = simulated;
+}
+
+static void adjust(struct runtime *runtime, struct container *container, const json_t *pod,
+                   const json_t *spec)
+{
+    struct simulated_container *simulated = container->runtime_state;
+    struct simulation fresh = {.usage = usual_usage(spec)};
+    (void)runtime;
+    apply_annotation(&fresh, pod, "all");
+    apply_annotation(&fresh, pod, container->name);
+    simulated->simulation.usage = fresh.usage;
+}
+
+static struct runtime_usage usage_of(struct runtime *runtime, const struct container *container)
+{
+    const struct simulated_container *simulated = container->runtime_state;
+    (void)runtime;
+    return simulated->simulation.usage;
 }
 
 /* ---- running ---- */
@@ -226,7 +283,7 @@ struct runtime *simulated_runtime_new(struct loop *loop)
 {
     struct simulated_runtime *simulated = allocate_struct(struct simulated_runtime);
     simulated->loop = loop;
-    simulated->runtime = (struct runtime){prepare, start, resume, stop, forget};
+    simulated->runtime = (struct runtime){prepare, start, resume, stop, adjust, usage_of, forget};
     return &simulated->runtime;
 }
 

@@ -16,6 +16,10 @@
  *   exit=CODE        how it ends then
  *   times=N          only its first N runs end so; the next runs on for ever
  *   stop=DURATION    how long it takes to end when asked to, at most the grace period
+ *   cpu=QUANTITY     what it seems to use while it runs; a tenth of its request, or 1m
+ *   memory=QUANTITY  the same; half of its request, or 16Mi
+ *
+ * What it uses may be changed while it runs: kubectl annotate --overwrite.
  */
 #ifndef NODE_SIMULATED_RUNTIME_H
 #define NODE_SIMULATED_RUNTIME_H
@@ -31,6 +35,7 @@ struct simulation {
     int64_t start_ms, ready_ms, run_ms, stop_ms; /* ready_ms, run_ms -1: never. */
     int exit_code;
     int64_t times; /* -1: always. */
+    struct runtime_usage usage;
 };
 
 /* Applies an annotation's words. False with an error for one that is none of the above. */

@@ -192,6 +192,21 @@ static enum authz_decision ask_lease(const struct node_question *question, enum 
     return AUTHZ_ALLOW;
 }
 
+/* What a node uses, it says itself. */
+static enum authz_decision ask_report(const struct node_question *question, enum node_vertex type)
+{
+    (void)type;
+    const struct authz_attributes *attributes = question->attributes;
+    if (strcmp(attributes->verb, "update") != 0 || attributes->subresource[0] != '\0') {
+        return refuse(question, "can only update a node report");
+    }
+    return strcmp(attributes->name, question->node) == 0
+               ? AUTHZ_ALLOW
+               : refuse(
+                     question,
+                     "can only update the node report with the same name as the requesting node");
+}
+
 static enum authz_decision ask_csi_node(const struct node_question *question, enum node_vertex type)
 {
     (void)type;
@@ -296,6 +311,7 @@ static const struct {
     {"", "serviceaccounts", NODE_SERVICE_ACCOUNT, ask_account},
     {"coordination.k8s.io", "leases", NODE_POD, ask_lease},
     {"storage.k8s.io", "csinodes", NODE_POD, ask_csi_node},
+    {"metrics.coracle.io", "nodereports", NODE_POD, ask_report},
     {"resource.k8s.io", "resourceslices", NODE_SLICE, ask_slice},
     {"", "nodes", NODE_POD, ask_node},
     {"", "pods", NODE_POD, ask_pod},

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The Node authorizer: kubelets, users system:node:<name> in group system:nodes, may read what
- * belongs to their node (node_graph.h), have their own Node, Lease and CSINode, and do beyond what
- * the cluster role system:node says. What a request brings along is the business of the admission
- * plugin NodeRestriction.
+ * belongs to their node (node_graph.h), have their own Node, Lease and CSINode, say what their node
+ * uses, and do beyond what the cluster role system:node says. What a request brings along is the
+ * business of the admission plugin NodeRestriction.
  *
  * Threads: any.
  */

@@ -32,10 +32,17 @@ static json_t *new_object(const char *kind, const char *namespace, const char *n
                      "metadata", metadata);
 }
 
+static void add_label(json_t *role, const char *to)
+{
+    cleanup(free_char)
+    char *label = format("%s/aggregate-to-%s", group, to);
+    json_object_set_new(json_path(role, "metadata", "labels"), label, json_string("true"));
+}
+
 static void add_aggregation(json_t *role, const json_t *entry)
 {
     const char *from = json_get_string(entry, "aggregate");
-    const char *to = json_get_string(entry, "aggregateTo");
+    const json_t *to = json_object_get(entry, "aggregateTo");
     if (from != NULL) {
         cleanup(free_char)
         char *label = format("%s/aggregate-to-%s", group, from);
@@ -43,10 +50,13 @@ static void add_aggregation(json_t *role, const json_t *entry)
             role, "aggregationRule",
             json_pack("{s:[{s:{s:s}}]}", "clusterRoleSelectors", "matchLabels", label, "true"));
     }
-    if (to != NULL) {
-        cleanup(free_char)
-        char *label = format("%s/aggregate-to-%s", group, to);
-        json_object_set_new(json_path(role, "metadata", "labels"), label, json_string("true"));
+    if (json_is_string(to)) {
+        add_label(role, json_string_value(to));
+    }
+    size_t i;
+    const json_t *one;
+    json_array_foreach (to, i, one) {
+        add_label(role, json_string_value(one));
     }
 }
 

@@ -38,6 +38,7 @@ struct registry {
     const char *service_node_port_range;  /* "30000-32767" */
     int64_t event_ttl_seconds;            /* --event-ttl */
     struct admission_options admission;
+    struct usage_reports *usage;       /* What nodes use; see registry/usage_reports.h. */
     struct webhook_lists *webhooks;    /* See admission/webhook_list.h; NULL: there are none. */
     atomic_uint pods_awaiting_account; /* See admission/service_account.c. */
     int64_t fault_percent;             /* See faults.h. */

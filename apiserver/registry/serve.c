@@ -485,6 +485,9 @@ bool registry_may_block(const struct registry *registry, const struct request *r
     if (strcmp(request->info.plural, "componentstatuses") == 0) {
         return true; /* The store is asked how it is. */
     }
+    if (strcmp(request->info.group, "metrics.k8s.io") == 0) {
+        return true; /* Made when it is asked for. */
+    }
     bool reads =
         strcmp(verb, "get") == 0 || strcmp(verb, "list") == 0 || strcmp(verb, "watch") == 0;
     const char *revision = request_parameter(request, "resourceVersion");

@@ -55,6 +55,8 @@ json_t *column_claim_state(const struct column_input *input);
 json_t *column_flow_distinguisher(const struct column_input *input);
 json_t *column_flow_missing_level(const struct column_input *input);
 json_t *column_component_status(const struct column_input *input);
+json_t *column_pod_metrics_cpu(const struct column_input *input);
+json_t *column_pod_metrics_memory(const struct column_input *input);
 json_t *column_component_message(const struct column_input *input);
 json_t *column_component_error(const struct column_input *input);
 
@@ -94,6 +96,8 @@ json_t *column_component_error(const struct column_input *input);
         {"policy_param_ref", column_policy_param_ref}, {"claim_state", column_claim_state},        \
         {"flow_distinguisher", column_flow_distinguisher},                                         \
         {"flow_missing_level", column_flow_missing_level},                                         \
+        {"pod_metrics_cpu", column_pod_metrics_cpu},                                               \
+        {"pod_metrics_memory", column_pod_metrics_memory},                                         \
         {"component_status", column_component_status},                                             \
         {"component_message", column_component_message},                                           \
     {                                                                                              \

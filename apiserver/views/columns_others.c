@@ -5,6 +5,7 @@
 #include "apiserver/views/columns_kinds.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/quantity.h"
 #include "common/timestamp.h"
 
 static const char none[] = "<none>", unset[] = "<unset>";
@@ -245,4 +246,33 @@ json_t *column_component_message(const struct column_input *input)
 json_t *column_component_error(const struct column_input *input)
 {
     return text_or(json_get_string(healthy(input->object), "error"), "");
+}
+
+/* ---- metrics ---- */
+
+static json_t *sum_usage(const struct column_input *input, const char *resource)
+{
+    struct quantity sum = {0}, one;
+    size_t i;
+    const json_t *container;
+    json_array_foreach (json_object_get(input->object, "containers"), i, container) {
+        const char *text = json_path_string(container, "usage", resource);
+        if (text != NULL && quantity_parse(text, &one)) {
+            sum.nano += one.nano;
+            sum.format = one.format;
+        }
+    }
+    char text[QUANTITY_SIZE];
+    quantity_format(&sum, text);
+    return json_string(text);
+}
+
+json_t *column_pod_metrics_cpu(const struct column_input *input)
+{
+    return sum_usage(input, "cpu");
+}
+
+json_t *column_pod_metrics_memory(const struct column_input *input)
+{
+    return sum_usage(input, "memory");
 }

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/json.h"
 #include "node/ip_pool.h"
+#include "node/node_report.h"
+#include "node/pod_worker.h"
 #include "node/restart_backoff.h"
 #include "node/simulated_runtime.h"
 
@@ -133,15 +136,19 @@ static void a_simulation_is_read_word_by_word(void **state)
     assert_true(simulation_parse("ready=never run=forever", &simulation, NULL));
     assert_int_equal(simulation.ready_ms, -1);
     assert_int_equal(simulation.run_ms, -1);
+    assert_true(simulation_parse("cpu=250m memory=64Mi", &simulation, NULL));
+    assert_int_equal(simulation.usage.cpu_nano, 250000000);
+    assert_int_equal(simulation.usage.memory_bytes, 64 << 20);
     assert_true(simulation_parse("", &simulation, NULL));
 }
 
 static void what_is_no_simulation_is_named(void **state)
 {
     (void)state;
-    static const char *const refused[] = {
-        "run",     "run=",   "run=-1s",    "run=never",  "exit=256", "exit=-1",
-        "exit=1x", "times=", "stop=never", "start=soon", "sleep=1s", "=1s"};
+    static const char *const refused[] = {"cpu=",       "cpu=-1",     "cpu=much", "memory=x",
+                                          "run",        "run=",       "run=-1s",  "run=never",
+                                          "exit=256",   "exit=-1",    "exit=1x",  "times=",
+                                          "stop=never", "start=soon", "sleep=1s", "=1s"};
     for (size_t i = 0; i < array_length(refused); i++) {
         struct simulation simulation = {0};
         cleanup(error_clear)
@@ -149,6 +156,118 @@ static void what_is_no_simulation_is_named(void **state)
         assert_false(simulation_parse(refused[i], &simulation, &error));
         assert_non_null(strstr(error.message, "is nothing to simulate"));
     }
+}
+
+/* ---- usage ---- */
+
+static json_t *parse(const char *text)
+{
+    json_t *tree = json_parse(text, strlen(text), NULL);
+    assert_non_null(tree);
+    return tree;
+}
+
+/* A pod of one container c that asks for a CPU and 1Gi, with this annotation of it. */
+static json_t *pod_of(const char *annotation)
+{
+    cleanup(free_char)
+    char *text = format("{\"metadata\": {\"annotations\": {\"simulate.coracle.io/c\": \"%s\"}}, "
+                        "\"spec\": {\"containers\": [{\"name\": \"c\", \"resources\": "
+                        "{\"requests\": {\"cpu\": \"1\", \"memory\": \"1Gi\"}}}]}}",
+                        annotation);
+    return parse(text);
+}
+
+static void assert_usage(struct runtime *runtime, struct container *container,
+                         const char *annotation, int64_t cpu_nano, int64_t memory_bytes)
+{
+    cleanup(json_release)
+    json_t *pod = pod_of(annotation);
+    runtime->adjust(runtime, container, pod,
+                    json_array_get(json_path(pod, "spec", "containers"), 0));
+    struct runtime_usage usage = runtime->usage(runtime, container);
+    assert_int_equal(usage.cpu_nano, cpu_nano);
+    assert_int_equal(usage.memory_bytes, memory_bytes);
+}
+
+static void a_load_can_be_changed_while_a_container_runs(void **state)
+{
+    (void)state;
+    struct loop *loop = loop_new();
+    struct runtime *runtime = simulated_runtime_new(loop);
+    struct container container = {.name = "c"};
+    cleanup(json_release)
+    json_t *pod = pod_of("cpu=2");
+    runtime->prepare(runtime, &container, pod,
+                     json_array_get(json_path(pod, "spec", "containers"), 0));
+    struct runtime_usage usage = runtime->usage(runtime, &container);
+    assert_int_equal(usage.cpu_nano, 2000000000);
+    assert_int_equal(usage.memory_bytes, 512 << 20); /* Half of what it asks for. */
+    assert_usage(runtime, &container, "cpu=300m memory=1Mi", 300000000, 1 << 20);
+    assert_usage(runtime, &container, "run=1s", 100000000, 512 << 20);
+    runtime->forget(runtime, &container);
+    simulated_runtime_free(runtime);
+    loop_free(loop);
+}
+
+static struct runtime_usage some_usage(struct runtime *runtime, const struct container *container)
+{
+    (void)runtime;
+    return strcmp(container->name, "huge") == 0 ? (struct runtime_usage){INT64_MAX, INT64_MAX}
+                                                : (struct runtime_usage){7000, 2048};
+}
+
+static void a_report_tells_of_what_runs(void **state)
+{
+    (void)state;
+    struct runtime runtime = {.usage = some_usage};
+    struct worker_host host = {.runtime = &runtime};
+    struct container containers[] = {{.name = "a", .state = CONTAINER_RUNNING},
+                                     {.name = "b", .state = CONTAINER_TERMINATED}};
+    struct pod_worker worker = {.host = &host,
+                                .namespace = "n",
+                                .name = "p",
+                                .uid = "u",
+                                .containers = containers,
+                                .container_count = 2};
+    struct pod_worker idle = worker;
+    struct map workers = MAP_INIT;
+    idle.containers = containers + 1;
+    idle.container_count = 1;
+    map_set(&workers, "n/p", &worker);
+    map_set(&workers, "n/idle", &idle);
+    cleanup(json_release)
+    json_t *report = node_report("node-1", 1500000000, &workers);
+    cleanup(free_char)
+    char *text = json_text(report);
+    assert_string_equal(
+        text,
+        "{\"kind\":\"NodeReport\",\"apiVersion\":\"metrics.coracle.io/v1\",\"metadata\":{"
+        "\"name\":\"node-1\"},\"window\":\"1.5s\",\"usage\":{\"cpu\":\"50007000n\","
+        "\"memory\":\"262146Ki\"},\"pods\":[{\"namespace\":\"n\",\"name\":\"p\",\"uid\":\"u\","
+        "\"containers\":[{\"name\":\"a\",\"usage\":{\"cpu\":\"7000n\",\"memory\":\"2Ki\"}}]}]}");
+    map_free(&workers, NULL);
+}
+
+static void no_load_is_too_large_to_tell(void **state)
+{
+    (void)state;
+    struct runtime runtime = {.usage = some_usage};
+    struct worker_host host = {.runtime = &runtime};
+    struct container container = {.name = "huge", .state = CONTAINER_RUNNING};
+    struct pod_worker worker = {.host = &host,
+                                .namespace = "n",
+                                .name = "p",
+                                .uid = "u",
+                                .containers = &container,
+                                .container_count = 1};
+    struct map workers = MAP_INIT;
+    map_set(&workers, "n/p", &worker);
+    cleanup(json_release)
+    json_t *report = node_report("node-1", 1, &workers);
+    assert_string_equal(json_path_string(report, "usage", "cpu"), "9223372036854775807n");
+    assert_string_equal(json_get_string(report, "window"), "1ms");
+    map_free(&workers, NULL);
 }
 
 int main(void)
@@ -162,6 +281,9 @@ int main(void)
         cmocka_unit_test(ten_minutes_of_running_are_rewarded),
         cmocka_unit_test(a_simulation_is_read_word_by_word),
         cmocka_unit_test(what_is_no_simulation_is_named),
+        cmocka_unit_test(a_load_can_be_changed_while_a_container_runs),
+        cmocka_unit_test(a_report_tells_of_what_runs),
+        cmocka_unit_test(no_load_is_too_large_to_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

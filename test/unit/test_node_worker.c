@@ -61,6 +61,22 @@ static void note_stop(struct runtime *runtime, struct container *container, int6
     buffer_addf(&fixture_of(runtime)->told, "stop %s %d;", container->name, (int)grace_seconds);
 }
 
+static void adjust(struct runtime *runtime, struct container *container, const json_t *pod,
+                   const json_t *spec)
+{
+    (void)runtime;
+    (void)container;
+    (void)pod;
+    (void)spec;
+}
+
+static struct runtime_usage usage_of(struct runtime *runtime, const struct container *container)
+{
+    (void)runtime;
+    (void)container;
+    return (struct runtime_usage){0};
+}
+
 static void forget(struct runtime *runtime, struct container *container)
 {
     (void)runtime;
@@ -86,7 +102,8 @@ static void start(struct fixture *fixture)
     config.server = duplicate(api_stub_url(fixture->stub));
     fixture->client =
         client_new(fixture->loop, &config, &(struct client_options){.user_agent = "tester"}, NULL);
-    fixture->runtime = (struct runtime){prepare, note_start, note_resume, note_stop, forget};
+    fixture->runtime =
+        (struct runtime){prepare, note_start, note_resume, note_stop, adjust, usage_of, forget};
     fixture->host = (struct worker_host){.client = fixture->client,
                                          .runtime = &fixture->runtime,
                                          .node_name = "n",

@@ -33,6 +33,7 @@ extern const struct kind kind_self_subject_access_review, kind_subject_access_re
     kind_local_subject_access_review, kind_self_subject_rules_review; /* access_reviews.c */
 extern const struct kind kind_token_review, kind_self_subject_review; /* authentication.c */
 extern const struct kind kind_component_status;                       /* component_status.c */
+extern const struct kind kind_node_metrics, kind_pod_metrics, kind_node_report; /* metrics.c */
 
 extern const struct kind_subresource kind_scale;                     /* scale.c */
 extern const struct kind_subresource service_account_subresources[]; /* service_account.c */
