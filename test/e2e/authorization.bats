@@ -396,6 +396,19 @@ YAML
     [ "$(ask jane POST /apis/authorization.k8s.io/v1/subjectaccessreviews -d '{}')" = 403 ]
 }
 
+@test "selectors in reviews are checked, but for operators that others may know" {
+    sar() { api POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews --json "{\"spec\": {\"resourceAttributes\": {\"resource\": \"pods\", \"verb\": \"list\", $1}}}"; }
+    [ "$(sar '"labelSelector": {"requirements": [{"key": "a", "operator": "Soon"}]}, "fieldSelector": {"rawSelector": "x"}' | jq .status.allowed)" = true ]
+    [ "$(sar '"labelSelector": {"requirements": [{"key": "a", "operator": "In"}, {"key": "", "operator": "Exists", "values": ["b"]}]},
+        "fieldSelector": {"requirements": [{"key": "", "operator": "NotIn", "values": ["b"]}], "rawSelector": "a"}' |
+        jq -r '.details.causes[] | "\(.field) \(.reason)"')" = "spec.resourceAttributes.fieldSelector.rawSelector FieldValueInvalid
+spec.resourceAttributes.fieldSelector.requirements[0].key FieldValueRequired
+spec.resourceAttributes.labelSelector.requirements[0].values FieldValueRequired
+spec.resourceAttributes.labelSelector.requirements[1].values FieldValueForbidden
+spec.resourceAttributes.labelSelector.requirements[1].key FieldValueInvalid" ]
+    [[ "$(sar '"labelSelector": {}' | jq -r .message)" == *' "" is invalid: spec.resourceAttributes.labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector is specified, requirements or rawSelector is required' ]]
+}
+
 @test "kubectl auth reconcile adds what is missing" {
     n create role part --verb=get --resource=pods
     cat >"$BATS_TEST_TMPDIR/part.yaml" <<YAML

@@ -287,8 +287,20 @@ END
     [[ "$output" == *'admission webhook "reviews.example.com" denied the request'* ]]
     [ "$(asked reviews | jq -c '.request | [.operation, .kind.kind, .resource.resource, .object.spec.resourceAttributes.verb]')" = \
         '["CREATE","SelfSubjectAccessReview","selfsubjectaccessreviews","get"]' ]
+    # Not those that make no sense.
+    local review before
+    before=$(asked reviews | wc -l)
+    for review in selfsubjectaccessreviews subjectaccessreviews namespaces/default/localsubjectaccessreviews; do
+        [ "$(api POST "/apis/authorization.k8s.io/v1/$review" --json '{"spec": {"user": "a"}}' | jq .code)" = 422 ]
+    done
+    [ "$(api POST /apis/authorization.k8s.io/v1/selfsubjectrulesreviews --json '{"spec": {}}' | jq .code)" = 400 ]
+    [ "$(asked reviews | wc -l)" = "$before" ]
     [ "$(api POST /apis/authentication.k8s.io/v1/tokenreviews --json '{"spec": {"token": "mine"}}' | jq -c '[.spec.token, .status.authenticated]')" = \
         '["other",null]' ]
+    hook Validating tokens '{}' "$(rule tokenreviews authentication.k8s.io)"
+    api DELETE /apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/tokenreviews >/dev/null
+    [ "$(api POST /apis/authentication.k8s.io/v1/tokenreviews --json '{"spec": {}}' | jq .code)" = 400 ]
+    not was_asked tokens
 }
 
 @test "a webhook that refuses with a conflict is asked once" {

@@ -8,15 +8,19 @@
 #include "apiserver/auth/rbac_rule.h"
 #include "apiserver/registry/decode.h"
 #include "apiserver/registry/kinds/all.h"
+#include "apiserver/registry/validation/access.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
-/* Reads a review, checks it and fills in its status; false with an error. */
-typedef bool (*reviewer)(struct registry *registry, const struct request *request, json_t *review,
-                         struct error *error);
+struct reviewer {
+    /* False with an error when the review makes no sense: nobody is asked about it then. */
+    bool (*check)(const struct request *request, const json_t *review, struct error *error);
+    /* Fills in the status. */
+    void (*answer)(struct registry *registry, const struct request *request, json_t *review);
+};
 
 static void serve(struct registry *registry, struct request *request, struct response *response,
-                  reviewer review)
+                  const struct reviewer *reviewer)
 {
     const struct resource *resource = request->resource;
     cleanup(error_clear)
@@ -28,11 +32,12 @@ static void serve(struct registry *registry, struct request *request, struct res
     struct write shown = {0};
     write_begin_body(&shown, registry, request, response, object, NULL);
     if (object == NULL || !admission_admit_body(&shown, &error) ||
-        !admission_validate_body(&shown, &error) ||
-        !review(registry, request, shown.object, &error)) {
+        !reviewer->check(request, shown.object, &error) ||
+        !admission_validate_body(&shown, &error)) {
         response_set_error(response, request, &error);
         return;
     }
+    reviewer->answer(registry, request, shown.object);
     response_set_json(response, request, 201, shown.object);
 }
 
@@ -44,87 +49,36 @@ static const char *text_of(const json_t *object, const char *name)
     return text != NULL ? text : "";
 }
 
-static bool is_given(const json_t *object, const char *name)
-{
-    return json_is_object(json_object_get(object, name));
-}
-
-static bool is_empty_list(const json_t *list)
-{
-    return json_array_size(list) == 0;
-}
-
-/* What upstream checks of all three kinds; 'names_user': the spec says who. */
-static void check_spec(const json_t *spec, bool names_user, struct field_errors *errors)
-{
-    const struct field_path *path = FIELD(NULL, "spec");
-    bool resource = is_given(spec, "resourceAttributes");
-    bool other = is_given(spec, "nonResourceAttributes");
-    if (resource && other) {
-        field_error(errors, FIELD_INVALID, FIELD(path, "nonResourceAttributes"),
-                    json_object_get(spec, "nonResourceAttributes"),
-                    "cannot be specified in combination with resourceAttributes");
-    } else if (!resource && !other) {
-        field_error(errors, FIELD_INVALID, FIELD(path, "resourceAttributes"), NULL,
-                    "exactly one of nonResourceAttributes or resourceAttributes must be "
-                    "specified");
-    }
-    if (names_user && text_of(spec, "user")[0] == '\0' &&
-        is_empty_list(json_object_get(spec, "groups"))) {
-        cleanup(json_release)
-        json_t *nobody = json_string("");
-        field_error(errors, FIELD_INVALID, FIELD(path, "user"), nobody,
-                    "at least one of user or group must be specified");
-    }
-}
-
-/* A review is about nothing that has a name. */
-static void check_metadata(const json_t *review, const char *namespace, struct field_errors *errors)
-{
-    const json_t *metadata = json_object_get(review, "metadata");
-    const char *key;
-    const json_t *value;
-    json_object_foreach ((json_t *)metadata, key, value) {
-        bool expected = strcmp(key, "creationTimestamp") == 0 ||
-                        strcmp(key, "managedFields") == 0 ||
-                        (namespace != NULL && strcmp(key, "namespace") == 0);
-        if (!expected && !(json_is_string(value) && json_string_length(value) == 0)) {
-            field_error(errors, FIELD_INVALID, FIELD(NULL, "metadata"), metadata,
-                        namespace != NULL ? "must be empty except for namespace" : "must be empty");
-            return;
-        }
-    }
-}
-
-static void check_local(const json_t *review, const char *namespace, struct field_errors *errors)
-{
-    const struct field_path *path = FIELD(NULL, "spec");
-    const json_t *spec = json_object_get(review, "spec");
-    const json_t *given = json_path(spec, "resourceAttributes", "namespace");
-    if (is_given(spec, "resourceAttributes") &&
-        strcmp(json_is_string(given) ? json_string_value(given) : "", namespace) != 0) {
-        field_error(errors, FIELD_INVALID, FIELD(FIELD(path, "resourceAttributes"), "namespace"),
-                    given, "must match metadata.namespace");
-    }
-    if (is_given(spec, "nonResourceAttributes")) {
-        field_error(errors, FIELD_INVALID, FIELD(path, "nonResourceAttributes"),
-                    json_object_get(spec, "nonResourceAttributes"),
-                    "disallowed on this kind of request");
-    }
-}
-
 static bool check(const struct request *request, const json_t *review, bool names_user,
                   const char *namespace, struct error *error)
 {
     cleanup(field_errors_clear)
     struct field_errors errors = FIELD_ERRORS_INIT;
-    check_spec(json_object_get(review, "spec"), names_user, &errors);
-    check_metadata(review, namespace, &errors);
-    if (namespace != NULL) {
-        check_local(review, namespace, &errors);
-    }
+    validate_access_review(review, names_user, namespace, &errors);
     return !field_errors_any(&errors) ||
            error_invalid(error, request->resource->group, request->resource->kind, "", &errors);
+}
+
+static bool check_self(const struct request *request, const json_t *review, struct error *error)
+{
+    return check(request, review, false, NULL, error);
+}
+
+static bool check_anybody(const struct request *request, const json_t *review, struct error *error)
+{
+    return check(request, review, true, NULL, error);
+}
+
+static bool check_local(const struct request *request, const json_t *review, struct error *error)
+{
+    return check(request, review, true, request->info.namespace, error);
+}
+
+static bool check_rules(const struct request *request, const json_t *review, struct error *error)
+{
+    (void)request;
+    return text_of(json_object_get(review, "spec"), "namespace")[0] != '\0' ||
+           error_bad_request(error, "no namespace on request");
 }
 
 /* ---- the answer ---- */
@@ -211,43 +165,24 @@ static void decide(struct registry *registry, const struct user *user, json_t *r
     json_object_set_new(review, "status", status);
 }
 
-static bool review_self(struct registry *registry, const struct request *request, json_t *review,
-                        struct error *error)
+static void review_self(struct registry *registry, const struct request *request, json_t *review)
 {
-    if (!check(request, review, false, NULL, error)) {
-        return false;
-    }
     decide(registry, &request->user, review);
-    return true;
 }
 
-static bool review_named(struct registry *registry, const struct request *request, json_t *review,
-                         const char *namespace, struct error *error)
+static void review_anybody(struct registry *registry, const struct request *request, json_t *review)
 {
-    if (!check(request, review, true, namespace, error)) {
-        return false;
-    }
+    (void)request;
     struct user user = user_of(json_object_get(review, "spec"));
     decide(registry, &user, review);
     free(user.groups);
-    return true;
 }
 
-static bool review_anybody(struct registry *registry, const struct request *request, json_t *review,
-                           struct error *error)
+static void review_local(struct registry *registry, const struct request *request, json_t *review)
 {
-    return review_named(registry, request, review, NULL, error);
-}
-
-static bool review_local(struct registry *registry, const struct request *request, json_t *review,
-                         struct error *error)
-{
-    if (!review_named(registry, request, review, request->info.namespace, error)) {
-        return false;
-    }
+    review_anybody(registry, request, review);
     json_object_set_new(json_object_get(review, "metadata"), "namespace",
                         json_string(request->info.namespace));
-    return true;
 }
 
 /* ---- what all somebody may do ---- */
@@ -271,13 +206,9 @@ static void add_rule(json_t *status, const struct rbac_rule *rule)
     json_decref(copy);
 }
 
-static bool review_rules(struct registry *registry, const struct request *request, json_t *review,
-                         struct error *error)
+static void review_rules(struct registry *registry, const struct request *request, json_t *review)
 {
     const char *namespace = text_of(json_object_get(review, "spec"), "namespace");
-    if (namespace[0] == '\0') {
-        return error_bad_request(error, "no namespace on request");
-    }
     cleanup(rbac_rules_clear)
     struct rbac_rules rules = RBAC_RULES_INIT;
     cleanup(buffer_free)
@@ -294,7 +225,6 @@ static bool review_rules(struct registry *registry, const struct request *reques
     json_object_set_new(review, "metadata", json_pack("{s:n}", "creationTimestamp"));
     json_object_set_new(review, "spec", json_object());
     json_object_set_new(review, "status", status);
-    return true;
 }
 
 /* ---- the kinds ---- */
@@ -302,25 +232,29 @@ static bool review_rules(struct registry *registry, const struct request *reques
 static void serve_self(struct registry *registry, struct request *request,
                        struct response *response)
 {
-    serve(registry, request, response, review_self);
+    static const struct reviewer reviewer = {check_self, review_self};
+    serve(registry, request, response, &reviewer);
 }
 
 static void serve_anybody(struct registry *registry, struct request *request,
                           struct response *response)
 {
-    serve(registry, request, response, review_anybody);
+    static const struct reviewer reviewer = {check_anybody, review_anybody};
+    serve(registry, request, response, &reviewer);
 }
 
 static void serve_local(struct registry *registry, struct request *request,
                         struct response *response)
 {
-    serve(registry, request, response, review_local);
+    static const struct reviewer reviewer = {check_local, review_local};
+    serve(registry, request, response, &reviewer);
 }
 
 static void serve_rules(struct registry *registry, struct request *request,
                         struct response *response)
 {
-    serve(registry, request, response, review_rules);
+    static const struct reviewer reviewer = {check_rules, review_rules};
+    serve(registry, request, response, &reviewer);
 }
 
 static const char group[] = "authorization.k8s.io";

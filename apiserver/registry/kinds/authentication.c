@@ -11,9 +11,9 @@
 #include "common/json.h"
 #include "common/timestamp.h"
 
-/* As admission leaves it. */
+/* As admission leaves it; the check comes before those who may only refuse. NULL: none. */
 static json_t *decode(struct registry *registry, struct request *request, struct response *response,
-                      struct error *error)
+                      bool (*check)(const json_t *review, struct error *error), struct error *error)
 {
     const struct resource *resource = request->resource;
     cleanup(json_release)
@@ -25,21 +25,24 @@ static json_t *decode(struct registry *registry, struct request *request, struct
         return NULL;
     }
     write_begin_body(&shown, registry, request, response, body, NULL);
-    return admission_admit_body(&shown, error) && admission_validate_body(&shown, error)
+    return admission_admit_body(&shown, error) && (check == NULL || check(shown.object, error)) &&
+                   admission_validate_body(&shown, error)
                ? json_incref(shown.object)
                : NULL;
 }
 
 /* ---- token reviews ---- */
 
+static bool has_token(const json_t *review, struct error *error)
+{
+    return json_string_length(json_path(review, "spec", "token")) > 0 ||
+           error_bad_request(error, "token is required for TokenReview in authentication");
+}
+
 static json_t *review_token(struct registry *registry, const json_t *review, struct error *error)
 {
     const json_t *token = json_path(review, "spec", "token");
     const json_t *audiences = json_path(review, "spec", "audiences");
-    if (json_string_length(token) == 0) {
-        error_bad_request(error, "token is required for TokenReview in authentication");
-        return NULL;
-    }
     cleanup(free_char)
     char *whole = json_without_nul(token);
     return authn_review(registry->authn, whole ? whole : json_string_value(token),
@@ -52,7 +55,7 @@ static void serve_token_review(struct registry *registry, struct request *reques
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     cleanup(json_release)
-    json_t *review = decode(registry, request, response, &error);
+    json_t *review = decode(registry, request, response, has_token, &error);
     json_t *status = review ? review_token(registry, review, &error) : NULL;
     if (status == NULL) {
         response_set_error(response, request, &error);
@@ -73,7 +76,7 @@ static void serve_self(struct registry *registry, struct request *request,
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     cleanup(json_release)
-    json_t *review = decode(registry, request, response, &error);
+    json_t *review = decode(registry, request, response, NULL, &error);
     if (review == NULL) {
         response_set_error(response, request, &error);
         return;

@@ -324,7 +324,7 @@ static void serve_token(struct registry *registry, struct request *request,
     }
     done = done && decode(&token, &error) && check_names(&token, &error) &&
            check_admission(&token, &error) && start_claims(&token, &error) &&
-           admission_validate_body(&token.shown, &error) && check_expiration(&token, &error) &&
+           check_expiration(&token, &error) && admission_validate_body(&token.shown, &error) &&
            bind(&token, &error) && issue(&token, &error);
     if (done) {
         response_set_json(response, request, 201, token.body);

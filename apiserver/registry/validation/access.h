@@ -14,4 +14,9 @@ void validate_cluster_role_binding(const struct write *write, struct field_error
 /* certificates.c */
 void validate_certificate_request(const struct write *write, struct field_errors *errors);
 
+/* What is wrong with a review of access. 'names_user': its spec says whose; 'namespace' of a local
+ * one, else NULL. */
+void validate_access_review(const json_t *review, bool names_user, const char *namespace,
+                            struct field_errors *errors);
+
 #endif

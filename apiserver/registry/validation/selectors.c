@@ -89,6 +89,41 @@ void validate_label_selector(const json_t *selector, const struct field_path *pa
     }
 }
 
+static bool is_label_operator(const json_t *requirement)
+{
+    const struct operator_rule *rule = label_operators;
+    while (rule->operator!= NULL && !check_is(requirement, "operator", rule->operator)) {
+        rule++;
+    }
+    return rule->operator!= NULL;
+}
+
+void validate_asked_label(const json_t *requirement, const struct field_path *path,
+                          struct field_errors *errors)
+{
+    const char *key = check_text(requirement, "key");
+    cleanup(free_char)
+    char *message = names_check_qualified(key);
+    if (is_label_operator(requirement)) {
+        validate_operator(label_operators, requirement, path, errors);
+    }
+    if (message != NULL) {
+        check_invalid_text(key, message, FIELD(path, "key"), errors);
+    }
+    validate_values(requirement, names_check_label_value, path, errors);
+}
+
+void validate_asked_field(const json_t *requirement, const struct field_path *path,
+                          struct field_errors *errors)
+{
+    if (check_text(requirement, "key")[0] == '\0') {
+        field_error(errors, FIELD_REQUIRED, FIELD(path, "key"), NULL, "must be specified");
+    }
+    if (is_label_operator(requirement)) {
+        validate_operator(label_operators, requirement, path, errors);
+    }
+}
+
 bool selector_is_empty(const json_t *selector)
 {
     return json_object_size(json_object_get(selector, "matchLabels")) == 0 &&
