@@ -31,8 +31,9 @@ VERSION := v1.34.0+coracle
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
-OPTIMIZE := $(if $(SANITIZE),-O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-O2)
-CFLAGS := -std=gnu17 -g $(OPTIMIZE) $(WARNINGS) -D_GNU_SOURCE -I. -I$(BUILD) $(PACKAGE_CFLAGS)
+# Sanitizers name functions and lines, which takes less than what a debugger wants.
+OPTIMIZE := $(if $(SANITIZE),-g1 -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-g -O2)
+CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) -D_GNU_SOURCE -I. -I$(BUILD) $(PACKAGE_CFLAGS)
 # With gold the many test programs are linked in a third of the time.
 LDFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -pthread $(if $(shell command -v ld.gold),-fuse-ld=gold)
 LDLIBS := $(PACKAGE_LIBS) -lm
@@ -57,7 +58,7 @@ stub_programs := $(patsubst %.c,$(BUILD)/%,$(wildcard test/stub/programs/*.c))
 programs := $(BUILD)/coracle-apiserver $(BUILD)/coracle-controller-manager \
 	$(BUILD)/coracle-scheduler $(BUILD)/coracle-node
 
-.PHONY: all deps run test test-slow unit example threaded-unit list-threaded storage-test fuzz fuzz-programs bench bench-programs tidy format check-format clean
+.PHONY: all deps run test test-slow unit example threaded-unit list-threaded storage-test fuzz fuzz-programs fuzz-replays bench bench-programs tidy format check-format clean
 all: $(programs)
 
 $(BUILD)/%.o: %.c
@@ -144,6 +145,12 @@ $(BUILD)/test/fuzz/%: $(BUILD)/test/fuzz/%.o $(BUILD)/libapiserver.a $(BUILD)/li
 	@echo "  LD    $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
+# The same with kept inputs alone, for any compiler.
+$(BUILD)/test/fuzz/replay/%: $(BUILD)/test/fuzz/%.o $(BUILD)/test/fuzz/replay/main.o \
+	$(BUILD)/libapiserver.a $(BUILD)/libcommon.a
+	@echo "  LD    $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # The controller that common/README.md shows.
 $(BUILD)/example.c: common/README.md
 	@mkdir -p $(@D)
@@ -164,6 +171,7 @@ list-threaded:
 	@echo $(threaded_unit_sources)
 storage-test: $(BUILD)/test/storage-test
 fuzz-programs: $(patsubst %.c,$(BUILD)/%,$(fuzz_sources))
+fuzz-replays: $(patsubst test/fuzz/%.c,$(BUILD)/test/fuzz/replay/%,$(fuzz_sources))
 bench-programs: $(patsubst %.c,$(BUILD)/%,$(bench_sources))
 
 run: all
@@ -197,5 +205,8 @@ tidy: $(tables)
 
 clean:
 	@rm -rf build
+
+# Objects of test programs are not taken for leftovers on the way to these, and made again.
+.SECONDARY:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

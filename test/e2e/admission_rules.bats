@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Admission plugins about classes, volumes, certificates and owners, as clients meet them.
 
 load helpers

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
 #
 # Certificates that are asked for, approved by people or by themselves, signed, and used; and the
 # bootstrap tokens that nodes begin with.

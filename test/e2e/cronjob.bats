@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # CronJobs start jobs at their times. Nobody waits for these: a status that says that the last start
 # was long ago makes a run due, of schedules whose next time is far away.
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Budgets of disruption: what their status says, what evictions they allow, and draining nodes.
 
 load helpers

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # API Priority and Fairness: the objects that every cluster has, and a tenant that floods the server.
 
 load helpers

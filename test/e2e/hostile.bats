@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Input that means harm: each is refused with what is wrong with it, the server goes on, and nothing
 # of it stays in its memory.
 

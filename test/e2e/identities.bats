@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # As whom controllers and simulated nodes speak to the API server, and what that keeps them from.
 
 load helpers

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Who callers are by the word of others: an OpenID Connect issuer, a webhook; and bootstrap tokens.
 
 load helpers

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Bodies and selectors that are deep or of very many values are refused; the server goes on.
 
 load helpers

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
 #
 # Services of type LoadBalancer and their addresses, of a pool of two of IPv4 and many of IPv6.
 

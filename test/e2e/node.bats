@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # What simulated nodes make of pods, as kubectl's users see it: phases, conditions, restarts, init
 # containers, deadlines, graceful ends, addresses, and what a new process makes of what it finds.
 

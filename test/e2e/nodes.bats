@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # What controllers do with nodes: the block of pod addresses that each gets, and who must leave a
 # node that is tainted.
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # What a namespace's service accounts and limit ranges make of its pods and claims.
 
 load helpers

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Pod Security Standards, as clients meet them. What each check accepts and refuses stands in
 # test/pod_security.
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Pods that make way for more important ones. Nodes here are Node objects alone, but for the last test,
 # so that whoever has to go stays until it is deleted for good.
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Where pods are put, and what people are told when there is no place for them. Most nodes here are
 # Node objects alone, without anybody who plays them.
 

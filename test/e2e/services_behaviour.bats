@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Services of two families of addresses, further ranges to take them from, and what a change of the type
 # leaves behind.
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: what is shown does not depend on it.
+#
 # Values that are zero: kept where Go has a pointer, gone where it has "omitempty", there in any case
 # where it has neither.
 
