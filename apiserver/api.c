@@ -168,8 +168,6 @@ static bool is_routed(const struct request *request)
 static bool find_resource(struct request *request, struct error *error)
 {
     const struct request_info *info = &request->info;
-    request->resource =
-        scheme_resource_find(request->scheme, info->group, info->version, info->plural);
     bool named_in_path = info->parts[0] != NULL && info->parts[1] != NULL;
     if (request->resource == NULL ||
         (request->resource->namespaced && info->namespace[0] == '\0' && named_in_path)) {
@@ -274,18 +272,35 @@ static enum authentication authenticate(void *argument, const struct credentials
     return AUTHENTICATION_DONE;
 }
 
-static bool may_block(void *argument, const struct request *request)
+/* Fills in what the request is about, as it is now and will be until it is answered. */
+static void identify(const struct api *api, struct request *request)
+{
+    const struct request_info *info = &request->info;
+    if (request->scheme != NULL) {
+        return;
+    }
+    request->scheme = scheme_ref(api->registry->scheme);
+    if (info->is_resource_request) {
+        request->resource =
+            scheme_resource_find(request->scheme, info->group, info->version, info->plural);
+    }
+}
+
+static enum waits waits(void *argument, struct request *request)
 {
     const struct api *api = argument;
-    return request->info.is_resource_request ? registry_may_block(api->registry, request)
-                                             : health_may_block(api->registry, request);
+    identify(api, request);
+    if (!request->info.is_resource_request) {
+        return health_may_block(api->registry, request) ? WAITS_FOR_ANYTHING : WAITS_FOR_NOTHING;
+    }
+    return registry_waits(api->registry, request);
 }
 
 static void serve(void *argument, struct request *request, struct response *response)
 {
     struct api *api = argument;
     enum fault fault = fault_choose(request, api->registry->fault_percent);
-    request->scheme = scheme_ref(api->registry->scheme);
+    identify(api, request);
     if (fault != FAULT_NONE && fault != FAULT_CUT_AFTER) {
         fault_answer(fault, request, response);
     } else if (request->info.is_resource_request) {
@@ -364,7 +379,7 @@ struct handler api_handler(struct api *api)
     return (struct handler){
         .authenticate = authenticate,
         .authorize = authorize,
-        .may_block = may_block,
+        .waits = waits,
         .serve = serve,
         .answering = answering,
         .served = served,

@@ -7,6 +7,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/service_account_pod.h"
 #include "common/alloc.h"
+#include "common/fiber.h"
 #include "common/json.h"
 #include "common/timestamp.h"
 
@@ -44,7 +45,8 @@ static struct object *await_account(struct registry *registry, const struct reso
         int64_t seen = cache_revision(registry->cache);
         struct object *account = registry_get(registry, accounts, namespace, name);
         int64_t left_ms = (deadline - timestamp_monotonic()) / 1000000;
-        if (account != NULL || left_ms <= 0 || atomic_load(&registry->stopping)) {
+        if (account != NULL || left_ms <= 0 || atomic_load(&registry->stopping) ||
+            fiber_refuses_to_block()) {
             return account;
         }
         /* Any change may be the one; at its end, time has run out. */

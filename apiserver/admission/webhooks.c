@@ -14,6 +14,7 @@
 #include "apiserver/patch/patch.h"
 #include "apiserver/registry/serve.h"
 #include "common/alloc.h"
+#include "common/fiber.h"
 #include "common/base64.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -396,6 +397,9 @@ static bool mutate_by(struct write *write, const struct webhook *webhook, size_t
     if (asking.resource == NULL) {
         return true;
     }
+    if (fiber_refuses_to_block()) {
+        return error_unavailable(error, "no webhook can be asked here");
+    }
     *asked = true;
     asking.round = round;
     asking.position = position;
@@ -472,6 +476,12 @@ static bool validate_by(const struct write *write, struct asking *askings, size_
 {
     pthread_attr_t attributes;
     bool allowed = true;
+    if (fiber_refuses_to_block()) {
+        for (size_t i = 0; i < number; i++) {
+            asking_clear(&askings[i]);
+        }
+        return error_unavailable(error, "no webhook can be asked here");
+    }
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, thread_stack_bytes);
     for (size_t i = 0; i < number; i++) {

@@ -7,11 +7,13 @@
  * writes before it reads sees the answer. Where the client waits for a word before it sends the
  * body, or announces too much to wait for, the answer goes at once and the connection is closed.
  *
- * libmicrohttpd calls exchange_handle() several times. What may block is handed to a worker in the
- * last call that brings the body, with the connection suspended; the worker fills the response and
- * resumes, and the next call queues the answer. Credentials that take long to check are handed to a
- * worker in the same way in the first call, which libmicrohttpd then repeats. So one thread at a
- * time touches the exchange.
+ * libmicrohttpd calls exchange_handle() several times. What waits for completions is served on a
+ * fiber, beginning in the last call that brings the body; while it waits, the connection is
+ * suspended, and each call after a resumption goes on with it, on the same thread. What may block
+ * is handed to a worker in that call, with the connection suspended; the worker fills the response
+ * and resumes, and the next call queues the answer. Credentials that take long to check are handed
+ * to a worker in the same way in the first call, which libmicrohttpd then repeats. So one thread at
+ * a time touches the exchange.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -23,6 +25,7 @@
 #include "apiserver/http/uri.h"
 #include "common/random.h"
 #include "common/alloc.h"
+#include "common/fiber.h"
 #include "common/timestamp.h"
 
 enum {
@@ -471,15 +474,99 @@ static void set_active(struct exchange *exchange, bool active)
     pthread_mutex_unlock(&server->lock);
 }
 
-void exchange_serve(struct exchange *exchange)
+/* ---- serving ---- */
+
+static void serve_request(void *argument)
 {
+    struct exchange *exchange = argument;
     const struct handler *handler = &exchange->server->handler;
     handler->serve(handler->argument, &exchange->request, &exchange->response);
+}
+
+static void finish_serving(struct exchange *exchange)
+{
     note_turn(exchange);
     if (exchange->response.body != NULL && exchange->response.body->stream) {
         leave_turn(exchange);
     }
     exchange->state = EXCHANGE_SERVED;
+}
+
+void exchange_serve(struct exchange *exchange)
+{
+    serve_request(exchange);
+    finish_serving(exchange);
+}
+
+static enum MHD_Result serve_on_worker(struct exchange *exchange)
+{
+    return workers_add(exchange->server->workers, exchange) ? MHD_YES
+                                                            : refuse_while_stopping(exchange);
+}
+
+/* Counts a fiber in, unless the server is closing, or out. */
+static bool count_fiber(struct server *server, bool begins)
+{
+    pthread_mutex_lock(&server->lock);
+    bool counted = !begins || !server->closing;
+    if (counted) {
+        server->fibers = begins ? server->fibers + 1 : server->fibers - 1;
+    }
+    if (server->fibers == 0) {
+        pthread_cond_signal(&server->idle);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return counted;
+}
+
+static enum MHD_Result end_fiber(struct exchange *exchange)
+{
+    bool refused = fiber_was_refused(exchange->fiber);
+    fiber_free(exchange->fiber);
+    exchange->fiber = NULL;
+    count_fiber(exchange->server, false);
+    if (refused) {
+        response_clear(&exchange->response);
+        exchange->response = (struct response){0};
+        return serve_on_worker(exchange);
+    }
+    finish_serving(exchange);
+    return queue_answer(exchange);
+}
+
+static void resume(void *argument)
+{
+    struct exchange *exchange = argument;
+    MHD_resume_connection(exchange->connection);
+}
+
+/* Serves as far as it goes. */
+static enum MHD_Result go_on(struct exchange *exchange)
+{
+    while (!fiber_run(exchange->fiber)) {
+        if (fiber_waits(exchange->fiber)) {
+            exchange->state = EXCHANGE_PARKED;
+            MHD_suspend_connection(exchange->connection);
+            if (!fiber_park(exchange->fiber, resume, exchange)) {
+                MHD_resume_connection(exchange->connection);
+            }
+            return MHD_YES;
+        }
+    }
+    return end_fiber(exchange);
+}
+
+static enum MHD_Result serve_on_fiber(struct exchange *exchange)
+{
+    if (!count_fiber(exchange->server, true)) {
+        return refuse_while_stopping(exchange);
+    }
+    exchange->fiber = fiber_new(serve_request, exchange);
+    if (exchange->fiber == NULL) {
+        count_fiber(exchange->server, false);
+        return serve_on_worker(exchange);
+    }
+    return go_on(exchange);
 }
 
 static enum admittance admit(struct exchange *exchange, struct error *error)
@@ -505,11 +592,15 @@ static enum MHD_Result take_turn(struct exchange *exchange)
         note_turn(exchange);
         return queue_answer(exchange);
     }
-    if (server->handler.may_block(server->handler.argument, &exchange->request)) {
-        return workers_add(server->workers, exchange) ? MHD_YES : refuse_while_stopping(exchange);
+    switch (server->handler.waits(server->handler.argument, &exchange->request)) {
+    case WAITS_FOR_NOTHING:
+        exchange_serve(exchange);
+        return queue_answer(exchange);
+    case WAITS_FOR_COMPLETIONS:
+        return serve_on_fiber(exchange);
+    default:
+        return serve_on_worker(exchange);
     }
-    exchange_serve(exchange);
-    return queue_answer(exchange);
 }
 
 /* All of the request is there. */
@@ -551,6 +642,8 @@ enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connectio
                                 : queue_answer(exchange);
     case EXCHANGE_CALLED:
         return take_turn(exchange);
+    case EXCHANGE_PARKED:
+        return go_on(exchange);
     case EXCHANGE_SERVED:
         return queue_answer(exchange);
     default:

@@ -28,9 +28,11 @@ struct server {
     struct connections *connections;
     atomic_bool stopping;
     uint16_t port;
-    pthread_mutex_t lock; /* Guards 'active'. */
-    pthread_cond_t idle;  /* Signalled when 'active' gets 0. */
+    pthread_mutex_t lock; /* Guards what follows. */
+    pthread_cond_t idle;  /* Signalled when one of the counts gets 0. */
     size_t active;        /* Requests that are being served or answered. */
+    size_t fibers;        /* Those that are served on one. */
+    bool closing;         /* No more of them. */
 };
 
 /* One TCP connection: who its client certificate says it is, found out with the first request, and
@@ -74,6 +76,7 @@ enum exchange_state {
     EXCHANGE_WAITING,     /* For its turn, the connection is suspended. */
     EXCHANGE_CALLED,      /* Its turn has come, or will not. */
     EXCHANGE_WORKING,     /* On a worker, the connection is suspended. */
+    EXCHANGE_PARKED,      /* Its fiber waits, the connection is suspended. */
     EXCHANGE_SERVED,      /* The response is filled. */
     EXCHANGE_ANSWERED,    /* It is queued. */
 };
@@ -97,6 +100,7 @@ struct exchange {
     int status;                     /* Of the queued answer. */
     size_t sent;                    /* Bytes of the body before compression. */
     struct exchange *next_in_queue; /* Of the workers. */
+    struct fiber *fiber;            /* On which it is served; NULL: on none. */
 
     bool chunked;                    /* How a body of unknown length is sent. */
     _Atomic(struct stream *) stream; /* Of a body that waits, once its headers are sent. */
@@ -110,7 +114,8 @@ enum MHD_Result exchange_handle(void *server, struct MHD_Connection *connection,
 void exchange_completed(void *server, struct MHD_Connection *connection, void **context,
                         enum MHD_RequestTerminationCode code);
 
-/* What workers do: fills the response, or finds out who asks; leaves the next state behind. */
+/* What fibers and workers do: fills the response, or finds out who asks; leaves the next state
+ * behind. */
 void exchange_serve(struct exchange *exchange);
 void exchange_authenticate(struct exchange *exchange);
 

@@ -178,6 +178,17 @@ uint16_t server_port(const struct server *server)
     return server->port;
 }
 
+/* Lets no more fibers begin and waits for those that have: what they wait for has limits. */
+static void wait_for_fibers(struct server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->closing = true;
+    while (server->fibers > 0) {
+        pthread_cond_wait(&server->idle, &server->lock);
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
 /* Waits until nothing is served any more, or it is too late. */
 static void wait_until_idle(struct server *server, unsigned most_ms)
 {
@@ -207,7 +218,9 @@ void server_stop(struct server *server, unsigned grace_ms)
     streams_end(server->streams);
     wait_until_idle(server, grace_ms);
     /* From here on no connection is suspended, which stopping the daemon demands: streams don't
-     * suspend while stopping, and workers finish what they have begun and take nothing more. */
+     * suspend while stopping, and fibers and workers finish what they have begun and take nothing
+     * more. */
+    wait_for_fibers(server);
     workers_stop(server->authenticators);
     workers_stop(server->workers);
     MHD_stop_daemon(server->daemon);

@@ -5,9 +5,9 @@
  *
  * For each request: refuse what is malformed (two lengths, a length with chunked, credentials
  * twice, a bad path), take the path apart, ask 'authenticate' who it is and 'authorize' whether
- * they may, read the body up to its limit, let it wait for its turn, then call the handler: on
- * the HTTP thread if 'may_block' says no, else on a worker while the connection is suspended. No
- * HTTP thread ever waits.
+ * they may, read the body up to its limit, let it wait for its turn, then call the handler: on the
+ * HTTP thread, there on a fiber, or on a worker, by what it may wait for. The connection of a fiber
+ * that waits, and of a request on a worker, is suspended. No HTTP thread ever waits.
  *
  * A body that waits (a watch) is sent by threads of its own from its first byte on, see streams.c.
  * A client that leaves meanwhile is noticed and the body closed.
@@ -65,6 +65,13 @@ enum admittance {
     ADMITTANCE_REFUSED, /* The error is what to answer. */
 };
 
+/* What serving a request may wait for. */
+enum waits {
+    WAITS_FOR_NOTHING,
+    WAITS_FOR_COMPLETIONS, /* Of common/fiber.h. */
+    WAITS_FOR_ANYTHING,
+};
+
 /* A request that wants to be served, as the one sees it who decides when. */
 struct turn {
     /* Suspends the request's connection: called from within 'admit', before anybody might wake it.
@@ -86,9 +93,10 @@ struct handler {
      * thread, and where that 'may_block', on the same workers. May be NULL. */
     enum authorization (*authorize)(void *argument, const struct request *request, bool may_block,
                                     struct error *error);
-    /* Whether serving this request may wait for disk or network. Quick. */
-    bool (*may_block)(void *argument, const struct request *request);
-    /* Fills the response. request->info and request->user are set. */
+    /* What serving this request may wait for. Quick; may fill what 'serve' would. */
+    enum waits (*waits)(void *argument, struct request *request);
+    /* Fills the response. request->info and request->user are set. Called on a fiber, it may refuse
+     * to block, and is then called once more, on a worker. */
     void (*serve)(void *argument, struct request *request, struct response *response);
     /* Called when the response is filled, whoever filled it, before anything of it is sent. May be
      * NULL. */

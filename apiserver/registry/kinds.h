@@ -14,8 +14,9 @@
 /* A subresource with a life of its own (not "status"). */
 struct kind_subresource {
     const char *name;
-    /* Serves get, update, patch and create on it. May block. */
+    /* Serves get, update, patch and create on it. May block, unless … */
     void (*serve)(struct registry *registry, struct request *request, struct response *response);
+    bool waits_for_commit; /* … it waits for nothing else. */
 };
 
 struct conditional_default;

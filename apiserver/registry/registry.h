@@ -9,8 +9,7 @@
  *
  * Reads are answered from the cache; see cache.h.
  *
- * Threads: registry_serve() from any thread; it may wait for the store when registry_may_block()
- * says so, and must then run on a worker.
+ * Threads: registry_serve() from any thread on which it may wait for what registry_waits() says.
  */
 #ifndef APISERVER_REGISTRY_REGISTRY_H
 #define APISERVER_REGISTRY_REGISTRY_H
@@ -18,7 +17,7 @@
 #include <pthread.h>
 
 #include "apiserver/admission/options.h"
-#include "apiserver/http/request.h"
+#include "apiserver/http/server.h"
 #include "apiserver/storage/cache.h"
 #include "apiserver/storage/store.h"
 
@@ -48,7 +47,8 @@ struct registry {
 /* Answers a resource request: fills the response, with an error if need be. request->resource is
  * set. */
 void registry_serve(struct registry *registry, struct request *request, struct response *response);
-bool registry_may_block(const struct registry *registry, const struct request *request);
+/* request->resource may be NULL, where there is no such resource. */
+enum waits registry_waits(const struct registry *registry, const struct request *request);
 
 /* ---- one write ---- */
 

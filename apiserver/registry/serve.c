@@ -13,6 +13,8 @@
 #include "common/alloc.h"
 #include "common/json.h"
 
+enum { quick_body_bytes = 64 << 10 };
+
 /* ---- answers ---- */
 
 void serve_object(struct registry *registry, struct request *request, struct response *response,
@@ -479,21 +481,40 @@ void registry_serve(struct registry *registry, struct request *request, struct r
     }
 }
 
-bool registry_may_block(const struct registry *registry, const struct request *request)
+/* A write that waits for nothing but commits. What takes long to decode is left to workers, whose
+ * threads nobody shares. */
+static bool waits_for_commit(const struct registry *registry, const struct request *request)
+{
+    const struct resource *resource = request->resource;
+    if (resource == NULL || resource->virtual || request->body_length > quick_body_bytes ||
+        strcmp(request->info.verb, "deletecollection") == 0) {
+        return false;
+    }
+    const struct kind *kind = kind_find(scheme_storage_resource(request->scheme, resource));
+    const struct kind_subresource *own = kind_subresource_find(kind, request->info.subresource);
+    return (own == NULL || own->waits_for_commit) && kind->begin == NULL && kind->gone == NULL &&
+           (registry->store->local || !kind->acknowledged_when_cached);
+}
+
+enum waits registry_waits(const struct registry *registry, const struct request *request)
 {
     const char *verb = request->info.verb;
     if (strcmp(request->info.plural, "componentstatuses") == 0) {
-        return true; /* The store is asked how it is. */
+        return WAITS_FOR_ANYTHING; /* The store is asked how it is. */
     }
     if (strcmp(request->info.group, "metrics.k8s.io") == 0) {
         return true; /* Made when it is asked for. */
     }
     bool reads =
         strcmp(verb, "get") == 0 || strcmp(verb, "list") == 0 || strcmp(verb, "watch") == 0;
+    if (!reads) {
+        return waits_for_commit(registry, request) ? WAITS_FOR_COMPLETIONS : WAITS_FOR_ANYTHING;
+    }
     const char *revision = request_parameter(request, "resourceVersion");
     const char *token = request_parameter(request, "continue");
     bool any = revision != NULL && strcmp(revision, "0") == 0;
     bool current = revision == NULL || revision[0] == '\0';
-    return !reads || (token != NULL && token[0] != '\0') ||
-           !(any || (current && cache_is_local(registry->cache)));
+    bool continues = token != NULL && token[0] != '\0';
+    return !continues && (any || (current && cache_is_local(registry->cache))) ? WAITS_FOR_NOTHING
+                                                                               : WAITS_FOR_ANYTHING;
 }

@@ -16,6 +16,7 @@
 
 #include "apiserver/storage/table.h"
 #include "common/alloc.h"
+#include "common/fiber.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/map.h"
@@ -736,6 +737,9 @@ bool cache_wait_current(struct cache *cache, struct error *error)
     if (cache->store->local) {
         return true;
     }
+    if (fiber_refuses_to_block()) {
+        return error_unavailable(error, "the store can't be waited for here");
+    }
     struct timespec until = after_ms(wait_current_timeout_ms);
     pthread_mutex_lock(&cache->lock);
     /* A question already on its way may have been answered before a write we must see: only one
@@ -767,6 +771,9 @@ bool cache_wait_revision(struct cache *cache, int64_t revision, int timeout_ms, 
 {
     if (atomic_load(&cache->revision) >= revision) {
         return true;
+    }
+    if (fiber_refuses_to_block()) {
+        return error_unavailable(error, "the cache can't be waited for here");
     }
     struct timespec until = after_ms(timeout_ms);
     pthread_mutex_lock(&cache->lock);

@@ -88,24 +88,47 @@ static bool bad_answer(struct error *error)
     return error_internal(error, "etcd gave an answer that can't be read");
 }
 
-static bool etcd_get(struct store *base, const char *key, struct store_item *item, bool *found,
-                     struct error *error)
+static bool ask_for_key(struct etcd_store *store, const char *key, struct buffer *answer,
+                        struct error *error)
 {
-    struct etcd_store *store = of(base);
     cleanup(buffer_free)
-    struct buffer body = BUFFER_INIT, answer = BUFFER_INIT;
+    struct buffer body = BUFFER_INIT;
     buffer_add_char(&body, '{');
     etcd_add_bytes(&body, "key", key, strlen(key));
     buffer_add_char(&body, '}');
-    if (!ask(store->transport, "/v3/kv/range", &body, store->patience, &answer, error)) {
-        return false;
-    }
-    static const char *const paths[] = {"kvs"};
-    struct json_span kvs = {0}, kv;
-    json_scan(buffer_text(&answer), answer.length, paths, 1, &kvs);
+    return ask(store->transport, "/v3/kv/range", &body, store->patience, answer, error);
+}
+
+/* '*revision' is one at which the key was so; the item has no key where there is none. */
+static bool read_key(const struct buffer *answer, int64_t *revision, struct store_item *item,
+                     struct error *error)
+{
+    static const char *const paths[] = {"header.revision", "kvs"};
+    struct json_span spans[array_length(paths)] = {0}, kv;
+    json_scan(buffer_text(answer), answer->length, paths, array_length(paths), spans);
     size_t at = 0;
-    *found = etcd_next(kvs, &at, &kv);
-    return !*found || etcd_read_item(kv, false, item, NULL) || bad_answer(error);
+    *revision = etcd_int(spans[0]);
+    return !etcd_next(spans[1], &at, &kv) || etcd_read_item(kv, false, item, NULL) ||
+           bad_answer(error);
+}
+
+/* The key as it is now. */
+static bool read_current(struct etcd_store *store, const char *key, int64_t *revision,
+                         struct store_item *current, struct error *error)
+{
+    cleanup(buffer_free)
+    struct buffer answer = BUFFER_INIT;
+    return ask_for_key(store, key, &answer, error) && read_key(&answer, revision, current, error);
+}
+
+static bool etcd_get(struct store *base, const char *key, struct store_item *item, bool *found,
+                     struct error *error)
+{
+    int64_t revision;
+    *item = (struct store_item){0};
+    bool done = read_current(of(base), key, &revision, item, error);
+    *found = item->key != NULL;
+    return done;
 }
 
 /* A range as it is fetched in parts. */
@@ -252,28 +275,35 @@ static void add_key(struct buffer *body, const char *key)
     etcd_add_bytes(body, "key", key, strlen(key));
 }
 
-/* The transaction of a write. 'lease' is 0 for none. */
+/* What has to be so for the write to happen. etcd pays for each word, so it is told what it would
+ * not assume itself: two versions are compared for being equal, and with 0, unless it is said
+ * otherwise. A key that does not exist has the version 0. */
+static void add_condition(const struct store_write *write, struct buffer *body)
+{
+    if (write->expected == STORE_ANY && write->operation == STORE_PUT) {
+        return;
+    }
+    buffer_add_literal(body, "\"compare\":[{");
+    add_key(body, write->key);
+    if (write->expected == STORE_ANY) {
+        buffer_add_literal(body, ",\"result\":\"GREATER\",\"version\":\"0\"");
+    } else if (write->expected != 0) {
+        buffer_add_literal(body, ",\"target\":\"MOD\",");
+        etcd_add_int(body, "mod_revision", write->expected);
+    }
+    buffer_add_literal(body, "}],");
+}
+
+/* The transaction of a write. 'lease' is 0 for none. It does not ask for the present value in case
+ * the condition does not hold: that is seldom, and the question would cost every write. */
 static void build_transaction(const struct store_write *write, int64_t lease, struct buffer *body)
 {
     bool delete = write->operation == STORE_DELETE;
     buffer_reserve(body, write->value_length * 4 / 3 + 1024);
-    buffer_add_literal(body, "{\"compare\":[");
-    if (write->expected != STORE_ANY) {
-        buffer_add_literal(body, "{\"target\":\"MOD\",\"result\":\"EQUAL\",");
-        etcd_add_int(body, "mod_revision", write->expected);
-        buffer_add_char(body, ',');
-        add_key(body, write->key);
-        buffer_add_char(body, '}');
-    }
-    if (delete) {
-        buffer_add_text(body, write->expected != STORE_ANY ? "," : "");
-        buffer_add_literal(body,
-                           "{\"target\":\"VERSION\",\"result\":\"GREATER\",\"version\":\"0\",");
-        add_key(body, write->key);
-        buffer_add_char(body, '}');
-    }
-    buffer_add_text(body, delete ? "],\"success\":[{\"request_delete_range\":{"
-                                 : "],\"success\":[{\"request_put\":{");
+    buffer_add_char(body, '{');
+    add_condition(write, body);
+    buffer_add_text(body, delete ? "\"success\":[{\"request_delete_range\":{"
+                                 : "\"success\":[{\"request_put\":{");
     add_key(body, write->key);
     if (!delete) {
         buffer_add_char(body, ',');
@@ -283,35 +313,18 @@ static void build_transaction(const struct store_write *write, int64_t lease, st
             etcd_add_int(body, "lease", lease);
         }
     }
-    buffer_add_literal(body, "}}],\"failure\":[{\"request_range\":{");
-    add_key(body, write->key);
     buffer_add_literal(body, "}}]}");
 }
 
-static bool read_commit(const struct buffer *answer, int64_t *revision, struct store_item *current,
-                        bool *conflict, struct error *error)
+static bool read_commit(const struct buffer *answer, int64_t *revision, bool *conflict,
+                        struct error *error)
 {
-    static const char *const paths[] = {"header.revision", "succeeded", "responses"};
-    struct json_span spans[array_length(paths)] = {0}, response;
+    static const char *const paths[] = {"header.revision", "succeeded"};
+    struct json_span spans[array_length(paths)] = {0};
     json_scan(buffer_text(answer), answer->length, paths, array_length(paths), spans);
     *revision = etcd_int(spans[0]);
     *conflict = spans[1].length != strlen("true");
-    if (*revision <= 0) {
-        return bad_answer(error);
-    }
-    if (!*conflict) {
-        return true;
-    }
-    *current = (struct store_item){0};
-    static const char *const kvs_path[] = {"response_range.kvs"};
-    struct json_span kvs = {0}, kv;
-    size_t at = 0;
-    if (etcd_next(spans[2], &at, &response)) {
-        json_scan(response.text, response.length, kvs_path, 1, &kvs);
-    }
-    at = 0;
-    return !etcd_next(kvs, &at, &kv) || etcd_read_item(kv, false, current, NULL) ||
-           bad_answer(error);
+    return *revision > 0 || bad_answer(error);
 }
 
 static enum etcd_outcome send_write(struct etcd_store *store, const struct store_write *write,
@@ -350,16 +363,47 @@ static bool send_leased(struct etcd_store *store, const struct store_write *writ
     return error_internal(error, "etcd loses leases as fast as it grants them");
 }
 
-static bool etcd_commit(struct store *base, const struct store_write *write, int64_t *revision,
-                        struct store_item *current, bool *conflict, struct error *error)
+static bool send_once(struct etcd_store *store, const struct store_write *write, int64_t *revision,
+                      bool *conflict, struct error *error)
 {
-    struct etcd_store *store = of(base);
     cleanup(buffer_free)
     struct buffer answer = BUFFER_INIT;
     bool leased = write->operation == STORE_PUT && write->ttl_seconds > 0;
     bool sent = leased ? send_leased(store, write, &answer, error)
                        : send_write(store, write, 0, &answer, error) == ETCD_ANSWERED;
-    return sent && read_commit(&answer, revision, current, conflict, error);
+    return sent && read_commit(&answer, revision, conflict, error);
+}
+
+/* What the write expects is so, by now. */
+static bool holds(const struct store_write *write, const struct store_item *current)
+{
+    bool exists = current->key != NULL;
+    if (write->expected == STORE_ANY) {
+        return exists || write->operation == STORE_PUT;
+    }
+    return exists ? current->mod_revision == write->expected : write->expected == 0;
+}
+
+static bool etcd_commit(struct store *base, const struct store_write *write, int64_t *revision,
+                        struct store_item *current, bool *conflict, struct error *error)
+{
+    struct etcd_store *store = of(base);
+    for (;;) {
+        if (!send_once(store, write, revision, conflict, error)) {
+            return false;
+        }
+        if (!*conflict || current == NULL) {
+            return true;
+        }
+        *current = (struct store_item){0};
+        if (!read_current(store, write->key, revision, current, error)) {
+            return false;
+        }
+        if (!holds(write, current)) {
+            return true;
+        }
+        store_item_clear(current); /* Changed in between; somebody gets on, so this ends. */
+    }
 }
 
 static bool etcd_compact(struct store *base, int64_t revision, struct error *error)

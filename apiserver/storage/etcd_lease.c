@@ -13,6 +13,7 @@
 #include "apiserver/storage/etcd_message.h"
 #include "apiserver/storage/etcd_store.h"
 #include "common/alloc.h"
+#include "common/fiber.h"
 #include "common/timestamp.h"
 
 enum {
@@ -124,6 +125,10 @@ bool etcd_lease_for(struct etcd_leases *leases, int64_t ttl_seconds, struct etcd
     pthread_mutex_lock(&leases->lock);
     struct shared_lease *entry;
     while ((entry = entry_for(leases, ttl_seconds)) == NULL || entry->asking) {
+        if (fiber_refuses_to_block()) {
+            pthread_mutex_unlock(&leases->lock);
+            return error_unavailable(error, "a lease can't be waited for here");
+        }
         pthread_cond_wait(&leases->asked, &leases->lock);
     }
     if (is_usable(entry)) {

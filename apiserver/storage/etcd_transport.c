@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/fiber.h"
 #include "common/json.h"
 #include "common/loop.h"
 #include "common/timestamp.h"
@@ -67,7 +68,7 @@ struct call {
     bool too_long;
     char curl_words[CURL_ERROR_SIZE];
     enum etcd_outcome outcome;
-    sem_t answered;
+    struct completion answered;
 };
 
 struct etcd_transport {
@@ -223,7 +224,7 @@ static bool is_passing(const char *words)
 static void finish(struct call *call, enum etcd_outcome outcome)
 {
     call->outcome = outcome;
-    sem_post(&call->answered);
+    completion_signal(&call->answered);
 }
 
 static size_t give_body(char *to, size_t size, size_t count, void *argument)
@@ -395,13 +396,6 @@ static void call_ends(struct etcd_transport *transport)
     }
 }
 
-static void wait_for(sem_t *semaphore)
-{
-    while (sem_wait(semaphore) != 0) {
-        continue; /* Interrupted by a signal. */
-    }
-}
-
 enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
                                       const struct etcd_request *request, struct buffer *answer,
                                       struct error *error)
@@ -415,11 +409,10 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
         .pause_ms = least_pause_ms,
     };
     call.deadline = call.began + request->patience.timeout_ms * millisecond;
-    sem_init(&call.answered, 0, 0);
+    completion_init(&call.answered);
     atomic_fetch_add(&transport->calls, 1);
     loop_post(transport->loop, start_attempt, &call);
-    wait_for(&call.answered);
-    sem_destroy(&call.answered);
+    completion_wait(&call.answered);
     call_ends(transport);
     return call.outcome;
 }
@@ -511,6 +504,8 @@ struct etcd_transport *etcd_transport_open(const struct store_etcd_options *opti
 void etcd_transport_close(struct etcd_transport *transport)
 {
     call_ends(transport); /* Its own. */
-    wait_for(&transport->idle);
+    while (sem_wait(&transport->idle) != 0) {
+        continue; /* Interrupted by a signal. */
+    }
     release(transport);
 }

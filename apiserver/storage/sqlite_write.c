@@ -4,11 +4,11 @@
  * it feeds.
  */
 #include <errno.h>
-#include <semaphore.h>
 #include <string.h>
 
 #include "apiserver/storage/sqlite_store.h"
 #include "common/alloc.h"
+#include "common/fiber.h"
 #include "common/log.h"
 #include "common/timestamp.h"
 
@@ -23,7 +23,7 @@ struct sqlite_pending {
     const struct store_write *write;
     int64_t compact_revision; /* Over 0: no write but a compaction. */
     struct sqlite_pending *next;
-    sem_t answered;
+    struct completion answered;
     bool failed, conflict;
     int64_t revision;
     int64_t expires; /* When what was put expires, seconds since 1970; 0: never. */
@@ -249,7 +249,7 @@ static void answer(struct sqlite_pending *group, const struct error *error)
             store_item_clear(&group->current);
             error_set(&group->error, error->code, error->reason, "%s", error->message);
         }
-        sem_post(&group->answered);
+        completion_signal(&group->answered);
         group = next;
     }
 }
@@ -411,7 +411,7 @@ void *sqlite_writer_main(void *argument)
 
 static void enqueue_and_wait(struct sqlite_store *store, struct sqlite_pending *pending)
 {
-    sem_init(&pending->answered, 0, 0);
+    completion_init(&pending->answered);
     pthread_mutex_lock(&store->lock);
     bool first = store->first == NULL;
     *store->last = pending;
@@ -420,10 +420,7 @@ static void enqueue_and_wait(struct sqlite_store *store, struct sqlite_pending *
     if (first) { /* Without the lock, which the writer would wait for as soon as it wakes. */
         pthread_cond_signal(&store->work);
     }
-    while (sem_wait(&pending->answered) != 0) {
-        continue; /* Interrupted by a signal. */
-    }
-    sem_destroy(&pending->answered);
+    completion_wait(&pending->answered);
 }
 
 bool sqlite_commit(struct store *base, const struct store_write *write, int64_t *revision,

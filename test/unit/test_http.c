@@ -50,10 +50,10 @@ static enum authorization authorize(void *argument, const struct request *reques
     return AUTHORIZATION_REFUSED;
 }
 
-static bool may_block(void *argument, const struct request *request)
+static enum waits waits(void *argument, struct request *request)
 {
     (void)argument;
-    return strncmp(request->path, "/blocking", 9) == 0;
+    return strncmp(request->path, "/blocking", 9) == 0 ? WAITS_FOR_ANYTHING : WAITS_FOR_NOTHING;
 }
 
 /* /large: text over the threshold of compression; else a line about the request. */
@@ -74,7 +74,7 @@ static void serve(void *argument, struct request *request, struct response *resp
 }
 
 static const struct handler handler = {
-    .authenticate = authenticate, .authorize = authorize, .may_block = may_block, .serve = serve};
+    .authenticate = authenticate, .authorize = authorize, .waits = waits, .serve = serve};
 
 static int set_up(void **state)
 {

@@ -124,10 +124,10 @@ static enum authentication authenticate(void *argument, const struct credentials
     return AUTHENTICATION_DONE;
 }
 
-static bool may_block(void *argument, const struct request *request)
+static enum waits waits(void *argument, struct request *request)
 {
     (void)argument;
-    return strcmp(request->path, "/quick") != 0;
+    return strcmp(request->path, "/quick") != 0 ? WAITS_FOR_ANYTHING : WAITS_FOR_NOTHING;
 }
 
 static void start_watch(struct response *response, bool stream)
@@ -180,7 +180,7 @@ static void serve(void *argument, struct request *request, struct response *resp
 }
 
 static const struct handler handler = {
-    .authenticate = authenticate, .may_block = may_block, .serve = serve};
+    .authenticate = authenticate, .waits = waits, .serve = serve};
 
 static int set_up(void **state)
 {

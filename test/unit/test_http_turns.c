@@ -32,10 +32,10 @@ static enum authentication authenticate(void *argument, const struct credentials
     return AUTHENTICATION_DONE;
 }
 
-static bool may_block(void *argument, const struct request *request)
+static enum waits waits(void *argument, struct request *request)
 {
     (void)argument;
-    return strstr(request->path, "/slow") != NULL;
+    return strstr(request->path, "/slow") != NULL ? WAITS_FOR_ANYTHING : WAITS_FOR_NOTHING;
 }
 
 static void serve(void *argument, struct request *request, struct response *response)
@@ -78,7 +78,7 @@ static void leave(void *argument, struct turn *turn)
 
 static const struct handler handler = {
     .authenticate = authenticate,
-    .may_block = may_block,
+    .waits = waits,
     .serve = serve,
     .admit = admit,
     .note = note,

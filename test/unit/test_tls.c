@@ -36,11 +36,11 @@ static enum authentication authenticate(void *argument, const struct credentials
     return AUTHENTICATION_DONE;
 }
 
-static bool may_block(void *argument, const struct request *request)
+static enum waits waits(void *argument, struct request *request)
 {
     (void)argument;
     (void)request;
-    return false;
+    return WAITS_FOR_NOTHING;
 }
 
 static void serve(void *argument, struct request *request, struct response *response)
@@ -57,7 +57,7 @@ static void serve(void *argument, struct request *request, struct response *resp
 }
 
 static const struct handler handler = {
-    .authenticate = authenticate, .may_block = may_block, .serve = serve};
+    .authenticate = authenticate, .waits = waits, .serve = serve};
 
 static int set_up(void **state)
 {

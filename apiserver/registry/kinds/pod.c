@@ -259,9 +259,9 @@ static void serve_binding(struct registry *registry, struct request *request,
 }
 
 static const struct kind_subresource subresources[] = {
-    {"binding", serve_binding},
-    {"eviction", pod_serve_eviction},
-    {NULL, NULL},
+    {"binding", serve_binding, .waits_for_commit = true},
+    {"eviction", pod_serve_eviction, .waits_for_commit = false},
+    {NULL, NULL, false},
 };
 
 const struct kind kind_pod = {

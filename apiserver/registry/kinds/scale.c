@@ -257,4 +257,4 @@ static void serve(struct registry *registry, struct request *request, struct res
     response_set_json(response, request, 200, answer);
 }
 
-const struct kind_subresource kind_scale = {"scale", serve};
+const struct kind_subresource kind_scale = {"scale", serve, .waits_for_commit = true};

@@ -336,5 +336,7 @@ static void serve_token(struct registry *registry, struct request *request,
     write_clear(&token.shown);
 }
 
-const struct kind_subresource service_account_subresources[] = {{"token", serve_token},
-                                                                {NULL, NULL}};
+const struct kind_subresource service_account_subresources[] = {
+    {"token", serve_token, .waits_for_commit = false},
+    {NULL, NULL, false},
+};
