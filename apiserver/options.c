@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "apiserver/admission/admission.h"
+#include "apiserver/auth/authn_configuration.h"
 #include "common/alloc.h"
 #include "common/flags.h"
 
@@ -17,7 +18,7 @@ static const struct options defaults = {
     .node_port_range = "30000-32767",
     .event_ttl_ns = INT64_C(3600) * 1000000000,
     .compaction_interval_ns = INT64_C(300) * 1000000000,
-    .authn = {.anonymous = true,
+    .authn = {.anonymous = {.is_on = true},
               .extend_token_expiration = true,
               .oidc_username_claim = "sub",
               .oidc_signing_algorithms = "RS256",
@@ -91,8 +92,12 @@ static const struct option table[] = {
     HEADING("Access"),
     {"client-ca-file", FLAG_TEXT, AT(client_ca),
      "Accept client certificates signed by these authorities: CN is the user, O the groups."},
-    {"anonymous-auth", FLAG_BOOLEAN, AT(authn.anonymous),
+    {"anonymous-auth", FLAG_SWITCH, AT(authn.anonymous),
      "Take requests without credentials as those of system:anonymous."},
+    {"authentication-config", FLAG_TEXT, AT(authn.config_file),
+     "AuthenticationConfiguration: which issuers' tokens to accept, in place of the flags of "
+     "OpenID "
+     "Connect, and who is anonymous. The issuers are read again when it changes."},
     {"token-auth-file", FLAG_TEXT, AT(authn.token_file),
      "Accept bearer tokens of this file: lines of token,user,uid,\"group,group\"."},
     {"service-account-key-file", FLAG_LIST, AT(authn.key_files),
@@ -293,7 +298,8 @@ static bool check_options(const struct options *options, struct error *error)
         return error_bad_request(error, "--max-connections-per-client must be between 0 and %d",
                                  connections_max);
     }
-    return authz_check_options(&options->authz, error) &&
+    return authn_check_options(&options->authn, error) &&
+           authz_check_options(&options->authz, error) &&
            audit_check_options(&options->audit, error) &&
            flowcontrol_check_options(&options->flowcontrol, error) &&
            check_address("bind-address", options->bind_address, error) &&

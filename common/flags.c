@@ -27,6 +27,11 @@ static void add_default(struct buffer *text, const struct flag *flag)
             buffer_add_literal(text, " (default true)");
         }
         break;
+    case FLAG_SWITCH:
+        if (((struct flag_switch *)flag->value)->is_on) {
+            buffer_add_literal(text, " (default true)");
+        }
+        break;
     case FLAG_NUMBER:
         buffer_addf(text, " (default %lld)", (long long)*(int64_t *)flag->value);
         break;
@@ -61,8 +66,10 @@ static void print_wrapped(const char *text)
 static void print_flag(const struct flag *flag)
 {
     static const char *const types[] = {
-        [FLAG_TEXT] = " string", [FLAG_LIST] = " string",   [FLAG_BOOLEAN] = "",
-        [FLAG_NUMBER] = " int",  [FLAG_DECIMAL] = " float", [FLAG_DURATION] = " duration",
+        [FLAG_TEXT] = " string",       [FLAG_LIST] = " string",
+        [FLAG_BOOLEAN] = "",           [FLAG_SWITCH] = "",
+        [FLAG_NUMBER] = " int",        [FLAG_DECIMAL] = " float",
+        [FLAG_DURATION] = " duration",
     };
     cleanup(buffer_free)
     struct buffer text = BUFFER_INIT;
@@ -121,6 +128,11 @@ static bool set(const struct flag *flag, const char *value, struct error *error)
         valid = strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
         *(bool *)flag->value = strcmp(value, "true") == 0;
         break;
+    case FLAG_SWITCH:
+        valid = strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
+        *(struct flag_switch *)flag->value =
+            (struct flag_switch){.is_on = strcmp(value, "true") == 0, .is_given = true};
+        break;
     case FLAG_NUMBER:
         *(int64_t *)flag->value = strtoll(value, &end, 10);
         valid = value[0] != '\0' && *end == '\0';
@@ -160,7 +172,7 @@ bool flags_parse(const char *program, const char *summary, const struct flag *fl
             return error_bad_request(error, "unknown flag --%.*s; see --help", (int)length, name);
         }
         const char *value = equals ? equals + 1 : NULL;
-        if (value == NULL && flag->type == FLAG_BOOLEAN) {
+        if (value == NULL && (flag->type == FLAG_BOOLEAN || flag->type == FLAG_SWITCH)) {
             value = "true";
         } else if (value == NULL && i + 1 < count) {
             value = arguments[++i];

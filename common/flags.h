@@ -16,9 +16,14 @@ enum flag_type {
     FLAG_TEXT,     /* const char **: borrowed from the command line. */
     FLAG_LIST,     /* struct flag_list *: the values of a flag that may be given several times. */
     FLAG_BOOLEAN,  /* bool * */
+    FLAG_SWITCH,   /* struct flag_switch *: a boolean that may also not be given. */
     FLAG_NUMBER,   /* int64_t * */
     FLAG_DECIMAL,  /* double * */
     FLAG_DURATION, /* int64_t *, nanoseconds: "5m" */
+};
+
+struct flag_switch {
+    bool is_on, is_given;
 };
 
 enum { FLAG_LIST_MAX = 16 };

@@ -69,8 +69,14 @@ struct authenticator bootstrap_token_authenticator(struct registry *registry);
 /* False with an error when it can't be set up; options, audiences and flag are
  * borrowed. What waits for somebody else's server gives up soon after 'stopping' is set. */
 bool token_file_authenticator(const char *path, struct authenticator *made, struct error *error);
-bool oidc_authenticator(const struct authn_options *options, const atomic_bool *stopping,
+/* 'jwt' is a JWTAuthenticator that has been checked; 'algorithms' have commas between, NULL: any
+ * that exist. */
+bool oidc_authenticator(json_t *jwt, const char *algorithms, const atomic_bool *stopping,
                         struct authenticator *made, struct error *error);
+/* Those of a file that has been read, and is read again when it changes. */
+bool configured_authenticator(const struct authn_options *options, const json_t *issuers,
+                              const atomic_bool *stopping, struct authenticator *made,
+                              struct error *error);
 bool webhook_authenticator(const struct authn_options *options, const json_t *audiences,
                            const atomic_bool *stopping, struct authenticator *made,
                            struct error *error);

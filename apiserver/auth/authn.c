@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "apiserver/auth/authenticator.h"
+#include "apiserver/auth/authn_configuration.h"
 #include "apiserver/auth/identity_cache.h"
 #include "apiserver/auth/service_accounts.h"
 #include "common/alloc.h"
@@ -24,6 +25,7 @@ struct authn {
     struct authenticator by_request[by_request_max], by_token[by_token_max];
     size_t by_request_count, by_token_count;
     bool anonymous;
+    json_t *anonymous_paths; /* Strings: only there; NULL: everywhere. */
     unsigned workers;
     _Atomic int64_t complained_ns; /* When the log last told of somebody who was refused. */
     struct service_accounts *service_accounts; /* NULL: there are no keys for their tokens. */
@@ -106,18 +108,60 @@ static bool set_up_service_accounts(struct authn *authn, const struct authn_opti
     return true;
 }
 
+/* What the file says of anonymous requests wins over the flag's default, but not over the flag. */
+static bool set_up_configured(struct authn *authn, const struct authn_options *options,
+                              const atomic_bool *stopping, struct error *error)
+{
+    struct authenticator authenticator;
+    cleanup(authn_configuration_clear)
+    struct authn_configuration configuration = {0};
+    if (!authn_configuration_read(&configuration, options->config_file, &options->issuers, error)) {
+        return false;
+    }
+    if (configuration.says_anonymous && options->anonymous.is_given) {
+        return error_bad_request(error, "anonymous: Forbidden: --anonymous-auth flag cannot be set "
+                                        "when anonymous field is configured in authentication "
+                                        "configuration file");
+    }
+    if (!configured_authenticator(options, configuration.issuers, stopping, &authenticator,
+                                  error)) {
+        return false;
+    }
+    add_by_token(authn, authenticator);
+    authn->workers = workers_for_others;
+    if (configuration.says_anonymous) {
+        authn->anonymous = configuration.anonymous;
+        authn->anonymous_paths = json_incref(configuration.anonymous_paths);
+    }
+    return true;
+}
+
+static bool set_up_oidc(struct authn *authn, const struct authn_options *options,
+                        const atomic_bool *stopping, struct error *error)
+{
+    struct authenticator authenticator;
+    cleanup(json_release)
+    json_t *jwt = authn_configuration_of_flags(options, error);
+    if (jwt == NULL || !oidc_authenticator(jwt, options->oidc_signing_algorithms, stopping,
+                                           &authenticator, error)) {
+        return false;
+    }
+    add_by_token(authn, authenticator);
+    authn->workers = workers_for_others;
+    return true;
+}
+
 /* Those who ask servers of others. */
 static bool set_up_remote(struct authn *authn, const struct authn_options *options,
                           struct registry *registry, struct error *error)
 {
     const atomic_bool *stopping = registry ? &registry->stopping : NULL;
     struct authenticator authenticator;
-    if (options->oidc_issuer_url != NULL) {
-        if (!oidc_authenticator(options, stopping, &authenticator, error)) {
-            return false;
-        }
-        add_by_token(authn, authenticator);
-        authn->workers = workers_for_others;
+    if (options->config_file != NULL && !set_up_configured(authn, options, stopping, error)) {
+        return false;
+    }
+    if (options->oidc_issuer_url != NULL && !set_up_oidc(authn, options, stopping, error)) {
+        return false;
     }
     if (options->webhook_config_file != NULL) {
         if (!webhook_authenticator(options, authn->audiences, stopping, &authenticator, error)) {
@@ -133,7 +177,7 @@ static bool set_up_remote(struct authn *authn, const struct authn_options *optio
 static bool set_up(struct authn *authn, const struct authn_options *options,
                    struct registry *registry, struct error *error)
 {
-    authn->anonymous = options->anonymous;
+    authn->anonymous = options->anonymous.is_on;
     if (options->proxy_ca_file != NULL) {
         authn->by_request[authn->by_request_count++] = front_proxy_authenticator(options);
     }
@@ -188,6 +232,7 @@ void authn_free(struct authn *authn)
     free_all(authn->by_token, authn->by_token_count);
     service_accounts_free(authn->service_accounts);
     identity_cache_free(authn->known);
+    json_decref(authn->anonymous_paths);
     free(authn);
 }
 
@@ -373,6 +418,14 @@ static enum authentication refuse(struct authn *authn, const struct complaints *
     return AUTHENTICATION_REFUSED;
 }
 
+/* Whether somebody without credentials may ask for this path. */
+static bool admits_anonymous(const struct authn *authn, const char *path)
+{
+    return authn->anonymous &&
+           (authn->anonymous_paths == NULL ||
+            (path != NULL && json_array_has_string(authn->anonymous_paths, path)));
+}
+
 enum authentication authn_authenticate(struct authn *authn, const struct credentials *credentials,
                                        bool may_block, struct user *user, struct error *error)
 {
@@ -388,7 +441,8 @@ enum authentication authn_authenticate(struct authn *authn, const struct credent
     if (verdict == VERDICT_BLOCKS) {
         return AUTHENTICATION_BLOCKS;
     }
-    if (verdict == VERDICT_REFUSED || (verdict == VERDICT_NOT_MINE && !authn->anonymous)) {
+    if (verdict == VERDICT_REFUSED ||
+        (verdict == VERDICT_NOT_MINE && !admits_anonymous(authn, credentials->path))) {
         return refuse(authn, &complaints, error);
     }
     if (verdict == VERDICT_KNOWN) {

@@ -25,7 +25,9 @@ struct service_accounts;
 /* As on the command line; NULL where it says nothing. Values of lists may have commas between
  * parts, but those of keys and issuers. */
 struct authn_options {
-    bool anonymous;
+    struct flag_switch anonymous;
+    const char
+        *config_file; /* AuthenticationConfiguration; in place of what is OpenID Connect's. */
     const char *token_file;
     const char *proxy_ca_file;
     struct flag_list proxy_allowed_names, proxy_username_headers, proxy_uid_headers,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * OpenID Connect: identity tokens of an issuer, by whose keys they are verified. Which claims make
- * the user and the groups is said on the command line.
+ * the user and the groups is said by a JWTAuthenticator; see authn_configuration.h.
  */
 #include <string.h>
 
@@ -16,9 +16,10 @@
 struct oidc {
     struct oidc_keys *keys;
     struct token_cache *verified; /* Claims of tokens whose signature is good. */
-    const struct authn_options *options;
-    char *username_prefix;
-    char **algorithms; /* NULL-terminated. */
+    json_t *jwt;
+    const json_t *mappings, *audiences; /* In 'jwt', as what follows. */
+    const char *url;
+    json_t *algorithms; /* Strings; NULL: all that there are. */
 };
 
 static const int64_t not_before_leeway_ns = INT64_C(300) * 1000000000;
@@ -30,16 +31,6 @@ static bool refused(struct error *error, const char *text)
 }
 
 /* ---- the signature ---- */
-
-static bool is_listed(char *const *list, const char *text)
-{
-    for (; *list != NULL; list++) {
-        if (strcmp(*list, text) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static bool is_signed(const struct jwt *token, const struct key_set *set)
 {
@@ -92,10 +83,10 @@ static json_t *verify(struct oidc *oidc, const struct question *question, enum v
         return NULL;
     }
     const char *issuer = json_get_string(token.claims, "iss");
-    if (issuer == NULL || strcmp(issuer, oidc->options->oidc_issuer_url) != 0) {
+    if (issuer == NULL || strcmp(issuer, oidc->url) != 0) {
         return NULL;
     }
-    if (!is_listed(oidc->algorithms, token.algorithm)) {
+    if (oidc->algorithms != NULL && !json_array_has_string(oidc->algorithms, token.algorithm)) {
         *verdict = VERDICT_REFUSED;
         refused(error, "verify token: oidc: id token signed with unsupported algorithm");
         return NULL;
@@ -117,11 +108,28 @@ static struct finding *find_claims(struct oidc *oidc, const struct question *que
 
 /* ---- what it says ---- */
 
-static bool is_for(const json_t *claims, const char *client)
+/* The audience, or one of them, is one of ours. */
+static bool is_for(const json_t *claims, const json_t *ours)
 {
     const json_t *audience = json_object_get(claims, "aud");
-    return json_is_string(audience) ? strcmp(json_string_value(audience), client) == 0
-                                    : json_array_has_string(audience, client);
+    bool is_ours =
+        json_is_string(audience) && json_array_has_string(ours, json_string_value(audience));
+    for (size_t i = 0; !is_ours && i < json_array_size(audience); i++) {
+        const char *text = json_string_value(json_array_get(audience, i));
+        is_ours = text != NULL && json_array_has_string(ours, text);
+    }
+    return is_ours;
+}
+
+static bool check_audience(const struct oidc *oidc, const json_t *claims, struct error *error)
+{
+    if (is_for(claims, oidc->audiences)) {
+        return true;
+    }
+    cleanup(free_char)
+    char *wanted = json_text(oidc->audiences);
+    return error_set(error, 401, "Unauthorized",
+                     "oidc: verify token: oidc: expected audience in %s", wanted);
 }
 
 static bool check_times(const json_t *claims, struct error *error)
@@ -136,61 +144,76 @@ static bool check_times(const json_t *claims, struct error *error)
            refused(error, "verify token: oidc: current time before the nbf (not before) time");
 }
 
-/* --oidc-required-claim: key=value, one or more with commas between. */
 static bool check_required(const struct oidc *oidc, const json_t *claims, struct error *error)
 {
-    const struct flag_list *list = &oidc->options->oidc_required_claims;
-    for (size_t i = 0; i < list->count; i++) {
-        cleanup(free_char)
-        char *copy = duplicate(list->values[i]);
-        char *rest = NULL;
-        for (char *pair = strtok_r(copy, ",", &rest); pair != NULL;
-             pair = strtok_r(NULL, ",", &rest)) {
-            char *wanted = strchr(pair, '=');
-            *wanted++ = '\0';
-            const char *found = json_get_string(claims, pair);
-            if (found == NULL) {
-                return error_set(error, 401, "Unauthorized",
-                                 "oidc: required claim %s not present in ID token", pair);
-            }
-            if (strcmp(found, wanted) != 0) {
-                return error_set(
-                    error, 401, "Unauthorized",
-                    "oidc: required claim %s value does not match. Got = %s, want = %s", pair,
-                    found, wanted);
-            }
+    const json_t *rules = json_object_get(oidc->jwt, "claimValidationRules"), *rule;
+    size_t i;
+    json_array_foreach (rules, i, rule) {
+        const char *claim = json_get_string(rule, "claim");
+        const char *wanted = json_get_string(rule, "requiredValue");
+        const char *found = json_get_string(claims, claim);
+        wanted = wanted != NULL ? wanted : "";
+        if (found == NULL) {
+            return error_set(error, 401, "Unauthorized",
+                             "oidc: required claim %s not present in ID token", claim);
+        }
+        if (strcmp(found, wanted) != 0) {
+            return error_set(error, 401, "Unauthorized",
+                             "oidc: required claim %s value does not match. Got = %s, want = %s",
+                             claim, found, wanted);
         }
     }
     return true;
 }
 
+/* The text of the claim that is mapped there; NULL when it has none. */
+static const char *mapped_text(const struct oidc *oidc, const json_t *claims, const char *mapping,
+                               const char **claim)
+{
+    *claim = json_path_string(oidc->mappings, mapping, "claim");
+    const json_t *value = json_object_get(claims, *claim);
+    return json_is_string(value) && json_string_length(value) > 0 && !json_has_nul(value)
+               ? json_string_value(value)
+               : NULL;
+}
+
+static const char *prefix_of(const struct oidc *oidc, const char *mapping)
+{
+    const char *prefix = json_path_string(oidc->mappings, mapping, "prefix");
+    return prefix != NULL ? prefix : "";
+}
+
 static bool take_name(const struct oidc *oidc, const json_t *claims, struct user *user,
                       struct error *error)
 {
-    const char *claim = oidc->options->oidc_username_claim;
-    const json_t *value = json_object_get(claims, claim);
+    const char *claim, *uid_claim;
+    const char *value = mapped_text(oidc, claims, "username", &claim), *uid = "";
     const json_t *is_verified = json_object_get(claims, "email_verified");
-    if (!json_is_string(value) || json_string_length(value) == 0 || json_has_nul(value)) {
+    if (value == NULL) {
         return error_set(error, 401, "Unauthorized",
                          "oidc: parse username claims \"%s\": claim not present", claim);
     }
     if (strcmp(claim, "email") == 0 && is_verified != NULL && !json_is_true(is_verified)) {
         return refused(error, "email not verified");
     }
+    if (json_path_string(oidc->mappings, "uid", "claim") != NULL &&
+        (uid = mapped_text(oidc, claims, "uid", &uid_claim)) == NULL) {
+        return error_set(error, 401, "Unauthorized",
+                         "oidc: parse uid claim \"%s\": claim not present", uid_claim);
+    }
     cleanup(free_char)
-    char *name = format("%s%s", oidc->username_prefix, json_string_value(value));
-    user_set(user, name, "");
+    char *name = format("%s%s", prefix_of(oidc, "username"), value);
+    user_set(user, name, uid);
     return true;
 }
 
 static bool take_group(const struct oidc *oidc, const json_t *group, struct user *user)
 {
-    const char *prefix = oidc->options->oidc_groups_prefix;
     if (!json_is_string(group) || json_has_nul(group)) {
         return false;
     }
     cleanup(free_char)
-    char *name = format("%s%s", prefix ? prefix : "", json_string_value(group));
+    char *name = format("%s%s", prefix_of(oidc, "groups"), json_string_value(group));
     user_add_group(user, name);
     return true;
 }
@@ -199,7 +222,7 @@ static bool take_group(const struct oidc *oidc, const json_t *group, struct user
 static bool take_groups(const struct oidc *oidc, const json_t *claims, struct user *user,
                         struct error *error)
 {
-    const char *claim = oidc->options->oidc_groups_claim;
+    const char *claim = json_path_string(oidc->mappings, "groups", "claim");
     const json_t *groups = claim ? json_object_get(claims, claim) : NULL;
     bool taken = groups == NULL || json_is_null(groups) || json_is_array(groups) ||
                  take_group(oidc, groups, user);
@@ -231,12 +254,8 @@ static enum verdict ask(void *state, const struct question *question, struct ide
         return verdict;
     }
     const json_t *claims = found->json;
-    if (!is_for(claims, oidc->options->oidc_client_id)) {
-        error_set(error, 401, "Unauthorized", "oidc: verify token: oidc: expected audience \"%s\"",
-                  oidc->options->oidc_client_id);
-        return VERDICT_REFUSED;
-    }
-    if (!check_times(claims, error) || !take_name(oidc, claims, &identity->user, error) ||
+    if (!check_audience(oidc, claims, error) || !check_times(claims, error) ||
+        !take_name(oidc, claims, &identity->user, error) ||
         !take_groups(oidc, claims, &identity->user, error) ||
         !check_required(oidc, claims, error)) {
         identity_clear(identity);
@@ -248,102 +267,47 @@ static enum verdict ask(void *state, const struct question *question, struct ide
 
 /* ---- set-up ---- */
 
-static bool check_required_flags(const struct flag_list *list, struct error *error)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        cleanup(free_char)
-        char *copy = duplicate(list->values[i]);
-        char *rest = NULL;
-        for (char *pair = strtok_r(copy, ",", &rest); pair != NULL;
-             pair = strtok_r(NULL, ",", &rest)) {
-            if (strchr(pair, '=') == NULL) {
-                return error_bad_request(error, "--oidc-required-claim: \"%s\" is no key=value",
-                                         pair);
-            }
-        }
-    }
-    return true;
-}
-
-static bool check_options(const struct authn_options *options, struct error *error)
-{
-    if (options->oidc_client_id == NULL) {
-        return error_bad_request(error, "--oidc-issuer-url needs --oidc-client-id");
-    }
-    if (strncmp(options->oidc_issuer_url, "https://", 8) != 0) {
-        return error_bad_request(error, "--oidc-issuer-url must begin with https://");
-    }
-    return check_required_flags(&options->oidc_required_claims, error);
-}
-
-static void free_strings(char **list)
-{
-    for (char **text = list; text != NULL && *text != NULL; text++) {
-        free(*text);
-    }
-    free(list);
-}
-
-/* NULL with an error when one of them does not exist. */
-static char **split_algorithms(const char *names, struct error *error)
-{
-    size_t count = 0;
-    char **list = allocate_zero(strlen(names) + 2, sizeof *list);
-    cleanup(free_char)
-    char *copy = duplicate(names);
-    char *rest = NULL;
-    for (char *name = strtok_r(copy, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
-        if (!jwt_algorithm_exists(name)) {
-            error_bad_request(error, "--oidc-signing-algs: there is no \"%s\"", name);
-            free_strings(list);
-            return NULL;
-        }
-        list[count++] = duplicate(name);
-    }
-    return list;
-}
-
-/* "-" is none; who says nothing gets the issuer before each name that is no mail address. */
-static char *find_username_prefix(const struct authn_options *options)
-{
-    const char *given = options->oidc_username_prefix;
-    if (given != NULL && given[0] != '\0') {
-        return duplicate(strcmp(given, "-") == 0 ? "" : given);
-    }
-    return strcmp(options->oidc_username_claim, "email") == 0
-               ? duplicate("")
-               : format("%s#", options->oidc_issuer_url);
-}
-
 static void free_state(void *state)
 {
     struct oidc *oidc = state;
     oidc_keys_free(oidc->keys);
     token_cache_free(oidc->verified);
-    free(oidc->username_prefix);
-    free_strings(oidc->algorithms);
+    json_decref(oidc->jwt);
+    json_decref(oidc->algorithms);
     free(oidc);
 }
 
-bool oidc_authenticator(const struct authn_options *options, const atomic_bool *stopping,
+/* Of "RS256,ES256"; false with an error when one of them does not exist. */
+static bool split_algorithms(const char *names, json_t **list, struct error *error)
+{
+    cleanup(free_char)
+    char *copy = duplicate(names ? names : "");
+    char *rest = NULL;
+    *list = names != NULL ? json_array() : NULL;
+    for (char *name = strtok_r(copy, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
+        if (!jwt_algorithm_exists(name)) {
+            return error_bad_request(error, "--oidc-signing-algs: there is no \"%s\"", name);
+        }
+        json_array_append_new(*list, json_string(name));
+    }
+    return true;
+}
+
+bool oidc_authenticator(json_t *jwt, const char *algorithms, const atomic_bool *stopping,
                         struct authenticator *made, struct error *error)
 {
-    char **algorithms = check_options(options, error)
-                            ? split_algorithms(options->oidc_signing_algorithms, error)
-                            : NULL;
-    struct oidc_keys *keys = algorithms ? oidc_keys_open(options->oidc_issuer_url,
-                                                         options->oidc_ca_file, stopping, error)
-                                        : NULL;
-    if (keys == NULL) {
-        free_strings(algorithms);
+    const json_t *issuer = json_object_get(jwt, "issuer");
+    struct oidc *oidc = allocate_struct(struct oidc);
+    *oidc = (struct oidc){.verified = token_cache_new(),
+                          .jwt = json_incref(jwt),
+                          .mappings = json_object_get(jwt, "claimMappings"),
+                          .audiences = json_object_get(issuer, "audiences"),
+                          .url = json_get_string(issuer, "url")};
+    if (!split_algorithms(algorithms, &oidc->algorithms, error) ||
+        (oidc->keys = oidc_keys_open(issuer, stopping, error)) == NULL) {
+        free_state(oidc);
         return false;
     }
-    struct oidc *oidc = allocate_struct(struct oidc);
-    *oidc = (struct oidc){.keys = keys,
-                          .verified = token_cache_new(),
-                          .options = options,
-                          .username_prefix = find_username_prefix(options),
-                          .algorithms = algorithms};
     *made = (struct authenticator){.ask = ask, .free = free_state, .state = oidc};
     return true;
 }

@@ -12,7 +12,6 @@
 #include "common/timestamp.h"
 
 enum {
-    ca_bytes_max = 1 << 20,
     retry_seconds = 10,   /* After a fetch that failed. */
     refreshes_max = 3,    /* At once; and then … */
     refresh_seconds = 10, /* … one each so often. */
@@ -20,7 +19,7 @@ enum {
 };
 
 struct oidc_keys {
-    char *issuer, *ca_file;
+    const char *issuer, *discovery_url, *ca; /* Borrowed; the last two may be NULL. */
     const atomic_bool *server_stops;
     pthread_t thread;
     bool runs;
@@ -40,13 +39,10 @@ static json_t *fetch(const struct oidc_keys *keys, const char *url, const char *
 {
     cleanup(client_config_clear)
     struct client_config config = CLIENT_CONFIG_INIT;
-    config.server = duplicate(url);
-    if (keys->ca_file != NULL) {
-        config.ca = client_config_read_file(keys->ca_file, ca_bytes_max, error);
-        if (config.ca == NULL) {
-            return NULL;
-        }
-    }
+    size_t length = strlen(url);
+    bool has_slash = path[0] == '/' && length > 0 && url[length - 1] == '/';
+    config.server = format("%.*s", (int)(length - has_slash), url);
+    config.ca = keys->ca != NULL ? duplicate(keys->ca) : NULL;
     struct fetcher *fetcher = fetcher_new(&config, error);
     if (fetcher == NULL) {
         return NULL;
@@ -62,7 +58,9 @@ static json_t *fetch(const struct oidc_keys *keys, const char *url, const char *
 static char *find_keys(const struct oidc_keys *keys, struct error *error)
 {
     cleanup(json_release)
-    json_t *document = fetch(keys, keys->issuer, "/.well-known/openid-configuration", error);
+    json_t *document = keys->discovery_url != NULL
+                           ? fetch(keys, keys->discovery_url, "", error)
+                           : fetch(keys, keys->issuer, "/.well-known/openid-configuration", error);
     const char *issuer = json_get_string(document, "issuer");
     const char *uri = json_get_string(document, "jwks_uri");
     if (document == NULL) {
@@ -157,8 +155,15 @@ static void *fetch_always(void *argument)
 
 /* ---- life ---- */
 
-struct oidc_keys *oidc_keys_open(const char *issuer, const char *ca_file,
-                                 const atomic_bool *stopping, struct error *error)
+/* NULL for what is absent or empty. */
+static const char *text_of(const json_t *issuer, const char *name)
+{
+    const char *text = json_get_string(issuer, name);
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+struct oidc_keys *oidc_keys_open(const json_t *issuer, const atomic_bool *stopping,
+                                 struct error *error)
 {
     struct oidc_keys *keys = allocate_struct(struct oidc_keys);
     pthread_condattr_t monotonic;
@@ -168,8 +173,9 @@ struct oidc_keys *oidc_keys_open(const char *issuer, const char *ca_file,
     pthread_cond_init(&keys->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     keys->server_stops = stopping;
-    keys->issuer = duplicate(issuer);
-    keys->ca_file = ca_file ? duplicate(ca_file) : NULL;
+    keys->issuer = json_get_string(issuer, "url");
+    keys->discovery_url = text_of(issuer, "discoveryURL");
+    keys->ca = text_of(issuer, "certificateAuthority");
     keys->refreshes = refreshes_max;
     keys->runs = pthread_create(&keys->thread, NULL, fetch_always, keys) == 0;
     if (!keys->runs) {
@@ -197,8 +203,6 @@ void oidc_keys_free(struct oidc_keys *keys)
     }
     pthread_cond_destroy(&keys->changed);
     pthread_mutex_destroy(&keys->lock);
-    free(keys->issuer);
-    free(keys->ca_file);
     free(keys);
 }
 

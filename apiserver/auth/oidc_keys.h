@@ -9,14 +9,16 @@
 #ifndef APISERVER_AUTH_OIDC_KEYS_H
 #define APISERVER_AUTH_OIDC_KEYS_H
 
+#include <jansson.h>
+
 #include "apiserver/auth/keyring.h"
 
 struct oidc_keys;
 
-/* 'issuer' is the URL, 'ca_file' may be NULL: the system's authorities. Starts fetching; that ends
- * soon after the flag (borrowed) is set. */
-struct oidc_keys *oidc_keys_open(const char *issuer, const char *ca_file,
-                                 const atomic_bool *stopping, struct error *error);
+/* 'issuer' is that of a JWTAuthenticator, borrowed: without a certificateAuthority the system's are
+ * believed. Starts fetching; that ends soon after the flag (borrowed) is set. */
+struct oidc_keys *oidc_keys_open(const json_t *issuer, const atomic_bool *stopping,
+                                 struct error *error);
 void oidc_keys_free(struct oidc_keys *keys); /* NULL is fine. */
 /* What is known now; the caller's reference. NULL while nothing is. */
 struct key_set *oidc_keys_get(struct oidc_keys *keys);

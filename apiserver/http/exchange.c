@@ -220,6 +220,7 @@ static enum authentication authenticate(struct exchange *exchange, bool may_bloc
         .headers = exchange->headers,
         .header_count = exchange->header_count,
         .certificate = may_block ? exchange->peer->certificate : examined_certificate(exchange),
+        .path = exchange->request.path,
     };
     return handler->authenticate(handler->argument, &credentials, may_block, &exchange->request,
                                  error);

@@ -42,6 +42,7 @@ struct credentials {
     const struct request_header *headers; /* All of them, in their order. */
     size_t header_count;
     const struct client_certificate *certificate; /* NULL when none was shown or asked for. */
+    const char *path;                             /* What is asked for, as sent; NULL: nothing. */
 };
 
 /* The first header of that name, in any case; NULL when there is none. */

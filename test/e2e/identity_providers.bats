@@ -222,6 +222,51 @@ END
     [ "$(who $id.$secret)" = 401 ]
 }
 
+# configuration [LINE…]: with the issuer, its audiences other than the flags', and more lines.
+configuration() {
+    printf '%s\n' 'apiVersion: apiserver.config.k8s.io/v1' 'kind: AuthenticationConfiguration' "$@"
+    [ $# -gt 1 ] || jq -n --arg url "$ISSUER" --rawfile ca "$DATA/issuer.crt" '{issuer: {url: $url, certificateAuthority: $ca,
+        discoveryURL: "\($url)/elsewhere", audiences: ["shop", "bank"], audienceMatchPolicy: "MatchAny"},
+        claimMappings: {username: {claim: "sub", prefix: "config:"}, uid: {claim: "email"}, groups: {claim: "groups", prefix: ""}},
+        claimValidationRules: [{claim: "tenant", requiredValue: "blue"}]}' | sed '1s/^/jwt:\n- /; 2,$s/^/  /'
+}
+
+@test "a configuration names issuers, and who may be anonymous; issuers are read again" {
+    local server=("$BIN/coracle-apiserver" --tls-cert-file "$DATA/pki/apiserver.crt" --tls-private-key-file "$DATA/pki/apiserver.key" --store-file "$BATS_TEST_TMPDIR/store")
+    configuration 'anonymous: {enabled: true, conditions: [{path: /readyz}]}' >"$DATA/authn.yaml"
+    run "${server[@]}" --authentication-config "$DATA/authn.yaml" --anonymous-auth=false
+    [[ "$output" == *"--anonymous-auth flag cannot be set when anonymous field is configured"* ]]
+    run "${server[@]}" --authentication-config "$DATA/authn.yaml" --oidc-client-id x
+    [[ "$output" == *"authentication-config file and oidc-* flags are mutually exclusive"* ]]
+    stop_server
+    # The issuer is found elsewhere, and still says who it is.
+    mv "$DATA/public/.well-known/openid-configuration" "$DATA/public/elsewhere"
+    FLAGS="--authentication-config $DATA/authn.yaml" start_server
+    knows() { [ "$(who "$1")" = "$2" ]; }
+    wait_until 10 knows "$(id_token third)" "config:1 a,b,system:authenticated "
+    [ "$(jq -r .status.userInfo.uid "$BATS_TEST_TMPDIR/body")" = jane@x.org ]
+    knows "$(id_token third '{"aud":["x","bank"]}')" "config:1 a,b,system:authenticated "
+    for claims in '{"aud":"x"}' '{"aud":[]}' '{"tenant":"red"}' '{"email":null}' '{"sub":null}' '{"iss":"https://x"}'; do
+        knows "$(id_token third "$claims")" 401
+    done
+    each_code() { for path in "$@"; do code "$path"; done | xargs; }
+    code() { curl -sS -o /dev/null -w '%{http_code}\n' --path-as-is --cacert "$DATA/pki/ca.crt" "https://127.0.0.1:$PORT$1"; }
+    run each_code /readyz '/readyz?verbose' /livez /readyz/ping /%72eadyz /api
+    [ "$output" = "200 200 401 401 401 401" ]
+    # What is wrong changes nothing, and says so.
+    echo 'jwt: 7' >>"$DATA/authn.yaml"
+    wait_until 10 grep -q "keeping the present authentication configuration: $DATA/authn.yaml" "$BATS_FILE_TMPDIR/log"
+    knows "$(id_token third '{"jti":"kept"}')" "config:1 a,b,system:authenticated credential-id"
+    configuration '' | sed 's/config:/other:/; s/"bank"/"ship"/' >"$DATA/authn.new"
+    mv "$DATA/authn.new" "$DATA/authn.yaml"
+    wait_until 10 knows "$(id_token third)" "other:1 a,b,system:authenticated "
+    knows "$(id_token third '{"aud":"bank"}')" 401
+    configuration '' '' >"$DATA/authn.yaml" # None at all.
+    wait_until 10 knows "$(id_token third)" 401
+    [ "$(code /readyz) $(code /livez)" = "200 401" ] # As at the start.
+    mv "$DATA/public/elsewhere" "$DATA/public/.well-known/openid-configuration"
+}
+
 @test "no token is in the log" {
     no_token_is_logged
 }

@@ -34,7 +34,7 @@ static struct authn *open_tokens(const char *text, struct error *error)
     assert_true(file >= 0);
     assert_int_equal(write(file, text, strlen(text)), strlen(text));
     close(file);
-    struct authn_options options = {.anonymous = true, .token_file = path};
+    struct authn_options options = {.anonymous = {.is_on = true}, .token_file = path};
     struct authn *authn = authn_open(&options, NULL, error);
     unlink(path);
     return authn;
@@ -84,7 +84,7 @@ static void assert_authorized_as(struct authn *authn, const char *authorization,
 {
     struct request_header header = {"Authorization", authorization};
     assert_is(authn,
-              (struct credentials){.headers = &header, .header_count = authorization != NULL},
+              (struct credentials){.headers = &header, .header_count = authorization != NULL, NULL},
               expected);
 }
 
@@ -145,9 +145,9 @@ static void a_certificate_is_asked_before_a_token(void **state)
                                            .sha256 = "00ff",
                                            .trusted = true};
     const struct request_header token = {"authorization", "Bearer second"};
-    assert_is(*state, (struct credentials){&token, 1, &eve},
+    assert_is(*state, (struct credentials){&token, 1, &eve, NULL},
               "eve/u1: system:masters builders system:authenticated" CREDENTIAL("00ff"));
-    assert_is(*state, (struct credentials){NULL, 0, &eve},
+    assert_is(*state, (struct credentials){NULL, 0, &eve, NULL},
               "eve/u1: system:masters builders system:authenticated" CREDENTIAL("00ff"));
 }
 
@@ -155,22 +155,23 @@ static void a_refused_certificate_is_no_anonymous_caller(void **state)
 {
     const struct client_certificate refused = {.sha256 = ""};
     const struct request_header token = {"authorization", "Bearer second"};
-    assert_is(*state, (struct credentials){NULL, 0, &refused}, "401 Unauthorized");
-    assert_is(*state, (struct credentials){&token, 1, &refused}, "joe/2: system:authenticated");
+    assert_is(*state, (struct credentials){NULL, 0, &refused, NULL}, "401 Unauthorized");
+    assert_is(*state, (struct credentials){&token, 1, &refused, NULL},
+              "joe/2: system:authenticated");
 }
 
 static void a_certificate_without_a_name_is_nobodys(void **state)
 {
     const struct client_certificate nameless = {
         .common_name = "", .uid = "", .organizations = (char *[]){NULL}, .trusted = true};
-    assert_is(*state, (struct credentials){NULL, 0, &nameless},
+    assert_is(*state, (struct credentials){NULL, 0, &nameless, NULL},
               "system:anonymous/: system:unauthenticated");
 }
 
 static void without_anonymous_access_nobody_is_refused(void **state)
 {
     (void)state;
-    struct authn_options options = {.anonymous = false};
+    struct authn_options options = {.anonymous = {.is_on = false}};
     struct authn *authn = authn_open(&options, NULL, NULL);
     assert_authorized_as(authn, NULL, "401 Unauthorized");
     assert_authorized_as(authn, "Basic Zmlyc3Q6eA==", "401 Unauthorized");
@@ -182,7 +183,7 @@ static void without_anonymous_access_nobody_is_refused(void **state)
 static struct authn *open_proxies(const char *allowed)
 {
     struct authn_options options = {
-        .anonymous = true,
+        .anonymous = {.is_on = true},
         .proxy_ca_file = "some",
         .proxy_allowed_names = {.values = {allowed}, .count = allowed != NULL},
         .proxy_username_headers = {.values = {"X-Remote-User", "X-Other-User"}, .count = 2},
@@ -215,12 +216,12 @@ static void a_front_proxy_says_who_asks(void **state)
     static const char *const allowed[] = {NULL, "", "proxy", "other,proxy"};
     for (size_t i = 0; i < array_length(allowed); i++) {
         struct authn *authn = open_proxies(allowed[i]);
-        assert_is(authn, (struct credentials){headers, array_length(headers), &proxy}, known);
+        assert_is(authn, (struct credentials){headers, array_length(headers), &proxy, NULL}, known);
         authn_free(authn);
     }
     static const struct request_header other[] = {{"X-Remote-User", ""}, {"X-Other-User", "joe"}};
     struct authn *authn = open_proxies(NULL);
-    assert_is(authn, (struct credentials){other, 2, &proxy}, "joe/: system:authenticated");
+    assert_is(authn, (struct credentials){other, 2, &proxy, NULL}, "joe/: system:authenticated");
     authn_free(authn);
 }
 
@@ -237,11 +238,11 @@ static void nobody_else_says_who_asks(void **state)
     const struct client_certificate proxy = {
         .common_name = "proxy", .uid = "", .organizations = none, .trusted_as_proxy = true};
     struct authn *authn = open_proxies("other");
-    assert_is(authn, (struct credentials){&header, 1, NULL}, anonymous);
-    assert_is(authn, (struct credentials){&header, 1, &client},
+    assert_is(authn, (struct credentials){&header, 1, NULL, NULL}, anonymous);
+    assert_is(authn, (struct credentials){&header, 1, &client, NULL},
               "eve/: system:authenticated" CREDENTIAL("1"));
-    assert_is(authn, (struct credentials){&header, 1, &stranger}, "401 Unauthorized");
-    assert_is(authn, (struct credentials){&header, 1, &proxy}, "401 Unauthorized");
+    assert_is(authn, (struct credentials){&header, 1, &stranger, NULL}, "401 Unauthorized");
+    assert_is(authn, (struct credentials){&header, 1, &proxy, NULL}, "401 Unauthorized");
     authn_free(authn);
 }
 
@@ -339,7 +340,7 @@ static void who_may_acts_as_somebody_else(void **state)
         while (count < 5 && table[i].headers[count].name != NULL) {
             count++;
         }
-        struct credentials credentials = {table[i].headers, count, NULL};
+        struct credentials credentials = {table[i].headers, count, NULL, NULL};
         if (impersonate(&credentials, &user, permits, (void *)&table[i].permissions, &error)) {
             describe(&user, &found);
         } else {
@@ -353,7 +354,7 @@ static void without_a_token_file_every_token_is_refused(void **state)
 {
     (void)state;
     struct error error = ERROR_INIT;
-    struct authn_options options = {.anonymous = true};
+    struct authn_options options = {.anonymous = {.is_on = true}};
     struct authn *authn = authn_open(&options, NULL, &error);
     assert_non_null(authn);
     assert_authorized_as(authn, "Bearer first", "401 Unauthorized");
