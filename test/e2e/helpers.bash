@@ -99,6 +99,11 @@ api() {
         --key "$DATA/pki/admin.key" "$@" "https://127.0.0.1:$PORT$path"
 }
 
+# create_at PATH: the object that comes in, without the start of a kubectl: for what is done often.
+create_at() {
+    api POST "$1" --fail-with-body -H 'Content-Type: application/json' --data-binary @- >/dev/null
+}
+
 # patch_status PATH JSON: of one object, as those do who play its controller. (Older clients can't.)
 patch_status() {
     api PATCH "$1/status" --fail-with-body -H 'Content-Type: application/strategic-merge-patch+json' -d "$2" >/dev/null

@@ -16,7 +16,7 @@ setup() { new_namespace; }
 pod() {
     jq -nc --arg name "$1" --argjson spec "$2" --arg simulation "${3:-}" '{apiVersion: "v1",
         kind: "Pod", metadata: {name: $name, annotations: {"simulate.coracle.io/all": $simulation}},
-        spec: ({containers: [{name: "c", image: "a:1"}]} + $spec)}' | k -n "$NS" create -f -
+        spec: ({containers: [{name: "c", image: "a:1"}]} + $spec)}' | create_at "/api/v1/namespaces/$NS/pods"
 }
 
 # annotated NAME SPEC ANNOTATIONS: the same with annotations simulate.coracle.io/… for each container.
@@ -24,11 +24,11 @@ annotated() {
     jq -nc --arg name "$1" --argjson spec "$2" --argjson of "$3" '{apiVersion: "v1", kind: "Pod",
         metadata: {name: $name,
             annotations: ($of | with_entries(.key |= "simulate.coracle.io/" + .))},
-        spec: ({containers: [{name: "c", image: "a:1"}]} + $spec)}' | k -n "$NS" create -f -
+        spec: ({containers: [{name: "c", image: "a:1"}]} + $spec)}' | create_at "/api/v1/namespaces/$NS/pods"
 }
 
 # field POD JQ: of its object.
-field() { k -n "$NS" get pod "$1" -o json | jq -r "$2"; }
+field() { api GET "/api/v1/namespaces/$NS/pods/$1" | jq -r "$2"; }
 is() { [ "$(field "$1" "$2")" = "$3" ]; }
 becomes() { wait_until 20 is "$@"; }
 # conditions POD: those that are true, in order.
@@ -46,7 +46,7 @@ shown() { k -n "$NS" get pod "$1" --no-headers | awk '{print $2, $3}'; }
 shows() { [ "$(shown "$1")" = "$2" ]; }
 # told POD REASON: the messages of such events.
 told() {
-    k -n "$NS" get events --field-selector "involvedObject.name=$1,reason=$2" -o json |
+    api GET "/api/v1/namespaces/$NS/events?fieldSelector=involvedObject.name%3D$1,reason%3D$2" |
         jq -r '.items[].message'
 }
 is_told() { [ -n "$(told "$@")" ]; }

@@ -46,11 +46,12 @@ kill_service() {
 
 # is_as_declared REPLICAS IMAGE: exactly these pods, all of this image, all ready, on nodes.
 is_as_declared() {
-    k -n "$NS" get pods -o json 2>/dev/null | jq -e --argjson replicas "$1" --arg image "$2" '
+    api GET "/api/v1/namespaces/$NS/pods" 2>/dev/null | jq -e --argjson replicas "$1" --arg image "$2" '
         (.items | length) == $replicas and
         all(.items[]; .spec.containers[0].image == $image and .spec.nodeName != null and
             any(.status.conditions[]?; .type == "Ready" and .status == "True"))' >/dev/null &&
-        [ "$(k -n "$NS" get deployment web -o jsonpath='{.status.readyReplicas}/{.status.updatedReplicas}/{.status.replicas}')" = "$1/$1/$1" ]
+        api GET "/apis/apps/v1/namespaces/$NS/deployments/web" 2>/dev/null | jq -e --argjson replicas "$1" '
+            .status | [.readyReplicas, .updatedReplicas, .replicas] | all(. == $replicas)' >/dev/null
 }
 
 # never_too_many REPLICAS: what holds at any moment of a rollout. The sets together ask for no more

@@ -33,11 +33,12 @@ node() {
     jq -nc --arg name "$1" --argjson more "${2:-{\}}" --argjson labels "${3:-{\}}" '{apiVersion: "v1",
         kind: "Node", metadata: {name: $name, labels: ($labels + {"kubernetes.io/hostname": $name})},
         status: {allocatable: ({cpu: "4", memory: "8Gi", pods: "110"} + $more)}}' |
-        k create -f - >/dev/null
-    k patch node "$1" --type merge -p "{\"spec\":{\"taints\":${4:-[]}}}" >/dev/null
+        create_at /api/v1/nodes
+    api PATCH "/api/v1/nodes/$1" --fail -o /dev/null -H 'Content-Type: application/merge-patch+json' \
+        -d "{\"spec\":{\"taints\":${4:-[]}}}"
 }
 # pod NAME [SPEC]: asks for nothing unless the members of the spec say otherwise.
-pod() { pod_json "$@" | k create -f - >/dev/null; }
+pod() { pod_json "$@" | create_at "/api/v1/namespaces/$NS/pods"; }
 pod_json() {
     jq -nc --arg name "$1" --argjson spec "${2:-{\}}" '{apiVersion: "v1", kind: "Pod",
         metadata: {name: $name}, spec: ({containers: [{name: "c", image: "i"}]} + $spec)}'
@@ -47,11 +48,14 @@ asking() {
     jq -nc --arg cpu "$1" --argjson more "${2:-{\}}" '{containers: [{name: "c", image: "i",
         resources: {requests: {cpu: $cpu}}}]} + $more'
 }
-node_of() { k get pod "$1" -o jsonpath='{.spec.nodeName}'; }
+node_of() { api GET "/api/v1/namespaces/$NS/pods/$1" | jq -r '.spec.nodeName // empty'; }
 is_on() { [ "$(node_of "$1")" = "$2" ]; }
 has_node() { [ -n "$(node_of "$1")" ]; }
 # condition POD FIELD: of its PodScheduled.
-condition() { k get pod "$1" -o jsonpath="{.status.conditions[?(@.type=='PodScheduled')].$2}"; }
+condition() {
+    api GET "/api/v1/namespaces/$NS/pods/$1" |
+        jq -r --arg field "$2" '.status.conditions[]? | select(.type == "PodScheduled")[$field] // empty'
+}
 # says POD TEXT: what its condition says before it comes to preemption, of which preemption.bats tells.
 says() {
     local message
@@ -60,7 +64,7 @@ says() {
 }
 # told POD TEXT: an event of failure says so.
 told() {
-    k get events -o json --field-selector "involvedObject.name=$1,reason=FailedScheduling" |
+    api GET "/api/v1/namespaces/$NS/events?fieldSelector=involvedObject.name%3D$1,reason%3DFailedScheduling" |
         jq -e --arg text "$2" 'any(.items[]; .message | startswith($text))' >/dev/null
 }
 # refused POD TEXT: condition and event say that it has no place.
