@@ -147,7 +147,8 @@ static bool open_registry(struct registry *registry, const struct options *optio
            (registry->authz = authz_open(&authz, registry->cache, registry->scheme, error)) !=
                NULL &&
            (registry->webhooks = webhook_lists_new(registry->cache, registry->scheme,
-                                                   &registry->stopping)) != NULL &&
+                                                   &registry->admission, &registry->stopping)) !=
+               NULL &&
            (registry->services = service_allocator_new(registry, error)) != NULL &&
            bootstrap(registry, error) &&
            (registry->policy = policy_start(registry, error)) != NULL &&

@@ -132,8 +132,8 @@ static bool read_cluster(struct client_config *config, const json_t *cluster, co
                    &config->ca, error);
 }
 
-static bool read_user(struct client_config *config, const json_t *user, const char *path,
-                      struct error *error)
+bool client_config_read_user(struct client_config *config, const json_t *user, const char *path,
+                             struct error *error)
 {
     static const char *const refused[] = {"exec",   "auth-provider", "as", "as-groups",
                                           "as-uid", "as-user-extra", NULL};
@@ -177,7 +177,7 @@ static bool read_document(struct client_config *config, const json_t *document, 
     const json_t *cluster = named(document, "clusters", cluster_name, "cluster", path, error);
     const json_t *user = cluster ? named(document, "users", user_name, "user", path, error) : NULL;
     return user != NULL && read_cluster(config, cluster, path, error) &&
-           read_user(config, user, path, error);
+           client_config_read_user(config, user, path, error);
 }
 
 bool client_config_from_file(struct client_config *config, const char *path, const char *context,

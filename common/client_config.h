@@ -11,6 +11,7 @@
 #ifndef COMMON_CLIENT_CONFIG_H
 #define COMMON_CLIENT_CONFIG_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "common/error.h"
@@ -34,6 +35,9 @@ struct client_config {
  * as the file says. Errors (400) name the file and what is wrong in it. */
 bool client_config_from_file(struct client_config *config, const char *path, const char *context,
                              const char *server, struct error *error);
+/* Of one "user" of a kubeconfig at that path: the credentials alone. Clear it in any case. */
+bool client_config_read_user(struct client_config *config, const json_t *user, const char *path,
+                             struct error *error);
 /* What a pod finds: KUBERNETES_SERVICE_HOST and _PORT, and the service account's folder
  * (/var/run/secrets/kubernetes.io/serviceaccount when 'folder' is NULL). */
 bool client_config_in_cluster(struct client_config *config, const char *folder,

@@ -7,6 +7,7 @@
 #include "apiserver/admission/pod_node_selector.h"
 #include "apiserver/admission/pod_security_configuration.h"
 #include "apiserver/admission/quota_limits.h"
+#include "apiserver/admission/webhook_credentials.h"
 #include "common/alloc.h"
 #include "common/json.h"
 
@@ -30,6 +31,22 @@ static bool read_quota(struct admission_options *options, const json_t *json, st
 {
     quota_limits_free(options->quota_limits);
     return (options->quota_limits = quota_limits_new(json, error)) != NULL;
+}
+
+static bool read_mutating(struct admission_options *options, const json_t *json,
+                          struct error *error)
+{
+    webhook_credentials_free(options->mutating_credentials);
+    options->mutating_credentials = NULL;
+    return webhook_credentials_read(json, &options->mutating_credentials, error);
+}
+
+static bool read_validating(struct admission_options *options, const json_t *json,
+                            struct error *error)
+{
+    webhook_credentials_free(options->validating_credentials);
+    options->validating_credentials = NULL;
+    return webhook_credentials_read(json, &options->validating_credentials, error);
 }
 
 /* A namespace's name, or clusterDefaultNodeSelector, and labels each. */
@@ -64,6 +81,10 @@ static const struct {
 } readers[] = {
     {"EventRateLimit", "eventratelimit.admission.k8s.io/v1alpha1", "Configuration",
      read_event_rate_limit},
+    {"MutatingAdmissionWebhook", "apiserver.config.k8s.io/v1", "WebhookAdmissionConfiguration",
+     read_mutating},
+    {"MutatingAdmissionWebhook", "apiserver.config.k8s.io/v1alpha1", "WebhookAdmission",
+     read_mutating},
     {"PodNodeSelector", NULL, NULL, read_node_selectors},
     {"PodSecurity", "pod-security.admission.config.k8s.io/v1", "PodSecurityConfiguration",
      read_pod_security},
@@ -72,6 +93,10 @@ static const struct {
     {"ResourceQuota", "apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration", read_quota},
     {"ResourceQuota", "resourcequota.admission.k8s.io/v1beta1", "Configuration", read_quota},
     {"ResourceQuota", "resourcequota.admission.k8s.io/v1alpha1", "Configuration", read_quota},
+    {"ValidatingAdmissionWebhook", "apiserver.config.k8s.io/v1", "WebhookAdmissionConfiguration",
+     read_validating},
+    {"ValidatingAdmissionWebhook", "apiserver.config.k8s.io/v1alpha1", "WebhookAdmission",
+     read_validating},
 };
 
 static bool is_text(const json_t *object, const char *name, const char *expected)
@@ -196,4 +221,6 @@ void admission_configuration_clear(struct admission_options *options)
     pod_security_configuration_free(options->pod_security);
     quota_limits_free(options->quota_limits);
     json_decref(options->node_selectors);
+    webhook_credentials_free(options->mutating_credentials);
+    webhook_credentials_free(options->validating_credentials);
 }

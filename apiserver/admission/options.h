@@ -8,6 +8,7 @@
 struct event_rate_limit;
 struct pod_security_configuration;
 struct quota_limits;
+struct webhook_credentials;
 
 /* What plugins can be told by flags. */
 struct admission_options {
@@ -20,7 +21,8 @@ struct admission_options {
     struct quota_limits *quota_limits;
     json_t
         *node_selectors; /* PodNodeSelector's: texts by namespace and clusterDefaultNodeSelector. */
-    uint64_t enabled;    /* A bit for each plugin of the table; set by admission_configure(). */
+    struct webhook_credentials *mutating_credentials, *validating_credentials; /* Of webhooks. */
+    uint64_t enabled; /* A bit for each plugin of the table; set by admission_configure(). */
 };
 
 #endif

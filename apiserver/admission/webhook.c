@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/admission/webhook.h"
 
+#include <curl/curl.h>
 #include <pthread.h>
 #include <string.h>
 
+#include "apiserver/admission/webhook_credentials.h"
 #include "apiserver/auth/fetch.h"
 #include "common/alloc.h"
 #include "common/base64.h"
@@ -39,8 +41,29 @@ static struct selector *compile_selector(struct webhook *webhook, const char *me
     return selector;
 }
 
+/* "https://host:port/…", as taken apart by curl; port 443 if it names none. */
+static void add_credentials_of_url(const struct webhook *webhook, const char *url,
+                                   struct client_config *config)
+{
+    CURLU *parts = curl_url();
+    char *host = NULL, *port = NULL;
+    if (curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+        curl_url_get(parts, CURLUPART_PORT, &port, 0);
+        size_t length = strlen(host); /* An IPv6 address stands in brackets. */
+        bool has_brackets = host[0] == '[' && host[length - 1] == ']';
+        cleanup(free_char)
+        char *bare = format("%.*s", (int)(length - 2 * has_brackets), host + has_brackets);
+        webhook_credentials_add(webhook->credentials, bare, port ? atoi(port) : 443, config);
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parts);
+}
+
+/* Of a service, 'server_name' and 'port' are what it goes by. */
 static struct fetcher *new_fetcher(const struct webhook *webhook, const char *server,
-                                   const char *server_name, struct error *error)
+                                   const char *server_name, int port, struct error *error)
 {
     enum { answer_bytes_max = 3 << 20 };
     cleanup(client_config_clear)
@@ -52,6 +75,11 @@ static struct fetcher *new_fetcher(const struct webhook *webhook, const char *se
     if (bundle != NULL && bundle[0] != '\0') {
         config.ca = base64_decode(bundle, strlen(bundle), &length);
     }
+    if (server_name != NULL) {
+        webhook_credentials_add(webhook->credentials, server_name, port, &config);
+    } else if (webhook->credentials != NULL) {
+        add_credentials_of_url(webhook, server, &config);
+    }
     struct fetcher *fetcher = fetcher_new(&config, error);
     if (fetcher != NULL) {
         fetcher_limit(fetcher, answer_bytes_max, webhook->timeout_seconds * 1000);
@@ -61,6 +89,7 @@ static struct fetcher *new_fetcher(const struct webhook *webhook, const char *se
 }
 
 struct webhook *webhook_new(const char *configuration, const json_t *json,
+                            const struct webhook_credentials *credentials,
                             const atomic_bool *stopping)
 {
     struct webhook *webhook = allocate_struct(struct webhook);
@@ -79,6 +108,7 @@ struct webhook *webhook_new(const char *configuration, const json_t *json,
         !says(json, "sideEffects", "None") && !says(json, "sideEffects", "NoneOnDryRun");
     webhook->timeout_seconds = (int)json_get_int(json, "timeoutSeconds", 10);
     webhook->stopping = stopping;
+    webhook->credentials = credentials;
     if (json_array_size(json_object_get(json, "matchConditions")) > 0 && webhook->problem == NULL) {
         webhook->problem = duplicate("its matchConditions can't be evaluated");
     }
@@ -86,7 +116,7 @@ struct webhook *webhook_new(const char *configuration, const json_t *json,
     if (url != NULL && webhook->problem == NULL) {
         cleanup(error_clear)
         struct error error = ERROR_INIT;
-        webhook->fetcher = new_fetcher(webhook, url, NULL, &error);
+        webhook->fetcher = new_fetcher(webhook, url, NULL, 0, &error);
         webhook->problem = webhook->fetcher == NULL ? duplicate(error.message) : NULL;
     } else {
         webhook->line = allocate_struct(struct webhook_line);
@@ -98,7 +128,7 @@ struct webhook *webhook_new(const char *configuration, const json_t *json,
 /* ---- reaching ---- */
 
 struct fetcher *webhook_dial(const struct webhook *webhook, const char *server,
-                             const char *server_name, struct error *error)
+                             const char *server_name, int port, struct error *error)
 {
     struct webhook_line *line = webhook->line;
     struct fetcher *fetcher = NULL;
@@ -108,7 +138,8 @@ struct fetcher *webhook_dial(const struct webhook *webhook, const char *server,
         line->users++;
     }
     pthread_mutex_unlock(&line->lock);
-    if (fetcher != NULL || (fetcher = new_fetcher(webhook, server, server_name, error)) == NULL) {
+    if (fetcher != NULL ||
+        (fetcher = new_fetcher(webhook, server, server_name, port, error)) == NULL) {
         return fetcher;
     }
     pthread_mutex_lock(&line->lock);

@@ -15,6 +15,7 @@
 
 struct registry;
 struct fetcher;
+struct webhook_credentials;
 
 struct webhook {
     atomic_uint references;
@@ -25,10 +26,11 @@ struct webhook {
     struct selector *namespace_selector, *object_selector; /* NULL: everything. */
     bool matches_equivalents, ignores_failures, is_reinvoked, has_side_effects;
     int timeout_seconds;
-    struct fetcher *fetcher;     /* Of an URL. */
-    struct webhook_line *line;   /* Of a service; NULL: of an URL. */
-    const atomic_bool *stopping; /* Borrowed. */
-    char *problem;               /* Why it can't be asked at all; NULL: it can. */
+    struct fetcher *fetcher;                       /* Of an URL. */
+    struct webhook_line *line;                     /* Of a service; NULL: of an URL. */
+    const atomic_bool *stopping;                   /* Borrowed. */
+    const struct webhook_credentials *credentials; /* Borrowed; may be NULL. */
+    char *problem;                                 /* Why it can't be asked at all; NULL: it can. */
 };
 
 /* What a request is about, in one of the versions in which it could have been made. */
@@ -41,15 +43,16 @@ struct webhook_question {
 /* Of one element of a configuration's webhooks. Never fails: what is wrong with it is its problem.
  */
 struct webhook *webhook_new(const char *configuration, const json_t *json,
+                            const struct webhook_credentials *credentials,
                             const atomic_bool *stopping);
 struct webhook *webhook_ref(struct webhook *webhook);
 void webhook_unref(struct webhook *webhook);
 
 /* What asks it at this address, which is where its service was found just now: the same as before,
- * with its connections, while that is so. Until webhook_hang_up(); NULL with 400 when its caBundle
- * is none. */
+ * with its connections, while that is so. The service goes by 'server_name' and 'port'. Until
+ * webhook_hang_up(); NULL with 400 when its caBundle is none. */
 struct fetcher *webhook_dial(const struct webhook *webhook, const char *server,
-                             const char *server_name, struct error *error);
+                             const char *server_name, int port, struct error *error);
 void webhook_hang_up(const struct webhook *webhook, struct fetcher *fetcher, bool has_answered);
 /* Which of its service's endpoints to ask: another one after each that has not answered. */
 unsigned webhook_turn(const struct webhook *webhook);

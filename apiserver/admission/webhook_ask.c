@@ -14,18 +14,18 @@ static json_t *ask_service(const struct webhook *webhook, struct registry *regis
     const char *namespace = json_get_string(service, "namespace");
     const char *name = json_get_string(service, "name");
     const char *path = json_get_string(service, "path");
+    int port = (int)json_get_int(service, "port", 443);
     if (namespace == NULL || name == NULL) {
         error_internal(error, "the webhook has neither an URL nor a service");
         return NULL;
     }
     cleanup(free_char)
     char *address =
-        service_address_find(registry, namespace, name, (int)json_get_int(service, "port", 443),
-                             webhook_turn(webhook), error);
+        service_address_find(registry, namespace, name, port, webhook_turn(webhook), error);
     cleanup(free_char)
     char *server_name = format("%s.%s.svc", name, namespace);
     struct fetcher *fetcher =
-        address != NULL ? webhook_dial(webhook, address, server_name, error) : NULL;
+        address != NULL ? webhook_dial(webhook, address, server_name, port, error) : NULL;
     if (fetcher == NULL) {
         return NULL;
     }

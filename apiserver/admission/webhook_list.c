@@ -18,6 +18,7 @@ struct webhook_lists {
     struct webhooks lists[WEBHOOK_TYPES];
     atomic_size_t counts[WEBHOOK_TYPES]; /* So that nobody takes the lock for nothing. */
     const atomic_bool *stopping;
+    const struct webhook_credentials *credentials[WEBHOOK_TYPES]; /* Each may be NULL. */
     struct list_observer observers[WEBHOOK_TYPES];
     struct metric *durations, *rejections; /* NULL: nobody measures. */
 };
@@ -53,7 +54,8 @@ void webhook_lists_put(struct webhook_lists *lists, enum webhook_type type, cons
     struct webhooks mine = {.webhooks =
                                 allocate_zero(json_array_size(list) + 1, sizeof(struct webhook *))};
     for (size_t i = 0; i < json_array_size(list); i++) {
-        mine.webhooks[mine.count++] = webhook_new(name, json_array_get(list, i), lists->stopping);
+        mine.webhooks[mine.count++] =
+            webhook_new(name, json_array_get(list, i), lists->credentials[type], lists->stopping);
     }
     pthread_mutex_lock(&lists->lock);
     struct webhooks old = lists->lists[type];
@@ -74,12 +76,15 @@ static void changed(struct cache_observer *base, const struct object *object, bo
 /* ---- life ---- */
 
 struct webhook_lists *webhook_lists_new(struct cache *cache, const struct scheme *scheme,
+                                        const struct admission_options *options,
                                         const atomic_bool *stopping)
 {
     static const char *const plurals[] = {"mutatingwebhookconfigurations",
                                           "validatingwebhookconfigurations"};
     struct webhook_lists *lists = allocate_struct(struct webhook_lists);
     lists->stopping = stopping;
+    lists->credentials[WEBHOOKS_MUTATING] = options->mutating_credentials;
+    lists->credentials[WEBHOOKS_VALIDATING] = options->validating_credentials;
     pthread_mutex_init(&lists->lock, NULL);
     for (int i = 0; cache != NULL && i < WEBHOOK_TYPES; i++) {
         const struct resource *resource =

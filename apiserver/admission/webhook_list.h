@@ -8,6 +8,7 @@
 #ifndef APISERVER_ADMISSION_WEBHOOK_LIST_H
 #define APISERVER_ADMISSION_WEBHOOK_LIST_H
 
+#include "apiserver/admission/options.h"
 #include "apiserver/admission/webhook.h"
 #include "apiserver/storage/cache.h"
 #include "common/metrics.h"
@@ -22,8 +23,9 @@ struct webhooks {
     size_t count;
 };
 
-/* 'stopping' (borrowed) ends what is under way. */
+/* 'stopping' ends what is under way; 'options' have the credentials. Both are borrowed. */
 struct webhook_lists *webhook_lists_new(struct cache *cache, const struct scheme *scheme,
+                                        const struct admission_options *options,
                                         const atomic_bool *stopping);
 void webhook_lists_free(struct webhook_lists *lists); /* When no change comes any more. */
 

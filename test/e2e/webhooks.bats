@@ -17,7 +17,18 @@ setup_file() {
         >"$BATS_FILE_TMPDIR/hook.log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/hook.pid"
     wait_until 10 grep -q "webhook serves" "$BATS_FILE_TMPDIR/hook.log"
-    start_server
+    cat >"$DATA/hooks.kubeconfig" <<END
+{apiVersion: v1, kind: Config, users: [{name: "127.0.0.1:$HOOK_PORT", user: {token: of-the-url}},
+  {name: "*.default.svc:8443", user: {token: of-the-service}}]}
+END
+    cat >"$DATA/admission.yaml" <<END
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- {name: ValidatingAdmissionWebhook, configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration,
+   kubeConfigFile: $DATA/hooks.kubeconfig}}
+END
+    FLAGS="--admission-control-config-file $DATA/admission.yaml" start_server
 }
 teardown_file() { each_of "stop_process hook" inside_ended ended; }
 inside_ended() { [ ! -e "$BATS_FILE_TMPDIR/inside.pid" ] || stop_process inside; }
@@ -78,6 +89,8 @@ was_asked() { grep -q "^$1 " "$HOOKS/asked"; }
     hook Validating deny '{"response": {"allowed": false, "status": {"message": "no more", "code": 403}}}'
     [ "$(make_map denied)" = 403 ]
     [ "$(body .message)" = 'admission webhook "deny.example.com" denied the request: no more' ]
+    [ "$(asked as | grep '^deny ' | sort -u)" = "deny Bearer of-the-url" ]
+    [ "$(asked as | grep -c '^mutate ')" = 0 ] # Those are for validating ones.
     echo '{"response": {"allowed": false}}' >"$HOOKS/deny"
     [ "$(make_map denied)" = 400 ]
     [ "$(body .message)" = 'admission webhook "deny.example.com" denied the request without explanation' ]
@@ -226,6 +239,7 @@ END
     slice a a.localhost 1 true # Nobody is there: the next one is asked next time.
     [ "$(make_map inside-1)" = 500 ] || [ "$(make_map inside-2)" = 500 ]
     for i in 3 4 5; do [ "$(make_map "inside-$i")" = 201 ]; done
+    [ "$(asked as | grep '^inside ' | sort -u)" = "inside Bearer of-the-service" ] # Whatever the endpoint's address.
     api PATCH /apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/inside -H 'Content-Type: application/json-patch+json' \
         -d '[{"op": "replace", "path": "/webhooks/0/clientConfig/service/port", "value": 443}]' >/dev/null
     fails 'no service port 443 found for service "inside"'

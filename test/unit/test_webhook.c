@@ -6,8 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "apiserver/admission/webhook_credentials.h"
 #include "apiserver/admission/webhook_list.h"
 #include "common/alloc.h"
 #include "common/json.h"
@@ -23,7 +26,7 @@ static struct webhook *webhook_of(const char *text)
 {
     cleanup(json_release)
     json_t *json = parse(text);
-    return webhook_new("a", json, NULL);
+    return webhook_new("a", json, NULL, NULL);
 }
 
 static const struct {
@@ -122,7 +125,8 @@ static void expect_names(struct webhook_lists *lists, const char *expected)
 static void webhooks_stand_by_configuration_and_then_by_place(void **state)
 {
     (void)state;
-    struct webhook_lists *lists = webhook_lists_new(NULL, NULL, NULL);
+    struct webhook_lists *lists =
+        webhook_lists_new(NULL, NULL, &(struct admission_options){0}, NULL);
     expect_names(lists, "");
     put(lists, "m", "{\"webhooks\": [{\"name\": \"m2\"}, {\"name\": \"m1\"}]}");
     put(lists, "z", "{\"webhooks\": [{\"name\": \"z\"}]}");
@@ -139,12 +143,69 @@ static void webhooks_stand_by_configuration_and_then_by_place(void **state)
     webhook_lists_free(lists);
 }
 
+static const char kubeconfig[] = "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+                                 "contexts: [{name: c, context: {user: current, cluster: x}}]\n"
+                                 "users:\n- {name: 'a.example.com:8443', user: {token: exact}}\n"
+                                 "- {name: a.example.com, user: {token: without-port}}\n"
+                                 "- {name: '*.example.com:8443', user: {token: star}}\n"
+                                 "- {name: '*.com', user: {token: far-star}}\n"
+                                 "- {name: hook.ns.svc, user: {token: service}}\n"
+                                 "- {name: '[::1]:8443', user: {token: six}}\n"
+                                 "- {name: current, user: {username: u, password: p}}\n";
+
+static const struct {
+    const char *host;
+    int port;
+    const char *token; /* NULL: that of the current context, which has none. */
+} servers[] = {
+    {"a.example.com", 8443, "exact"},
+    {"a.example.com", 443, "without-port"},
+    {"b.example.com", 8443, "star"},
+    {"b.c.example.com", 8443, "star"},
+    {"b.example.com", 443, "far-star"},
+    {"b.example.com", 80, NULL},
+    {"hook.ns.svc", 443, "service"},
+    {"hook.ns.svc", 8443, NULL},
+    {"::1", 8443, "six"},
+    {"a.example.org", 443, NULL},
+};
+
+static struct webhook_credentials *read_credentials(const char *text)
+{
+    char path[] = "/tmp/test-webhook-XXXXXX";
+    int file = mkstemp(path);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+    cleanup(json_release)
+    json_t *configuration = json_pack("{s:s}", "kubeConfigFile", path);
+    struct webhook_credentials *credentials = NULL;
+    assert_true(webhook_credentials_read(configuration, &credentials, NULL));
+    unlink(path);
+    return credentials;
+}
+
+static void credentials_are_found_by_the_servers_name(void **state)
+{
+    (void)state;
+    struct webhook_credentials *credentials = read_credentials(kubeconfig);
+    for (size_t i = 0; i < array_length(servers); i++) {
+        cleanup(client_config_clear)
+        struct client_config config = CLIENT_CONFIG_INIT;
+        webhook_credentials_add(credentials, servers[i].host, servers[i].port, &config);
+        const char *expected = servers[i].token ? servers[i].token : "none";
+        assert_string_equal(config.token ? config.token : "none", expected);
+        assert_int_equal(config.username != NULL, servers[i].token == NULL);
+    }
+    webhook_credentials_free(credentials);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_match_as_upstream),
         cmocka_unit_test(the_old_or_the_new_object_may_be_selected),
         cmocka_unit_test(webhooks_stand_by_configuration_and_then_by_place),
+        cmocka_unit_test(credentials_are_found_by_the_servers_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,8 +8,8 @@
  * request's uid; or "patch", an array that goes out encoded; or "raw", text as it stands; or
  * "size", that many spaces; or "redirect", an URL; "hang": never. With "post", {"url", "token",
  * "body"}, it first posts an object to an API server, for up to two seconds. What was asked is a
- * line each in FOLDER/asked: NAME and the review; "from", NAME and the client's port; and "posted",
- * NAME and the status of the answer.
+ * line each in FOLDER/asked: NAME and the review; "from", NAME and the client's port; "as", NAME
+ * and the client's credentials, if it shows any; and "posted", NAME and the status of the answer.
  */
 #include <curl/curl.h>
 #include <netinet/in.h>
@@ -70,6 +70,17 @@ static void note_port(struct MHD_Connection *connection, const char *name)
     https_stub_note("from", text);
 }
 
+static void note_credentials(struct MHD_Connection *connection, const char *name)
+{
+    const char *credentials =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
+    if (credentials != NULL) {
+        cleanup(free_char)
+        char *text = format("%s %s", name, credentials);
+        https_stub_note("as", text);
+    }
+}
+
 static size_t ignore(char *bytes, size_t size, size_t count, void *argument)
 {
     (void)bytes;
@@ -113,6 +124,7 @@ static enum MHD_Result answer(struct MHD_Connection *connection, const char *met
     json_t *script = script_of(name);
     https_stub_note(name, body->bytes);
     note_port(connection, name);
+    note_credentials(connection, name);
     if (json_object_get(script, "post") != NULL) {
         post(name, json_object_get(script, "post"));
     }
