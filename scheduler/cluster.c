@@ -31,6 +31,18 @@ void cluster_remove_node(const struct cluster *cluster, const char *name)
     queue_note_event(cluster->queue, EVENT_NODE_LEFT);
 }
 
+/* ---- volumes ---- */
+
+void cluster_volumes_changed(const struct cluster *cluster, const struct volume_change *change)
+{
+    cluster->cache->changed++;
+    cluster->cache->freed++; /* What failed may be told differently now. */
+    if (change != NULL) {
+        hints_note(cluster->queue, cluster->cache,
+                   &(struct cluster_change){.event = EVENT_VOLUME, .volume = change});
+    }
+}
+
 /* ---- pods on nodes ---- */
 
 void cluster_end_nomination(const struct cluster *cluster, const char *key)

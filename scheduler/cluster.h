@@ -12,6 +12,8 @@
 #include "scheduler/node_cache.h"
 #include "scheduler/queue.h"
 
+struct volume_change;
+
 struct cluster {
     struct node_cache *cache;
     struct queue *queue;
@@ -25,6 +27,9 @@ void cluster_remove_node(const struct cluster *cluster, const char *name);
  * this scheduler, unless it has a node. */
 void cluster_pod_changed(const struct cluster *cluster, const struct cached_object *old,
                          const struct cached_object *new, bool is_ours);
+
+/* Something about volumes is different, which may help whom that concerns; NULL: nobody. */
+void cluster_volumes_changed(const struct cluster *cluster, const struct volume_change *change);
 
 /* The pod, which is in no queue, is given the node; its binding is under way. */
 void cluster_assume(const struct cluster *cluster, const struct queued_pod *pod,

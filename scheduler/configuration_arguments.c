@@ -347,13 +347,12 @@ static bool read_preemption(struct profile *profile, const json_t *json, const c
                              path);
 }
 
-/* Checked, for the binder of volumes to come. */
 static bool read_volume_binding(struct profile *profile, const json_t *json, const char *path,
                                 struct error *error)
 {
     static const struct configuration_member members[] = {
         OF_ANY_KIND, {"bindTimeoutSeconds", JSON_INTEGER}, {"shape", JSON_ARRAY}, {NULL, 0}};
-    (void)profile;
+    profile->bind_timeout_s = json_get_int(json, "bindTimeoutSeconds", 600);
     return configuration_check(json, path, members, error) &&
            scheduler_configuration_check_range(json, path, "bindTimeoutSeconds", 0, INT32_MAX,
                                                error);

@@ -26,10 +26,10 @@ static const struct {
     {"NodeAffinity", &plugin_node_affinity},
     {"NodePorts", &plugin_node_ports},
     {"NodeResourcesFit", &plugin_node_resources_fit},
-    {"VolumeRestrictions", NULL},
-    {"NodeVolumeLimits", NULL},
-    {"VolumeBinding", NULL},
-    {"VolumeZone", NULL},
+    {"VolumeRestrictions", &plugin_volume_restrictions},
+    {"NodeVolumeLimits", &plugin_node_volume_limits},
+    {"VolumeBinding", &plugin_volume_binding},
+    {"VolumeZone", &plugin_volume_zone},
     {"PodTopologySpread", &plugin_pod_topology_spread},
     {"InterPodAffinity", &plugin_inter_pod_affinity},
     {"DynamicResources", NULL},
@@ -254,6 +254,17 @@ static bool fill(const json_t *sets, const struct chosen *all, const char *path,
     return true;
 }
 
+static void leave_out_volumes(struct profile *profile)
+{
+    size_t count = 0;
+    for (size_t i = 0; profile->filters[i] != NULL; i++) {
+        if (!profile->filters[i]->is_about_volumes) {
+            profile->plain_filters[count++] = profile->filters[i];
+        }
+    }
+    profile->plain_filters[count] = NULL;
+}
+
 bool scheduler_configuration_plugins(struct profile *profile, const json_t *plugins_json,
                                      const char *path, struct error *error)
 {
@@ -267,8 +278,11 @@ bool scheduler_configuration_plugins(struct profile *profile, const json_t *plug
     choose_for_all(&all, json_object_get(plugins_json, "multiPoint"));
     choose_for_point(&after, &all, json_object_get(plugins_json, "postFilter"));
     profile->never_preempts = !is_chosen(&after, find_known("DefaultPreemption"));
-    return fill(plugins_json, &all, path, "filter", has_filter, profile->filters, NULL, error) &&
-           fill(plugins_json, &all, path, "score", has_score, profile->scores, profile->weights,
+    if (!fill(plugins_json, &all, path, "filter", has_filter, profile->filters, NULL, error)) {
+        return false;
+    }
+    leave_out_volumes(profile);
+    return fill(plugins_json, &all, path, "score", has_score, profile->scores, profile->weights,
                 error) &&
            fill(plugins_json, &all, path, "reserve", has_reserve, profile->reserves, NULL, error);
 }

@@ -16,7 +16,7 @@ enum { fewest_nodes_to_find = 100, least_percentage = 5, plugins_max = 32 };
 
 static struct static_result ask_static(const struct cycle *cycle, const struct node *node)
 {
-    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    const struct plugin *const *filters = profile_filters(cycle->class);
     const json_t *spec = cycle->class->spec;
     struct static_result result = {.node_generation = node->generation, .fits = true};
     for (size_t i = 0; filters[i] != NULL && result.fits; i++) {
@@ -57,7 +57,7 @@ const struct static_result *plugin_static_result(const struct cycle *cycle, cons
 
 void cycle_imagine(const struct cycle *cycle, const struct placed_pod *pod, int change)
 {
-    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    const struct plugin *const *filters = profile_filters(cycle->class);
     node_cache_imagine(pod->node, pod->class, change);
     for (size_t i = 0; filters[i] != NULL; i++) {
         if (filters[i]->imagine != NULL) {
@@ -88,7 +88,7 @@ static bool imagine_nominated(const struct cycle *cycle, struct node *node, int 
 
 static const struct plugin *leaving_out(const struct cycle *cycle, const struct node *node)
 {
-    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    const struct plugin *const *filters = profile_filters(cycle->class);
     for (size_t i = 0; filters[i] != NULL; i++) {
         if (filters[i]->leaves_out != NULL && filters[i]->leaves_out(cycle, node)) {
             return filters[i];
@@ -99,7 +99,7 @@ static const struct plugin *leaving_out(const struct cycle *cycle, const struct 
 
 static const struct plugin *rejecting(const struct cycle *cycle, const struct node *node)
 {
-    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    const struct plugin *const *filters = profile_filters(cycle->class);
     bool skip_static = plugin_static_result(cycle, node)->fits;
     for (size_t i = 0; filters[i] != NULL; i++) {
         if (filters[i]->fits != NULL && !(filters[i]->is_static && skip_static) &&
@@ -160,7 +160,7 @@ struct rejection cycle_explain(const struct cycle *cycle, struct node *node,
 
 static bool fits_alone(const struct cycle *cycle, const struct node *node)
 {
-    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    const struct plugin *const *filters = profile_filters(cycle->class);
     for (size_t i = 0; filters[i] != NULL; i++) {
         if (!filters[i]->is_static && filters[i]->fits != NULL && !filters[i]->fits(cycle, node)) {
             return false;
@@ -182,33 +182,66 @@ bool cycle_fits(const struct cycle *cycle, struct node *node)
     return fits && fits_alone(cycle, node); /* Who is to come may also be missed. */
 }
 
-void cycle_prepare(const struct cycle *cycle)
+uint32_t cycle_prepare(const struct cycle *cycle, char **why)
 {
-    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    const struct plugin *const *filters = profile_filters(cycle->class);
+    for (size_t i = 0; filters[i] != NULL; i++) {
+        cleanup(free_char)
+        char *reason = filters[i]->refuse != NULL ? filters[i]->refuse(cycle) : NULL;
+        if (reason != NULL) {
+            if (why != NULL) {
+                *why = steal(reason);
+            }
+            return bit_of(filters[i]);
+        }
+    }
     for (size_t i = 0; filters[i] != NULL; i++) {
         if (filters[i]->prepare != NULL) {
             filters[i]->prepare(cycle);
         }
     }
+    return 0;
+}
+
+/* Consumes the message. */
+static void note_failure(const struct cycle *cycle, char *message, uint32_t rejecting_plugins)
+{
+    struct pod_class *class = cycle->class;
+    free(class->failure);
+    class->failure = message;
+    class->failed_plugins = rejecting_plugins;
+    class->failed_at = cycle->cache->freed;
 }
 
 static void explain_failure(const struct cycle *cycle)
 {
-    struct pod_class *class = cycle->class;
     struct reasons reasons = {0};
-    class->failed_plugins = 0;
+    uint32_t rejecting = 0;
     for (size_t i = 0; i < cycle->cache->node_slots; i++) {
         struct node *node = cycle->cache->nodes[i];
         if (node != NULL && node->exists) {
-            class->failed_plugins |= cycle_explain(cycle, node, &reasons).plugin;
+            rejecting |= cycle_explain(cycle, node, &reasons).plugin;
         }
     }
-    free(class->failure);
-    class->failure = cycle->cache->node_count > 0
-                         ? reasons_text(&reasons, cycle->cache->node_count)
-                         : duplicate("no nodes available to schedule pods");
-    class->failed_at = cycle->cache->freed;
+    note_failure(cycle, reasons_text(&reasons, cycle->cache->node_count), rejecting);
     reasons_clear(&reasons);
+}
+
+/* Whether there is any use in asking nodes; if not, it is noted why. */
+static bool prepare(const struct cycle *cycle)
+{
+    if (cycle->cache->node_count == 0) {
+        note_failure(cycle, duplicate("no nodes available to schedule pods"), 0);
+        return false;
+    }
+    cleanup(free_char)
+    char *why = NULL;
+    uint32_t refusing = cycle_prepare(cycle, &why);
+    if (refusing != 0) {
+        note_failure(cycle, format("0/%zu nodes are available: %s.", cycle->cache->node_count, why),
+                     refusing);
+    }
+    return refusing == 0;
 }
 
 /* ---- the nodes that fit ---- */
@@ -330,8 +363,7 @@ static struct node *nominated_that_fits(const struct cycle *cycle)
         !nomination->node->exists) {
         return NULL;
     }
-    cycle_prepare(cycle);
-    if (!cycle_fits(cycle, nomination->node)) {
+    if (cycle_prepare(cycle, NULL) != 0 || !cycle_fits(cycle, nomination->node)) {
         return NULL;
     }
     free(steal(cycle->class->failure)); /* As below. */
@@ -355,7 +387,9 @@ struct node *decider_choose(struct decider *decider, struct pod_class *class, co
         return NULL;
     }
     decider_make_room(decider);
-    cycle_prepare(&cycle);
+    if (!prepare(&cycle)) {
+        return NULL;
+    }
     find_nodes(decider, &cycle);
     int64_t found = timestamp_monotonic();
     decider->filter_ns = found - start;

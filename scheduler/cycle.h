@@ -47,8 +47,9 @@ struct rejection {
     bool is_hopeless; /* The node would not fit either if pods left it. */
 };
 
-/* Before any node is asked. */
-void cycle_prepare(const struct cycle *cycle);
+/* Before any node is asked. The bit of the plugin that refuses the pod on all of them, and its
+ * reason in '*why' (the caller's; NULL: nowhere); 0: they are to be asked. */
+uint32_t cycle_prepare(const struct cycle *cycle, char **why);
 /* Beside the pods that stand on the node and those of no lower priority that are to. */
 bool cycle_fits(const struct cycle *cycle, struct node *node);
 /* Who rejects the node first, and adds why to 'reasons' (NULL: nowhere). */

@@ -8,7 +8,7 @@
 
 static bool local_filters_accept(const struct cycle *cycle, const struct node *node)
 {
-    const struct plugin *const *filters = profile_of(cycle->class)->filters;
+    const struct plugin *const *filters = profile_filters(cycle->class);
     for (size_t i = 0; filters[i] != NULL; i++) {
         if (filters[i]->is_local && !filters[i]->fits(cycle, node)) {
             return false;

@@ -9,6 +9,7 @@
 #include "scheduler/affinity.h"
 #include "scheduler/node_images.h"
 #include "scheduler/nominations.h"
+#include "scheduler/pod_volumes.h"
 #include "scheduler/spread_constraints.h"
 
 static const char zone_label[] = "topology.kubernetes.io/zone";
@@ -19,6 +20,7 @@ struct node_cache *node_cache_new(void)
 {
     struct node_cache *cache = allocate_struct(struct node_cache);
     cache->freed = cache->changed = 1; /* 0 is "never". */
+    cache->volumes = volumes_new();
     cache->pods.borrows_keys = true;
     cache->nominations.borrows_keys = true;
     return cache;
@@ -41,6 +43,7 @@ static void node_free(struct node *node)
         free(node->ports[i].address);
     }
     free(node->ports);
+    free(node->volume_users);
     free(node->images);
     free(node->name);
     free(node);
@@ -89,6 +92,7 @@ void node_cache_free(struct node_cache *cache)
     map_free(&cache->groups, group_free);
     affinity_free_all(cache);
     node_images_free(cache);
+    volumes_free(cache->volumes);
     free(cache);
 }
 
@@ -296,6 +300,9 @@ void node_cache_imagine(struct node *node, const struct pod_class *class, int ch
     for (size_t i = 0; i < class->host_port_count; i++) {
         use_port(node, &class->host_ports[i], change);
     }
+    if (class->volumes != NULL) {
+        pod_volumes_count(node, class, change);
+    }
 }
 
 static void take_up(struct placed_pod *placed, int sign)
@@ -485,6 +492,9 @@ void node_cache_know_class(struct node_cache *cache, struct pod_class *class)
         }
     }
     affinity_know_class(cache, class);
+    if (class->volumes != NULL) {
+        pod_volumes_know(cache->volumes, class->volumes);
+    }
 }
 
 void node_cache_forget_class(struct node_cache *cache, struct pod_class *class)
@@ -492,4 +502,5 @@ void node_cache_forget_class(struct node_cache *cache, struct pod_class *class)
     node_cache_group_unref(cache, steal(class->group));
     spread_constraints_free(cache, steal(class->spread));
     affinity_forget_class(cache, class);
+    pod_volumes_forget(cache->volumes, class->volumes);
 }

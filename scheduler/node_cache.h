@@ -13,11 +13,18 @@
 #include "scheduler/pod_class.h"
 
 struct node_image;
+struct volumes;
 
 struct used_port {
     const char *protocol;
     char *address;
     int port, count;
+};
+
+/* Pods of a class that has volumes, on a node. */
+struct volume_user {
+    const struct pod_class *class;
+    int count;
 };
 
 struct node {
@@ -41,6 +48,8 @@ struct node {
     struct nomination *nominated; /* Pods that are to stand here; see nominations.h. */
     struct used_port *ports;
     size_t port_count, port_capacity;
+    struct volume_user *volume_users;
+    size_t volume_user_count, volume_user_capacity;
 };
 
 /* A pod that has a node. */
@@ -79,7 +88,8 @@ struct node_cache {
     struct map affinity_sets; /* struct affinity_set by key; these four are affinity.h's. */
     struct map topologies;    /* struct topology by the label's key. */
     struct map namespaces;    /* Their labels, by name. */
-    bool namespaces_changed;  /* And sets may have other members. */
+    struct volumes *volumes;
+    bool namespaces_changed; /* And sets may have other members. */
     char **zones;
     size_t zone_count, zone_capacity;
     uint64_t freed;   /* Raised when something might fit that did not. */

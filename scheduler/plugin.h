@@ -3,9 +3,9 @@
  * The scheduling framework: what a plugin can do, and when it is asked.
  *
  * For each pod the cycle asks every plugin in turn: before_queue (may the pod be tried at all),
- * then 'prepare' once, 'fits' for each node, 'score' over the nodes that fit, 'reserve' on the node
- * that was chosen; binding then goes on beside the next cycle. A plugin is one file in plugins/ and
- * one line in plugins.c; every member but the name may be NULL.
+ * then 'refuse' and 'prepare' once, 'fits' for each node, 'score' over the nodes that fit,
+ * 'reserve' on the node that was chosen; binding then goes on beside the next cycle. A plugin is
+ * one file in plugins/ and one line in plugins.c; every member but the name may be NULL.
  *
  * A static filter looks only at the pod's class and the Node object: its answer is kept with the
  * class until the node changes, so it may be slow. The others are asked again each time and must be
@@ -28,13 +28,15 @@ enum cluster_event {
     EVENT_POD_CAME = 8, /* A pod got a node, of a group for which others wait. */
     EVENT_NODE_LEFT = 16,
     EVENT_POD_ENDING = 32, /* A pod takes up room still, but doesn't count for spreading. */
+    EVENT_VOLUME = 64,     /* A claim, a volume, or what says how these come about. */
 };
 
 /* One such event, as far as it is known. */
 struct cluster_change {
     enum cluster_event event;
-    struct node *node;     /* Where it happened; NULL: nowhere that exists. */
-    struct pod_class *pod; /* Of the pod that came or left, or NULL. */
+    struct node *node;                  /* Where it happened; NULL: nowhere that exists. */
+    struct pod_class *pod;              /* Of the pod that came or left, or NULL. */
+    const struct volume_change *volume; /* Of EVENT_VOLUME; see pod_volumes.h. */
 };
 
 /* The pod in question, and the nodes that fit it. */
@@ -52,9 +54,10 @@ void reasons_add(struct reasons *reasons, const char *text, ...)
     __attribute__((format(printf, 2, 3)));
 
 struct plugin {
-    const char *name; /* As upstream's: "NodeResourcesFit". */
-    bool is_static;   /* See above. */
-    int weight;       /* Of its score. */
+    const char *name;      /* As upstream's: "NodeResourcesFit". */
+    bool is_static;        /* See above. */
+    bool is_about_volumes; /* It is asked only about pods that have some. */
+    int weight;            /* Of its score. */
     /* What it says of a node depends on the pod and on that node alone, with the pods there: what
      * happens elsewhere does not matter. True of static filters, and implied. */
     bool is_local;
@@ -65,6 +68,8 @@ struct plugin {
     /* Of a static filter: the pod names the nodes where it may stand, and this is none of them.
      * What it says of a node agrees with 'fits'; people are told so before anything else. */
     bool (*leaves_out)(const struct cycle *cycle, const struct node *node);
+    /* Why the pod can stand on no node at all, the caller's; NULL: nodes are asked. */
+    char *(*refuse)(const struct cycle *cycle);
     /* Before any node is asked: what 'fits' needs to know of the cluster as it is now. */
     void (*prepare)(const struct cycle *cycle);
     bool (*fits)(const struct cycle *cycle, const struct node *node);
@@ -93,7 +98,8 @@ extern const struct plugin *const plugins[];
 extern const struct plugin plugin_scheduling_gates, plugin_node_unschedulable,
     plugin_taint_toleration, plugin_node_affinity, plugin_node_ports, plugin_node_resources_fit,
     plugin_balanced_allocation, plugin_pod_topology_spread, plugin_inter_pod_affinity,
-    plugin_image_locality;
+    plugin_image_locality, plugin_volume_restrictions, plugin_node_volume_limits,
+    plugin_volume_binding, plugin_volume_zone;
 
 /* What static filters found for a node; asked for again when the node has changed. */
 const struct static_result *plugin_static_result(const struct cycle *cycle,

@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/map.h"
 #include "common/timestamp.h"
+#include "scheduler/pod_volumes.h"
 
 static const char *const copied_members[] = {
     "nodeSelector", "affinity", "tolerations", "schedulerName",
@@ -42,6 +43,7 @@ enum span {
     SPAN_RESOURCES,
     SPAN_CONTAINERS,
     SPAN_INIT_CONTAINERS,
+    SPAN_VOLUMES,
     SPAN_NODE_NAME,
     SPAN_PHASE,
     SPAN_CONDITIONS,
@@ -65,6 +67,7 @@ static const char *const span_paths[SPAN_COUNT] = {
     "spec.resources",
     "spec.containers",
     "spec.initContainers",
+    "spec.volumes",
     "spec.nodeName",
     "status.phase",
     "status.conditions",
@@ -101,6 +104,7 @@ static void make_key(const struct cached_object *object, const struct json_span 
     json_scan_elements(spans[SPAN_CONTAINERS], add_container, key);
     buffer_add_char(key, '\f');
     json_scan_elements(spans[SPAN_INIT_CONTAINERS], add_container, key);
+    pod_volumes_add_key(spans[SPAN_VOLUMES], object, key);
 }
 
 /* ---- a class ---- */
@@ -187,6 +191,7 @@ static struct pod_class *parse_class(const struct cached_object *object, const c
     resource_amounts_of_pod(spec, &class->requests, &class->assumed);
     add_host_ports(class, json_object_get(spec, "containers"));
     add_sidecar_ports(class, json_object_get(spec, "initContainers"));
+    class->volumes = pod_volumes_parse(spec, object->namespace, object->name);
     add_images(class, json_object_get(spec, "initContainers"));
     add_images(class, json_object_get(spec, "containers"));
     return class;
@@ -232,6 +237,7 @@ static void class_free(struct pod_class *class)
         free(class->images[i]);
     }
     free(class->images);
+    pod_volumes_free(class->volumes);
     resource_amounts_clear(&class->requests);
     resource_amounts_clear(&class->assumed);
     json_decref(class->labels);

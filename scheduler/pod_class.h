@@ -18,6 +18,7 @@
 #include "scheduler/resource_amounts.h"
 
 struct affinity_set;
+struct pod_volumes;
 struct class_affinity;
 struct profile;
 struct spread_constraints;
@@ -49,7 +50,8 @@ struct pod_class {
     struct resource_amounts requests, assumed;
     struct host_port *host_ports;
     size_t host_port_count;
-    char **images; /* Of its containers and init containers. */
+    struct pod_volumes *volumes; /* NULL: none that matter. */
+    char **images;               /* Of its containers and init containers. */
     size_t image_count;
 
     /* Guarded by the scheduler's lock: */

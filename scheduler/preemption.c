@@ -242,7 +242,13 @@ struct preemption preemption_find(struct decider *decider, struct pod_class *cla
     if (is_like_others && class->unhelped_at == decider->cache->changed) {
         return (struct preemption){.why = duplicate(class->unhelped)};
     }
-    cycle_prepare(&cycle);
+    if (cycle_prepare(&cycle, NULL) != 0) {
+        size_t count = decider->cache->node_count;
+        return (struct preemption){
+            .why =
+                format("0/%zu nodes are available: %zu Preemption is not helpful for scheduling.",
+                       count, count)};
+    }
     if (is_waiting(&cycle)) {
         return (struct preemption){
             .why = duplicate("not eligible due to a terminating pod on the nominated node."),

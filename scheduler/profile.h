@@ -52,10 +52,13 @@ struct profile {
 
     /* Who is asked, in order; each list ends with NULL. */
     const struct plugin *filters[PROFILE_PLUGINS_MAX + 1];
+    /* The same but those that are about volumes, for pods that have none. */
+    const struct plugin *plain_filters[PROFILE_PLUGINS_MAX + 1];
     const struct plugin *scores[PROFILE_PLUGINS_MAX + 1];
     const struct plugin *reserves[PROFILE_PLUGINS_MAX + 1];
     int64_t weights[PROFILE_PLUGINS_MAX]; /* Of 'scores'; 0: the plugin's own. */
     bool never_preempts;                  /* Without DefaultPreemption. */
+    int64_t bind_timeout_s;               /* VolumeBindingArgs */
 
     /* NodeResourcesFitArgs and NodeResourcesBalancedAllocationArgs */
     enum fit_strategy strategy;
@@ -80,5 +83,7 @@ extern const struct profile profile_default;
 
 /* The profile of the class's pods; the default one when it has none. */
 const struct profile *profile_of(const struct pod_class *class);
+/* The filters that are asked about the class's pods. */
+const struct plugin *const *profile_filters(const struct pod_class *class);
 
 #endif

@@ -289,6 +289,7 @@ static enum queue_cause cause_of(unsigned events)
     return events & EVENT_NODE        ? CAUSE_NODE
            : events & EVENT_POD_LEFT  ? CAUSE_POD_LEFT
            : events & EVENT_NODE_LEFT ? CAUSE_NODE_LEFT
+           : events & EVENT_VOLUME    ? CAUSE_VOLUME
                                       : CAUSE_POD_CAME;
 }
 

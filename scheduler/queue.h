@@ -31,6 +31,7 @@ enum queue_cause {
     CAUSE_POD_CAME,
     CAUSE_NODE,
     CAUSE_NODE_LEFT,
+    CAUSE_VOLUME,
     CAUSE_FORCED,
     QUEUE_CAUSES
 };

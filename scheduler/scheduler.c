@@ -19,6 +19,8 @@
 #include "scheduler/queue.h"
 #include "scheduler/scheduler_metrics.h"
 #include "scheduler/spread_selectors.h"
+#include "scheduler/volume_binder.h"
+#include "scheduler/volume_informers.h"
 
 enum {
     bindings_max = 256,      /* Under way at a time. */
@@ -36,6 +38,8 @@ struct scheduler {
     struct informer *pods, *budgets;
     struct binder *binder;
     struct evictor *evictor;
+    struct volume_binder *volume_binder;
+    struct volume_informers *volumes;
     pthread_t thread;
     atomic_uint
         callers; /* Who want the lock beside the scheduling thread: it lets them go first. */
@@ -94,6 +98,11 @@ static void pod_changed(void *argument, const struct cached_object *old,
 {
     struct scheduler *scheduler = argument;
     lock(scheduler);
+    if (new == NULL || new->is_deleting ||
+        strcmp(new->uid, old != NULL ? old->uid : new->uid) != 0) {
+        const struct cached_object *gone = old != NULL ? old : new;
+        volume_binder_forget(scheduler->volume_binder, gone->key, gone->uid);
+    }
     cluster_pod_changed(&scheduler->cluster, old, new, new != NULL &&is_ours(scheduler, new));
     if (new == NULL || pod_of(new)->is_terminated) {
         collect_sometimes(scheduler);
@@ -143,6 +152,7 @@ static void node_changed(void *argument, const struct cached_object *old,
     lock(scheduler);
     if (new == NULL) {
         cluster_remove_node(&scheduler->cluster, old->name);
+        volume_binder_note(scheduler->volume_binder);
     } else {
         cluster_put_node(&scheduler->cluster, new->digest);
         put_images(scheduler, new);
@@ -196,11 +206,8 @@ static struct cached_object *find_pending(struct scheduler *scheduler,
 }
 
 /* It isn't where this scheduler wanted it. */
-static void binding_failed(void *argument, struct queued_pod *pod, const char *why)
+static void try_again(struct scheduler *scheduler, struct queued_pod *pod, const char *why)
 {
-    struct scheduler *scheduler = argument;
-    scheduler_metrics_attempted(scheduler->metrics, pod, "error", timestamp_monotonic());
-    lock(scheduler);
     cleanup(cached_object_release)
     struct cached_object *pending = find_pending(scheduler, pod);
     cluster_forget(&scheduler->cluster, pod);
@@ -213,7 +220,52 @@ static void binding_failed(void *argument, struct queued_pod *pod, const char *w
         queue_back_off(&scheduler->queue, pod);
         queue_put(&scheduler->queue, pending->key, pending->uid, pod_of(pending)->class);
     }
+}
+
+static void binding_failed(void *argument, struct queued_pod *pod, const char *why)
+{
+    struct scheduler *scheduler = argument;
+    scheduler_metrics_attempted(scheduler->metrics, pod, "error", timestamp_monotonic());
+    lock(scheduler);
+    try_again(scheduler, pod, why);
     unlock_and_wake(scheduler);
+}
+
+/* ---- outcomes for volumes, from their binder; the lock is held ---- */
+
+static void lock_for_volumes(void *argument)
+{
+    lock(argument);
+}
+
+static void unlock_after_volumes(void *argument)
+{
+    volume_binder_note(((struct scheduler *)argument)->volume_binder);
+    unlock_and_wake(argument);
+}
+
+static void volumes_are_bound(void *argument, struct queued_pod *pod, const char *node_name)
+{
+    struct scheduler *scheduler = argument;
+    binder_bind(scheduler->binder, pod, node_name);
+}
+
+/* Others may have the volumes then. */
+static void volumes_failed(void *argument, struct queued_pod *pod, struct volume_plan *plan,
+                           const char *why)
+{
+    struct scheduler *scheduler = argument;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct planned_claim *planned = &plan->list[i];
+        if (planned->volume_name != NULL && planned->claim->exists) {
+            struct volume_change change = {CHANGE_VOLUME, planned->volume_name,
+                                           planned->claim->shape.class_name};
+            cluster_volumes_changed(&scheduler->cluster, &change);
+        }
+    }
+    volume_plan_end(scheduler->cache->volumes, plan);
+    scheduler_metrics_attempted(scheduler->metrics, pod, "error", timestamp_monotonic());
+    try_again(scheduler, pod, why);
 }
 
 /* ---- outcomes of preemption, from the evictor ---- */
@@ -322,6 +374,21 @@ static void nothing_fits(struct scheduler *scheduler, struct queued_pod *pod)
     queue_park(&scheduler->queue, pod, is_nominated ? UINT32_MAX : pod->class->failed_plugins);
 }
 
+/* Its claims first, if something has to happen to them. */
+static void begin_binding(struct scheduler *scheduler, struct queued_pod *pod,
+                          const char *node_name)
+{
+    struct volume_plan *plan =
+        pod->class->volumes != NULL ? volume_plan_take(scheduler->cache->volumes, pod->key) : NULL;
+    if (plan != NULL) {
+        int64_t patience = profile_of(pod->class)->bind_timeout_s * 1000000000;
+        volume_binder_start(scheduler->volume_binder, pod, node_name, plan,
+                            timestamp_monotonic() + patience);
+    } else {
+        binder_bind(scheduler->binder, pod, node_name);
+    }
+}
+
 /* The lock is held. */
 static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
 {
@@ -331,7 +398,7 @@ static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
                               node != NULL);
     if (node != NULL) {
         cluster_assume(&scheduler->cluster, pod, node->name);
-        binder_bind(scheduler->binder, pod, node->name);
+        begin_binding(scheduler, pod, node->name);
     } else if (pod->class->failure != NULL) {
         nothing_fits(scheduler, pod);
     } else {
@@ -350,12 +417,19 @@ static void wait_until(struct scheduler *scheduler, int64_t moment)
     }
 }
 
+static int64_t earlier(int64_t moment, int64_t other)
+{
+    return moment < other ? moment : other;
+}
+
 static void *schedule_all(void *argument)
 {
     struct scheduler *scheduler = argument;
     pthread_mutex_lock(&scheduler->lock);
     while (!scheduler->stopping) {
-        int64_t next = queue_wake(&scheduler->queue, timestamp_monotonic());
+        int64_t now = timestamp_monotonic();
+        int64_t next = earlier(queue_wake(&scheduler->queue, now),
+                               volume_binder_look(scheduler->volume_binder, now));
         bool has_room = binder_under_way(scheduler->binder) < bindings_max;
         struct queued_pod *pod = has_room ? queue_pop(&scheduler->queue) : NULL;
         if (pod == NULL) {
@@ -385,6 +459,8 @@ static void add_informers(struct scheduler *scheduler)
     struct informer_factory *informers = scheduler->service->informers;
     scheduler->selectors = spread_selectors_new(informers);
     scheduler->budgets = disruption_budgets_informer(informers);
+    scheduler->volumes = volume_informers_new(informers, &scheduler->cluster, lock_for_volumes,
+                                              unlock_after_volumes, scheduler);
     scheduler->pods = informer_factory_get(informers, &pods_resource, &pod_object_class, &living);
     informer_add_handler(scheduler->pods, pod_changed, scheduler);
     informer_add_handler(informer_factory_get(informers, &nodes_resource, &node_object_class, NULL),
@@ -419,6 +495,10 @@ struct scheduler *scheduler_start(struct service *service,
         binder_new(service->client, service->events, binding_succeeded, binding_failed, scheduler);
     scheduler->evictor =
         evictor_new(service->client, service->events, victims_were_told, scheduler);
+    scheduler->volume_binder = volume_binder_new(
+        service->client, scheduler->cache,
+        &(struct volume_binder_hooks){lock_for_volumes, unlock_after_volumes, volumes_are_bound,
+                                      volumes_failed, scheduler});
     scheduler->metrics = scheduler_metrics_new(service->metrics);
     add_informers(scheduler);
     informer_factory_start(service->informers);
@@ -439,7 +519,8 @@ void scheduler_stop(struct scheduler *scheduler)
     scheduler->stopping = true;
     unlock_and_wake(scheduler);
     pthread_join(scheduler->thread, NULL);
-    if (!binder_stop(scheduler->binder) || !evictor_stop(scheduler->evictor)) {
+    if (!volume_binder_stop(scheduler->volume_binder) || !binder_stop(scheduler->binder) ||
+        !evictor_stop(scheduler->evictor)) {
         return;
     }
     lock(scheduler);
@@ -448,6 +529,7 @@ void scheduler_stop(struct scheduler *scheduler)
     decider_clear(&scheduler->decider);
     node_cache_free(scheduler->cache);
     spread_selectors_free(scheduler->selectors);
+    volume_informers_free(scheduler->volumes);
     scheduler_metrics_free(scheduler->metrics);
     pthread_cond_destroy(&scheduler->changed);
     pthread_mutex_destroy(&scheduler->lock);

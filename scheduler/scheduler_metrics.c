@@ -20,6 +20,7 @@ static const char *const cause_names[QUEUE_CAUSES] = {
     [CAUSE_POD_CAME] = "AssignedPodAdd",
     [CAUSE_NODE] = "NodeUpdate",
     [CAUSE_NODE_LEFT] = "NodeDelete",
+    [CAUSE_VOLUME] = "PersistentVolumeUpdate",
     [CAUSE_FORCED] = "ForceActivate",
 };
 

@@ -4,9 +4,19 @@
 
 load helpers
 
-setup_file() { start_server && start_controllers && start_nodes 3; }
+setup_file() { start_server && start_controllers --enable-hostpath-provisioner && start_nodes 3 && default_class; }
 teardown_file() { each_of stop_nodes stop_controllers stop_server; }
 setup() { new_namespace && k config set-context --current --namespace "$NS" >/dev/null; }
+
+# A claim without a class gets a volume of this one.
+default_class() {
+    k create -f - <<'YAML'
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: standard, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
+provisioner: kubernetes.io/host-path
+YAML
+}
 
 # set_of NAME SPEC [ANNOTATION OF PODS]: containers "c"; the annotation says how they run.
 set_of() {

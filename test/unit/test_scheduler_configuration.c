@@ -142,15 +142,19 @@ static void filters_are_those_that_are_enabled(void **state)
 {
     (void)state;
     filters_are(WITH_PLUGINS(""), "NodeUnschedulable TaintToleration NodeAffinity NodePorts "
-                                  "NodeResourcesFit PodTopologySpread InterPodAffinity");
+                                  "NodeResourcesFit VolumeRestrictions NodeVolumeLimits "
+                                  "VolumeBinding VolumeZone PodTopologySpread InterPodAffinity");
     filters_are(WITH_PLUGINS("multiPoint: {disabled: [{name: NodePorts}, {name: ImageLocality}]}, "
                              "filter: {enabled: [{name: PodTopologySpread}], "
                              "disabled: [{name: NodeAffinity}]}"),
                 "PodTopologySpread NodeUnschedulable TaintToleration NodeResourcesFit "
-                "InterPodAffinity");
+                "VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone InterPodAffinity");
     struct scheduler_configuration configuration =
         read_all(WITH_PLUGINS("postFilter: {disabled: [{name: DefaultPreemption}]}"));
     assert_true(configuration.profiles[0].never_preempts);
+    assert_string_equal(names_of(configuration.profiles[0].plain_filters, NULL),
+                        "NodeUnschedulable TaintToleration NodeAffinity NodePorts "
+                        "NodeResourcesFit PodTopologySpread InterPodAffinity");
     scheduler_configuration_clear(&configuration);
 }
 

@@ -485,7 +485,7 @@ static void compare(const struct trial *trial, const json_t *pod, struct ref_cho
     struct cycle cycle = {
         .cache = trial->decider.cache, .class = class, .key = "", .uid = "", .nodes = nodes};
     *choice = (struct ref_choice){.cluster = &trial->reference, .pod = pod};
-    cycle_prepare(&cycle);
+    assert_int_equal(cycle_prepare(&cycle, NULL), 0);
     for (size_t i = 0; i < json_array_size(trial->reference.nodes); i++) {
         const json_t *node = json_array_get(trial->reference.nodes, i);
         struct node *fast = map_get(&cycle.cache->nodes_by_name, ref_name(node));

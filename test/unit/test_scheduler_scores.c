@@ -160,7 +160,8 @@ static void each_scheduler_name_has_its_profile(void **state)
     profiles[0].added_affinity = affinity;
     profiles[1].scheduler_name = "lax";
     memset(profiles[1].filters, 0, sizeof profiles[1].filters);
-    profiles[1].filters[0] = &plugin_node_affinity;
+    memset(profiles[1].plain_filters, 0, sizeof profiles[1].plain_filters);
+    profiles[1].filters[0] = profiles[1].plain_filters[0] = &plugin_node_affinity;
     struct decider decider = {.cache = cache, .profiles = profiles, .profile_count = 2};
     assert_string_equal(chosen(&decider, CPU("1")),
                         "0/1 nodes are available: 1 node(s) didn't match scheduler-enforced node "

@@ -1,0 +1,158 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Pods and their volumes: where such pods are put, what becomes of their claims, and what people are
+# told while they wait. Nodes are Node objects alone; the test plays the drivers.
+
+load helpers
+
+setup_file() {
+    [ "${STORE:-sqlite}" = sqlite ] || start_etcd
+    start_server
+    start_controllers --enable-hostpath-provisioner
+    start_process scheduler "schedules pods" --leader-elect=false
+    local name
+    for name in east west; do
+        k create -f - >/dev/null <<JSON
+{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "$name", "labels": {"kubernetes.io/hostname": "$name",
+  "topology.kubernetes.io/zone": "$name"}}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"},
+  "conditions": [{"type": "Ready", "status": "True"}]}}
+JSON
+        k patch node "$name" --type merge -p '{"spec": {"taints": []}}' >/dev/null
+    done
+    class late kubernetes.io/no-provisioner WaitForFirstConsumer
+    class made kubernetes.io/host-path WaitForFirstConsumer
+}
+teardown_file() {
+    stop_process scheduler
+    stop_controllers
+    stop_server
+    [ "${STORE:-sqlite}" = sqlite ] || signal_etcd KILL
+}
+setup() {
+    new_namespace
+    k config set-context --current --namespace="$NS" >/dev/null
+}
+teardown() {
+    api DELETE "/api/v1/namespaces/$NS/pods?gracePeriodSeconds=0" >/dev/null
+    api DELETE "/api/v1/namespaces/$NS/persistentvolumeclaims" >/dev/null
+}
+
+# class NAME PROVISIONER MODE [MEMBERS]
+class() {
+    k create -f - >/dev/null <<JSON
+{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "$1"}, "provisioner": "$2",
+ "volumeBindingMode": "$3"${4:+, $4}}
+JSON
+}
+# claim NAME CLASS [MODE]: of 1Gi.
+claim() {
+    k create -f - >/dev/null <<JSON
+{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "$1"}, "spec": {"storageClassName": "$2",
+  "accessModes": ["${3:-ReadWriteOnce}"], "resources": {"requests": {"storage": "1Gi"}}}}
+JSON
+}
+# volume NAME CLASS SOURCE [NODE [LABELS [MODE]]]: of 1Gi; "" as NODE: all reach it.
+volume() {
+    local affinity=
+    [ -z "${4:-}" ] || affinity=', "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions":
+        [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["'"$4"'"]}]}]}}'
+    k create -f - >/dev/null <<JSON
+{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "$NS-$1", "labels": ${5:-{\}}}, "spec": {
+  "storageClassName": "$2", "capacity": {"storage": "1Gi"}, "accessModes": ["${6:-ReadWriteOnce}"],
+  "persistentVolumeReclaimPolicy": "Retain", $3 $affinity}}
+JSON
+}
+path='"hostPath": {"path": "/tmp/x"}'
+# pod NAME VOLUME [MEMBERS]: the volume as in the pod's spec.
+pod() {
+    k create -f - >/dev/null <<JSON
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "$1"}, "spec": {${3:+$3,}
+  "containers": [{"name": "c", "image": "i"}], "volumes": [{"name": "v", $2}]}}
+JSON
+}
+of() { echo "\"persistentVolumeClaim\": {\"claimName\": \"$1\"}"; }
+node_of() { k get pod "$1" -o jsonpath='{.spec.nodeName}'; }
+is_on() { [ "$(node_of "$1")" = "$2" ]; }
+has_node() { [ -n "$(node_of "$1")" ]; }
+is_bound() { [ "$(k get pvc "$1" -o jsonpath='{.status.phase} {.spec.volumeName}')" = "Bound $2" ]; }
+# says POD TEXT: its condition, before it comes to preemption, of which all say the same.
+says() {
+    local message
+    message=$(k get pod "$1" -o jsonpath="{.status.conditions[?(@.type=='PodScheduled')].message}")
+    [ "${message%% no new claims to deallocate, preemption:*}" = "$2" ]
+}
+
+@test "a pod waits for its claim to be made and bound, and says so" {
+    pod p "$(of c)"
+    wait_until 10 says p '0/2 nodes are available: persistentvolumeclaim "c" not found.'
+    claim c ""
+    wait_until 10 says p '0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims.'
+    k describe pod p | grep -q 'FailedScheduling .* 0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.'
+    volume v "" "$path" west
+    wait_until 10 is_on p west
+    is_bound c "$NS-v"
+}
+
+@test "a late claim gets a volume where its pod can stand" {
+    claim c late
+    pod p "$(of c)" '"nodeSelector": {"topology.kubernetes.io/zone": "west"}'
+    wait_until 10 says p "0/2 nodes are available: 1 node(s) didn't find available persistent volumes to bind, 1 node(s) didn't match Pod's node affinity/selector."
+    volume wrong late "$path" east
+    volume right late "$path" west
+    wait_until 10 is_on p west
+    is_bound c "$NS-right"
+    [ "$(k get pv "$NS-right" -o json | jq -r '.metadata.annotations["pv.kubernetes.io/bound-by-controller"] + " " + .spec.claimRef.name')" = "yes c" ]
+    [ "$(k get pv "$NS-wrong" -o jsonpath='{.status.phase}')" = Available ]
+}
+
+@test "a volume is made for a late claim once its pod has a node" {
+    claim c made
+    pod p "$(of c)" '"nodeSelector": {"topology.kubernetes.io/zone": "east"}'
+    wait_until 10 is_on p east
+    is_bound c "pvc-$(k get pvc c -o jsonpath='{.metadata.uid}')"
+    [ "$(k get pvc c -o json | jq -r '.metadata.annotations["volume.kubernetes.io/selected-node"]')" = east ]
+}
+
+@test "a claim for one pod is used by one" {
+    claim c "" ReadWriteOncePod
+    volume v "" "$path" "" "" ReadWriteOncePod
+    pod first "$(of c)"
+    wait_until 10 has_node first
+    pod second "$(of c)"
+    wait_until 10 says second '0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.'
+    k delete pod first --grace-period=0 --force >/dev/null
+    wait_until 10 has_node second
+}
+
+@test "a volume of another zone keeps its pod away" {
+    claim c ""
+    volume v "" "$path" "" '{"topology.kubernetes.io/zone": "east"}'
+    pod there "$(of c)"
+    wait_until 10 is_on there east
+    pod away "$(of c)" '"nodeSelector": {"topology.kubernetes.io/zone": "west"}'
+    wait_until 10 says away "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had no available volume zone."
+}
+
+@test "a node takes as many volumes of a driver as it says" {
+    local name
+    for name in east west; do
+        k create -f - >/dev/null <<JSON
+{"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": "$name"}, "spec": {"drivers": [
+  {"name": "disks.example.com", "nodeID": "$name", "allocatable": {"count": 1}}]}}
+JSON
+    done
+    for name in 1 2 3; do
+        claim "c$name" ""
+        volume "v$name" "" '"csi": {"driver": "disks.example.com", "volumeHandle": "'"$NS-$name"'"}'
+        pod "p$name" "$(of "c$name")"
+        [ "$name" = 3 ] || wait_until 10 has_node "p$name"
+    done
+    wait_until 10 says p3 '0/2 nodes are available: 2 node(s) exceed max volume count.'
+    k delete csinode east >/dev/null
+    k create -f - >/dev/null <<JSON
+{"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": {"name": "east"}, "spec": {"drivers": [
+  {"name": "disks.example.com", "nodeID": "east", "allocatable": {"count": 2}}]}}
+JSON
+    wait_until 10 is_on p3 east
+    k delete csinodes --all >/dev/null
+}
