@@ -89,6 +89,10 @@ struct api_resource {
 char *client_path(const struct api_resource *resource, const char *namespace, const char *name,
                   const char *subresource);
 
+/* The same path with a query; 'parameters' are names and values in turn, ended by NULL; those whose
+ * value is "" are left out. Consumes 'path'; the caller's. */
+char *client_path_with(char *path, const char *const *parameters);
+
 /* ---- requests ---- */
 
 struct client_request {

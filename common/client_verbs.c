@@ -46,6 +46,34 @@ char *client_path(const struct api_resource *resource, const char *namespace, co
     return buffer_steal(&path);
 }
 
+static void add_value(struct buffer *path, const char *value)
+{
+    for (const char *at = value; *at != '\0'; at++) {
+        if (isalnum((unsigned char)*at) || strchr("-._~", *at) != NULL) {
+            buffer_add_char(path, *at);
+        } else {
+            buffer_addf(path, "%%%02X", (unsigned char)*at);
+        }
+    }
+}
+
+char *client_path_with(char *path, const char *const *parameters)
+{
+    cleanup(buffer_free)
+    struct buffer whole = BUFFER_INIT;
+    char separator = '?';
+    buffer_add_text(&whole, path);
+    free(path);
+    for (; parameters[0] != NULL; parameters += 2) {
+        if (parameters[1][0] != '\0') {
+            buffer_addf(&whole, "%c%s=", separator, parameters[0]);
+            add_value(&whole, parameters[1]);
+            separator = '&';
+        }
+    }
+    return buffer_steal(&whole);
+}
+
 static struct client_request request_with(const char *method, char *path, const json_t *body)
 {
     struct client_request request = {.method = method, .path = path};

@@ -20,6 +20,7 @@ const struct controller_type *const controller_types[] = {
     &endpointslice_controller,
     &endpointslice_mirroring_controller,
     &garbage_collector_controller,
+    &horizontal_pod_autoscaler_controller,
     &job_controller,
     &namespace_controller,
     &node_ipam_controller,

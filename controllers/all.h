@@ -19,6 +19,7 @@ extern const struct controller_type endpoints_controller;
 extern const struct controller_type endpointslice_controller;
 extern const struct controller_type endpointslice_mirroring_controller;
 extern const struct controller_type garbage_collector_controller;
+extern const struct controller_type horizontal_pod_autoscaler_controller;
 extern const struct controller_type job_controller;
 extern const struct controller_type namespace_controller;
 extern const struct controller_type node_ipam_controller;

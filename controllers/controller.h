@@ -57,6 +57,10 @@ struct controller_settings {
     bool enable_hostpath_provisioner;    /* persistentvolume-binder-controller. */
     /* job-controller: after which time the first failed pod is replaced; nanoseconds. */
     int64_t job_pod_failure_backoff;
+    /* horizontal-pod-autoscaler-controller; nanoseconds, and a part of 1. */
+    int64_t autoscaler_sync_period, autoscaler_downscale_stabilization,
+        autoscaler_cpu_initialization_period, autoscaler_initial_readiness_delay;
+    double autoscaler_tolerance;
     /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */
     bool allocate_node_cidrs;
     const char *cluster_cidr, *service_cluster_ip_range;

@@ -18,6 +18,7 @@
 #include "controllers/condition_patch.h"
 #include "controllers/controller.h"
 #include "controllers/disruption_status.h"
+#include "controllers/label_selector_text.h"
 #include "controllers/owner_scale.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
@@ -98,36 +99,10 @@ static void tell(struct disruption *state, const json_t *budget, const char *typ
     event_record_about(state->controller->events, budget, type, reason, "%s", text);
 }
 
-/* As Go prints a LabelSelector. */
-static char *selector_text(const json_t *selector)
-{
-    struct buffer text = BUFFER_INIT;
-    const char *key;
-    json_t *value;
-    size_t i, n;
-    buffer_add_literal(&text, "&LabelSelector{MatchLabels:map[string]string{");
-    json_object_foreach (json_object_get(selector, "matchLabels"), key, value) {
-        buffer_addf(&text, "%s: %s,", key, json_string_value(value));
-    }
-    buffer_add_literal(&text, "},MatchExpressions:[]LabelSelectorRequirement{");
-    const json_t *expression;
-    json_array_foreach (json_object_get(selector, "matchExpressions"), i, expression) {
-        const char *operator= json_get_string(expression, "operator");
-        buffer_addf(&text, "LabelSelectorRequirement{Key:%s,Operator:%s,Values:[",
-                    json_get_string(expression, "key"), operator);
-        json_array_foreach (json_object_get(expression, "values"), n, value) {
-            buffer_addf(&text, "%s%s", n > 0 ? " " : "", json_string_value(value));
-        }
-        buffer_add_literal(&text, "],},");
-    }
-    buffer_add_literal(&text, "},}");
-    return buffer_steal(&text);
-}
-
 static void tell_unmanaged(struct disruption *state, const json_t *budget)
 {
     cleanup(free_char)
-    char *selector = selector_text(json_path(budget, "spec", "selector"));
+    char *selector = label_selector_text(json_path(budget, "spec", "selector"));
     cleanup(free_char)
     char *text = format(
         "Pods selected by this PodDisruptionBudget (selector: %s) were found to be unmanaged. As a "

@@ -17,6 +17,11 @@ static struct controller_settings settings = {
     .load_balancer_addresses = "",
     .terminated_pod_gc_threshold = 12500,
     .job_pod_failure_backoff = 10000000000,
+    .autoscaler_sync_period = 15000000000,
+    .autoscaler_downscale_stabilization = 300000000000,
+    .autoscaler_cpu_initialization_period = 300000000000,
+    .autoscaler_initial_readiness_delay = 30000000000,
+    .autoscaler_tolerance = 0.1,
     .node_monitor_period = 5000000000,
     .node_monitor_grace_period = 50000000000,
     .node_startup_grace_period = 60000000000,
@@ -54,6 +59,19 @@ static bool check_addresses(struct error *error)
            error_bad_request(error, "--load-balancer-addresses: %s", why.message);
 }
 
+static bool check_autoscalers(struct error *error)
+{
+    if (settings.autoscaler_sync_period < 100000000) {
+        return error_bad_request(error,
+                                 "--horizontal-pod-autoscaler-sync-period must be 100ms or more");
+    }
+    return (settings.autoscaler_tolerance >= 0 &&
+            settings.autoscaler_downscale_stabilization >= 0 &&
+            settings.autoscaler_cpu_initialization_period >= 0 &&
+            settings.autoscaler_initial_readiness_delay >= 0) ||
+           error_bad_request(error, "--horizontal-pod-autoscaler-… must not be negative");
+}
+
 static bool check(struct error *error)
 {
     if (settings.node_monitor_period <= 0) {
@@ -62,7 +80,7 @@ static bool check(struct error *error)
     if (settings.job_pod_failure_backoff < 0) {
         return error_bad_request(error, "--job-pod-failure-backoff must not be negative");
     }
-    return check_signing(error) && check_addresses(error) &&
+    return check_autoscalers(error) && check_signing(error) && check_addresses(error) &&
            controller_list_check(controllers, error);
 }
 
@@ -108,6 +126,22 @@ static struct flag flags[] = {
      "Addresses for services of type LoadBalancer, such as "
      "192.0.2.10-192.0.2.50,2001:db8::/120; without them, such services wait for somebody "
      "else."},
+    {"", FLAG_TEXT, NULL, "Autoscaling"},
+    {"horizontal-pod-autoscaler-sync-period", FLAG_DURATION, &settings.autoscaler_sync_period,
+     "How often the number of pods is worked out."},
+    {"horizontal-pod-autoscaler-downscale-stabilization", FLAG_DURATION,
+     &settings.autoscaler_downscale_stabilization,
+     "For how long the highest number that was recommended stays, unless an autoscaler's "
+     "behavior says it."},
+    {"horizontal-pod-autoscaler-tolerance", FLAG_DECIMAL, &settings.autoscaler_tolerance,
+     "By what part a metric may be off its target without consequence."},
+    {"horizontal-pod-autoscaler-cpu-initialization-period", FLAG_DURATION,
+     &settings.autoscaler_cpu_initialization_period,
+     "For how long after its start a pod's CPU use counts only while it is ready."},
+    {"horizontal-pod-autoscaler-initial-readiness-delay", FLAG_DURATION,
+     &settings.autoscaler_initial_readiness_delay,
+     "Within which time after its start a pod's change to unready counts as never having been "
+     "ready."},
     {"", FLAG_TEXT, NULL, "Certificates"},
     {"cluster-signing-cert-file", FLAG_TEXT,
      &settings.cluster_signing[SIGNER_COUNT].certificate_file,

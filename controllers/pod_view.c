@@ -45,6 +45,7 @@ static void parse_conditions(struct pod_view *view, const json_t *conditions)
         const char *status = json_get_string(condition, "status");
         if (type != NULL && status != NULL && strcmp(type, "Ready") == 0) {
             view->is_ready = strcmp(status, "True") == 0;
+            view->is_unready = strcmp(status, "False") == 0;
             view->ready_since = time_at(condition, "lastTransitionTime");
         }
         if (type != NULL && status != NULL && strcmp(type, "DisruptionTarget") == 0 &&

@@ -21,6 +21,7 @@ struct pod_port {
 struct pod_view {
     enum pod_phase phase;
     bool is_ready;           /* Its condition Ready is True. */
+    bool is_unready;         /* That is there, and False. */
     int64_t ready_since;     /* Since when that condition is what it is. */
     int64_t disrupted_since; /* Since when its condition DisruptionTarget is True, unless its
                               * kubelet says so. */

@@ -14,6 +14,8 @@ const struct api_resource resource_deployments = {"apps/v1", "deployments", "Dep
 const struct api_resource resource_endpoints = {"v1", "endpoints", "Endpoints", true};
 const struct api_resource resource_endpointslices = {"discovery.k8s.io/v1", "endpointslices",
                                                      "EndpointSlice", true};
+const struct api_resource resource_horizontal_pod_autoscalers = {
+    "autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true};
 const struct api_resource resource_ip_addresses = {"networking.k8s.io/v1", "ipaddresses",
                                                    "IPAddress", false};
 const struct api_resource resource_jobs = {"batch/v1", "jobs", "Job", true};
