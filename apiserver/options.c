@@ -193,7 +193,7 @@ static const struct option table[] = {
      "Plugins to leave out although they are on by default."},
     {"admission-control-config-file", FLAG_TEXT, AT(admission.configuration_file),
      "Settings of plugins: an AdmissionConfiguration, for EventRateLimit, PodNodeSelector, "
-     "PodSecurity, ResourceQuota and webhooks."},
+     "PodSecurity, PodTolerationRestriction, ResourceQuota and webhooks."},
     {"default-not-ready-toleration-seconds", FLAG_NUMBER,
      AT(admission.not_ready_toleration_seconds),
      "How long pods tolerate that their node is not ready, unless they say otherwise."},

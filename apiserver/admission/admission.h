@@ -65,6 +65,14 @@ extern const struct admission_plugin admission_limit_anti_affinity;
 extern const struct admission_plugin admission_pod_node_selector;
 extern const struct admission_plugin admission_resource_quota;
 extern const struct admission_plugin admission_event_rate_limit;
+extern const struct admission_plugin admission_always_admit;
+extern const struct admission_plugin admission_always_deny;
+extern const struct admission_plugin admission_cluster_trust_bundle_attest;
+extern const struct admission_plugin admission_pod_topology_labels;
+extern const struct admission_plugin admission_deny_service_external_ips;
+extern const struct admission_plugin admission_namespace_exists;
+extern const struct admission_plugin admission_namespace_auto_provision;
+extern const struct admission_plugin admission_pod_toleration_restriction;
 extern const struct admission_plugin admission_mutating_webhook;
 extern const struct admission_plugin admission_validating_webhook;
 

@@ -6,6 +6,7 @@
 #include "apiserver/admission/event_rate_limit.h"
 #include "apiserver/admission/pod_node_selector.h"
 #include "apiserver/admission/pod_security_configuration.h"
+#include "apiserver/admission/pod_toleration_restriction.h"
 #include "apiserver/admission/quota_limits.h"
 #include "apiserver/admission/webhook_credentials.h"
 #include "common/alloc.h"
@@ -49,6 +50,17 @@ static bool read_validating(struct admission_options *options, const json_t *jso
     return webhook_credentials_read(json, &options->validating_credentials, error);
 }
 
+static bool read_tolerations(struct admission_options *options, const json_t *json,
+                             struct error *error)
+{
+    if (!pod_toleration_restriction_check(json, error)) {
+        return false;
+    }
+    json_decref(options->tolerations);
+    options->tolerations = json_incref((json_t *)json);
+    return true;
+}
+
 /* A namespace's name, or clusterDefaultNodeSelector, and labels each. */
 static bool read_node_selectors(struct admission_options *options, const json_t *json,
                                 struct error *error)
@@ -90,6 +102,8 @@ static const struct {
      read_pod_security},
     {"PodSecurity", "pod-security.admission.config.k8s.io/v1beta1", "PodSecurityConfiguration",
      read_pod_security},
+    {"PodTolerationRestriction", "podtolerationrestriction.admission.k8s.io/v1alpha1",
+     "Configuration", read_tolerations},
     {"ResourceQuota", "apiserver.config.k8s.io/v1", "ResourceQuotaConfiguration", read_quota},
     {"ResourceQuota", "resourcequota.admission.k8s.io/v1beta1", "Configuration", read_quota},
     {"ResourceQuota", "resourcequota.admission.k8s.io/v1alpha1", "Configuration", read_quota},
@@ -221,6 +235,7 @@ void admission_configuration_clear(struct admission_options *options)
     pod_security_configuration_free(options->pod_security);
     quota_limits_free(options->quota_limits);
     json_decref(options->node_selectors);
+    json_decref(options->tolerations);
     webhook_credentials_free(options->mutating_credentials);
     webhook_credentials_free(options->validating_credentials);
 }

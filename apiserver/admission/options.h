@@ -21,6 +21,7 @@ struct admission_options {
     struct quota_limits *quota_limits;
     json_t
         *node_selectors; /* PodNodeSelector's: texts by namespace and clusterDefaultNodeSelector. */
+    json_t *tolerations; /* PodTolerationRestriction's "default" and "whitelist". */
     struct webhook_credentials *mutating_credentials, *validating_credentials; /* Of webhooks. */
     uint64_t enabled; /* A bit for each plugin of the table; set by admission_configure(). */
 };

@@ -90,10 +90,19 @@ toleration() {
     run "$BIN/coracle-apiserver" --tls-cert-file x --tls-private-key-file y --store-file z \
         --enable-admission-plugins Nonsense
     [ "$status" -eq 2 ]
-    [[ "$output" == *'there is no admission plugin "Nonsense"'* ]]
+    [[ "$output" == *'enable-admission-plugins plugin "Nonsense" is unknown; see --help' ]]
+    run "$BIN/coracle-apiserver" --tls-cert-file x --tls-private-key-file y --store-file z \
+        --enable-admission-plugins AlwaysAdmit,ImagePolicyWebhook
+    [[ "$output" == *'enable-admission-plugins plugin "ImagePolicyWebhook" is not there yet' ]]
     stop_server
-    FLAGS="--disable-admission-plugins=ServiceAccount,Priority,DefaultTolerationSeconds" start_server
+    # All that a cluster of upstream's may say.
+    FLAGS="--disable-admission-plugins=ServiceAccount,Priority,DefaultTolerationSeconds,ValidatingAdmissionPolicy,ImagePolicyWebhook
+        --enable-admission-plugins=AlwaysAdmit,ClusterTrustBundleAttest,DefaultIngressClass,PodTopologyLabels" start_server
     [ "$(pod bare | jq -c '[.spec.priority, .spec.tolerations]')" = '[null,null]' ]
+    stop_server
+    FLAGS="--enable-admission-plugins=AlwaysDeny" start_server
+    run k create configmap none
+    [[ "$output" == *"configmaps \"none\" is forbidden: admission control is denying all modifications"* ]]
     stop_server
     start_server
 }

@@ -6,7 +6,7 @@
 
 load helpers
 
-off_by_default=OwnerReferencesPermissionEnforcement,AlwaysPullImages,ExtendedResourceToleration,LimitPodHardAntiAffinityTopology,PodNodeSelector
+off_by_default=OwnerReferencesPermissionEnforcement,AlwaysPullImages,ExtendedResourceToleration,LimitPodHardAntiAffinityTopology,PodNodeSelector,DenyServiceExternalIPs,NamespaceAutoProvision,NamespaceExists,PodTolerationRestriction
 
 setup_file() { FLAGS="--enable-admission-plugins=$off_by_default" start_server; }
 teardown_file() { stop_server; }
@@ -169,7 +169,7 @@ YAML
 @test "plugins that are off by default work when they are enabled" {
     [ "$(pod pulled '' 'imagePullPolicy: Never' | jq -r '.spec.containers[0].imagePullPolicy')" = Always ]
     created=$(pod fast '' 'resources: {requests: {example.com/b: 1, example.com/a: 1, cpu: 1}, limits: {example.com/b: 1, example.com/a: 1}}')
-    [ "$(jq -c '.spec.tolerations | map(select(.effect == "NoSchedule") | .key)' <<<"$created")" = '["example.com/a","example.com/b"]' ]
+    [ "$(jq -c '.spec.tolerations | map(select(.effect == "NoSchedule") | .key)' <<<"$created")" = '["node.kubernetes.io/memory-pressure","example.com/a","example.com/b"]' ]
     affinity='affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{labelSelector: {}, topologyKey: KEY}]}}'
     pod apart "${affinity/KEY/kubernetes.io/hostname}"
     run pod away "${affinity/KEY/zone}"
@@ -185,4 +185,36 @@ YAML
     annotate 'zone'
     run pod nowhere
     [[ "$output" == *'invalid selector: zone'* ]]
+}
+
+@test "no service gets external addresses, but those that it has may stay" {
+    service() { api "$1" "/api/v1/namespaces/$NS/services$2" --json "{\"metadata\":{\"name\":\"web\"},\"spec\":{\"ports\":[{\"port\":80}],\"externalIPs\":$3}}"; }
+    [ "$(service POST '' '["192.0.2.1"]' | jq -r '"\(.code) \(.message)"')" = \
+        '403 services "web" is forbidden: Use of external IPs is denied by admission control' ]
+    [ "$(service POST '' '[]' | jq -r .kind)" = Service ]
+    [ "$(service PUT /web '["192.0.2.1"]' | jq .code)" = 403 ]
+}
+
+@test "a namespace is made for what is created in it, but for no rehearsal" {
+    local new=$NS-new
+    [ "$(api POST "/api/v1/namespaces/$new/configmaps?dryRun=All" --json '{"metadata":{"name":"a"}}' | jq -r .message)" = "namespaces \"$new\" not found" ]
+    [ "$(api POST "/api/v1/namespaces/$new/configmaps" --json '{"metadata":{"name":"a"}}' | jq -r .kind)" = ConfigMap ]
+    [ "$(k get namespace "$new" -o jsonpath='{.status.phase} {.metadata.labels}')" = "Active {\"kubernetes.io/metadata.name\":\"$new\"}" ]
+    [ "$(api DELETE "/api/v1/namespaces/$NS-none/configmaps/a" | jq -r .message)" = 'configmaps "a" not found' ]
+}
+
+@test "a namespace says which tolerations its pods get, and which they may have" {
+    tolerations() { jq -c '[.spec.tolerations[] | "\(.key) \(.operator) \(.value) \(.effect)"]'; }
+    k annotate namespace "$NS" 'scheduler.alpha.kubernetes.io/defaultTolerations=[{"key":"a","operator":"Exists"}]'
+    # What the pod says itself is part of it.
+    [ "$(pod plain 'tolerations: [{key: a, operator: Equal, value: b, effect: NoSchedule}]' | tolerations)" = \
+        '["node.kubernetes.io/not-ready Exists null NoExecute","node.kubernetes.io/unreachable Exists null NoExecute","a Exists null null"]' ]
+    [[ "$(pod burst '' 'resources: {requests: {cpu: 1m}}' | tolerations)" == *'"node.kubernetes.io/memory-pressure Exists null NoSchedule"'* ]]
+    k annotate namespace "$NS" 'scheduler.alpha.kubernetes.io/tolerationsWhitelist=[{"key":"a","operator":"Exists"},{"key":"node.kubernetes.io/not-ready","operator":"Exists"},{"key":"node.kubernetes.io/unreachable","operator":"Exists"}]'
+    pod listed
+    run pod other 'tolerations: [{key: b, operator: Exists}]'
+    [[ "$output" == *"pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist"* ]]
+    k annotate --overwrite namespace "$NS" 'scheduler.alpha.kubernetes.io/tolerationsWhitelist=[7]'
+    run pod broken
+    [[ "$output" == *"tolerationsWhitelist: must be a list of tolerations"* ]]
 }
