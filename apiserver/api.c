@@ -254,6 +254,9 @@ static enum authentication authenticate(void *argument, const struct credentials
     if (!block && authz_workers(api->registry->authz) > 0 && wanted != NULL) {
         return AUTHENTICATION_BLOCKS; /* Whether one may has to be asked for. */
     }
+    if (!block && audit_workers(api->auditor) > 0) {
+        return AUTHENTICATION_BLOCKS; /* Somebody else has to be told first. */
+    }
     enum authentication result =
         authn_authenticate(api->registry->authn, credentials, block, &request->user, error);
     if (result == AUTHENTICATION_REFUSED) {

@@ -179,8 +179,8 @@ static struct server *serve(struct api *api, const struct options *options, stru
         .key_file = options->key,
         .client_ca_file = options->client_ca,
         .proxy_ca_file = options->authn.proxy_ca_file,
-        .authentication_workers =
-            authn_workers(api->registry->authn) + authz_workers(api->registry->authz),
+        .authentication_workers = authn_workers(api->registry->authn) +
+                                  authz_workers(api->registry->authz) + audit_workers(api->auditor),
         .workers = (unsigned)options->workers,
         .connection_limit = (unsigned)options->connections,
         .address_connection_limit = (unsigned)options->client_connections,

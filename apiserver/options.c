@@ -220,7 +220,10 @@ static const struct option table[] = {
     {"audit-webhook-config-file", FLAG_TEXT, AT(audit.webhook_config_file),
      "Post what is recorded to the server of this kubeconfig."},
     {"audit-webhook-mode", FLAG_TEXT, AT(audit.webhook.mode),
-     "batch: no request waits for that server; nothing else is supported."},
+     "batch: no request waits for that server; blocking: each waits until that server knows that "
+     "it "
+     "has come, and is told of the rest at once; blocking-strict: and is refused if it can't be "
+     "told."},
     {"audit-webhook-initial-backoff", FLAG_DURATION, AT(audit.webhook_backoff_ns),
      "How long to wait before a batch is posted again that failed; each time half as much longer, "
      "four times at most."},

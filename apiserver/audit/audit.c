@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/yaml.h"
 
-enum { policy_bytes_max = 4 << 20, sinks_max = 2 };
+enum { policy_bytes_max = 4 << 20, sinks_max = 2, workers_for_blocking = 8 };
 
 struct auditor {
     struct audit_policy *policy;
@@ -58,7 +58,6 @@ static bool check_numbers(const char *kind, const struct audit_sink_options *opt
 bool audit_check_options(const struct audit_options *options, struct error *error)
 {
     static const char *const modes[] = {"batch", "blocking", "blocking-strict", NULL};
-    static const char *const batch[] = {"batch", NULL};
     static const char *const formats[] = {"json", "legacy", NULL};
     bool has_sink = options->log_path != NULL || options->webhook_config_file != NULL;
     if (has_sink && options->policy_file == NULL) {
@@ -75,7 +74,7 @@ bool audit_check_options(const struct audit_options *options, struct error *erro
     }
     return check_one_of("audit-log-format", options->log_format, formats, error) &&
            check_one_of("audit-log-mode", options->log.mode, modes, error) &&
-           check_one_of("audit-webhook-mode", options->webhook.mode, batch, error) &&
+           check_one_of("audit-webhook-mode", options->webhook.mode, modes, error) &&
            check_numbers("log", &options->log, error) &&
            check_numbers("webhook", &options->webhook, error);
 }
@@ -181,13 +180,22 @@ static bool write_stage(const struct audit_event *event, enum audit_stage stage)
     }
     cleanup(json_release)
     json_t *json = audit_event_json(event, stage);
-    bool done = true;
+    bool done = true, may_wait = stage == AUDIT_REQUEST_RECEIVED; /* On a worker. */
     metric_add(auditor->events, 1, metric_no_labels);
     for (size_t i = 0; i < auditor->sink_count; i++) {
         struct audit_sink *sink = auditor->sinks[i];
-        done = (audit_sink_write(sink, json) || !audit_sink_is_strict(sink)) && done;
+        done = (audit_sink_write(sink, json, may_wait) || !audit_sink_is_strict(sink)) && done;
     }
     return done;
+}
+
+unsigned audit_workers(const struct auditor *auditor)
+{
+    bool waits = false;
+    for (size_t i = 0; auditor != NULL && i < auditor->sink_count; i++) {
+        waits = waits || audit_sink_waits(auditor->sinks[i]);
+    }
+    return waits ? workers_for_blocking : 0;
 }
 
 static struct audit_event *begin(struct auditor *auditor, struct request *request,

@@ -30,7 +30,11 @@ void audit_close(struct auditor *auditor);
 
 /* ---- the stages of a request; the auditor may be NULL ---- */
 
-/* It is known who asks. False with an error when that can't be recorded and must be. */
+/* How many workers there are to be for requests that wait until it is recorded that they have come;
+ * 0: they don't. NULL is fine. */
+unsigned audit_workers(const struct auditor *auditor);
+/* It is known who asks. Waits when audit_workers() says so. False with an error when that can't be
+ * recorded and must be. */
 bool audit_received(struct auditor *auditor, struct request *request,
                     const struct credentials *credentials, struct error *error);
 /* Nobody knows who asks. */

@@ -17,6 +17,7 @@ struct audit_sink {
     const struct audit_sink_options *options;
     struct metric *errors;
     bool batches;
+    bool is_blocking; /* Not in mode "batch". */
 
     pthread_mutex_t lock; /* Guards what follows. */
     pthread_cond_t work;
@@ -77,8 +78,9 @@ bool audit_sink_pause(struct audit_sink *sink, int64_t nanoseconds)
 /* With the lock held: until there is a batch to deliver, or there won't be one any more. */
 static void wait_for_batch(struct audit_sink *sink)
 {
+    int64_t wait_ns = sink->is_blocking ? 0 : sink->options->batch_wait_ns;
     while (!sink->stopping && sink->count < (size_t)sink->options->batch_size) {
-        int64_t left = sink->since_ns + sink->options->batch_wait_ns - timestamp_monotonic();
+        int64_t left = sink->since_ns + wait_ns - timestamp_monotonic();
         if (sink->count == 0) {
             pthread_cond_wait(&sink->work, &sink->lock);
         } else if (left > 0) {
@@ -186,7 +188,12 @@ static char *print_truncated(const struct audit_sink *sink, const json_t *event)
     return text;
 }
 
-bool audit_sink_write(struct audit_sink *sink, const json_t *event)
+bool audit_sink_waits(const struct audit_sink *sink)
+{
+    return sink->is_blocking && sink->target.waits;
+}
+
+bool audit_sink_write(struct audit_sink *sink, const json_t *event, bool may_wait)
 {
     cleanup(free_char)
     char *text = print(sink, event);
@@ -201,7 +208,8 @@ bool audit_sink_write(struct audit_sink *sink, const json_t *event)
         lost(sink, "truncate", 1, &error);
         return false;
     }
-    return sink->batches ? enqueue(sink, steal(text)) : deliver(sink, &text, 1);
+    bool is_queued = sink->batches && !(sink->is_blocking && may_wait);
+    return is_queued ? enqueue(sink, steal(text)) : deliver(sink, &text, 1);
 }
 
 bool audit_sink_is_strict(const struct audit_sink *sink)
@@ -222,7 +230,8 @@ struct audit_sink *audit_sink_open(const struct audit_target *target,
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&sink->work, &attributes);
     pthread_condattr_destroy(&attributes);
-    if (strcmp(options->mode, "batch") == 0) {
+    sink->is_blocking = strcmp(options->mode, "batch") != 0;
+    if (!sink->is_blocking || target->waits) {
         sink->has_thread = pthread_create(&sink->thread, NULL, thread_main, sink) == 0;
         sink->batches = sink->has_thread; /* Without a thread whoever writes has to deliver. */
     }

@@ -28,14 +28,18 @@ struct audit_target {
                     struct error *error);
     void (*free)(void *state);
     void *state;
+    bool waits; /* For somebody else's server. */
 };
 
 /* Takes over the target. The options have been checked and are borrowed; 'errors' counts what is
  * lost, by plugin. */
 struct audit_sink *audit_sink_open(const struct audit_target *target,
                                    const struct audit_sink_options *options, struct metric *errors);
-/* False when the event is lost. */
-bool audit_sink_write(struct audit_sink *sink, const json_t *event);
+/* False when the event is lost. 'may_wait': in a blocking mode it is there after the call, even if
+ * that has to wait; else, for a target that waits, it is brought there as soon as may be. */
+bool audit_sink_write(struct audit_sink *sink, const json_t *event, bool may_wait);
+/* It is in a blocking mode, and has to wait. */
+bool audit_sink_waits(const struct audit_sink *sink);
 /* Failing to record that a request has come is a reason to refuse it. */
 bool audit_sink_is_strict(const struct audit_sink *sink);
 /* For a target that tries again: false, at once, when the sink is being closed. */

@@ -67,7 +67,10 @@ bool audit_webhook_target(const struct audit_options *options, struct audit_targ
     fetcher_limit(server, answer_bytes_max, timeout_ms);
     struct webhook *webhook = allocate_struct(struct webhook);
     *webhook = (struct webhook){.server = server, .backoff_ns = options->webhook_backoff_ns};
-    *target = (struct audit_target){
-        .plugin = "webhook", .deliver = deliver, .free = free_webhook, .state = webhook};
+    *target = (struct audit_target){.plugin = "webhook",
+                                    .deliver = deliver,
+                                    .free = free_webhook,
+                                    .state = webhook,
+                                    .waits = true};
     return true;
 }

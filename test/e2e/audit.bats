@@ -175,12 +175,35 @@ lost() { [ "$(api GET /metrics | sed -n "s/^apiserver_audit_error_total{plugin=\
     grep -q "Error in audit plugin 'log' affecting 1 audit events: audit log /dev/full: No space left on device" "$BATS_FILE_TMPDIR/log"
 }
 
+@test "a webhook that has to be told first is waited for" {
+    stop_server
+    echo '{}' >"$HOOKS/audit"
+    FLAGS="--audit-policy-file=$POLICY --audit-webhook-config-file=$HOOKS/kubeconfig --audit-webhook-mode=blocking-strict
+        --audit-webhook-initial-backoff=10ms" start_server
+    stages() { grep '^audit ' "$HOOKS/asked" | cut -d' ' -f2- | jq -r --arg id "$1" '.items[] | select(.auditID == $id).stage'; }
+    as told GET /version >/dev/null
+    [ "$(stages told | head -n 1)" = RequestReceived ] # Before the answer.
+    completed() { [ "$(stages told | tail -n 1)" = ResponseComplete ]; }
+    wait_until 5 completed
+    # Nobody else has to wait for it: the policy leaves out the health of the server.
+    kill -STOP "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
+    as waiting GET /version >"$BATS_TEST_TMPDIR/version" &
+    local waiting=$!
+    for i in 1 2 3; do is_ready; done
+    [ ! -s "$BATS_TEST_TMPDIR/version" ]
+    kill -CONT "$(cat "$BATS_FILE_TMPDIR/hook.pid")"
+    wait "$waiting"
+    grep -q gitVersion "$BATS_TEST_TMPDIR/version"
+    echo '{"redirect": "https://127.0.0.1:1/"}' >"$HOOKS/audit"
+    [ "$(as refused GET /version | jq -r '"\(.code) \(.message)"')" = '500 Internal Server Error: "/version": failed to store audit event' ]
+}
+
 @test "wrong flags and policies are named" {
     local server=("$BIN/coracle-apiserver" --tls-cert-file "$DATA/pki/apiserver.crt" --tls-private-key-file "$DATA/pki/apiserver.key" --store-file "$BATS_TEST_TMPDIR/store")
     run "${server[@]}" --audit-log-path a
     [ "$output" = "coracle-apiserver: --audit-policy-file is needed to record anything; see --help" ]
-    run "${server[@]}" --audit-policy-file a --audit-webhook-mode blocking
-    [ "$output" = 'coracle-apiserver: --audit-webhook-mode: "blocking" is not supported; see --help' ]
+    run "${server[@]}" --audit-policy-file a --audit-webhook-mode never
+    [ "$output" = 'coracle-apiserver: --audit-webhook-mode: "never" is not supported; see --help' ]
     echo 'rules: [{level: All}]' | cat <(grep -v -e '^rules' -e '^-' "$POLICY") - >"$BATS_TEST_TMPDIR/policy"
     run "${server[@]}" --audit-log-path a --audit-policy-file "$BATS_TEST_TMPDIR/policy"
     [[ "$output" == *"coracle-apiserver: --audit-policy-file $BATS_TEST_TMPDIR/policy: rules[0].level: must be None, Metadata, Request or RequestResponse, not \"All\"" ]]

@@ -380,7 +380,7 @@ static void an_event_that_fails_is_counted(void **state)
     cleanup(json_release)
     json_t *event = json_pack("{s:s}", "kind", "Event");
     open_sink(&sinking, &options);
-    assert_false(audit_sink_write(sinking.sink, event));
+    assert_false(audit_sink_write(sinking.sink, event, true));
     assert_true(audit_sink_is_strict(sinking.sink));
     assert_lost(&sinking, "apiserver_audit_error_total{plugin=\"log\"} 1\n");
     close_all(&sinking);
@@ -396,7 +396,7 @@ static void batches_are_delivered_at_the_end_and_what_does_not_fit_is_counted(vo
     json_t *event = json_pack("{s:s}", "kind", "Event");
     open_sink(&sinking, &options);
     for (size_t i = 0; i < 3; i++) {
-        assert_true(audit_sink_write(sinking.sink, event)); /* They wait for a fourth. */
+        assert_true(audit_sink_write(sinking.sink, event, true)); /* They wait for a fourth. */
     }
     audit_sink_close(sinking.sink);
     assert_int_equal(sinking.taken.calls, 1);
@@ -404,9 +404,9 @@ static void batches_are_delivered_at_the_end_and_what_does_not_fit_is_counted(vo
     options.buffer_size = 2;
     metrics_free(sinking.metrics);
     open_sink(&sinking, &options);
-    assert_true(audit_sink_write(sinking.sink, event));
-    assert_true(audit_sink_write(sinking.sink, event));
-    assert_false(audit_sink_write(sinking.sink, event));
+    assert_true(audit_sink_write(sinking.sink, event, true));
+    assert_true(audit_sink_write(sinking.sink, event, true));
+    assert_false(audit_sink_write(sinking.sink, event, true));
     assert_lost(&sinking, "apiserver_audit_error_total{plugin=\"buffered\"} 1\n");
     close_all(&sinking);
     assert_int_equal(sinking.taken.events, 5);
@@ -424,12 +424,12 @@ static void a_large_event_loses_its_objects(void **state)
     json_t *event = json_pack("{s:s, s:s, s:{s:s}}", "kind", "Event", "requestObject", long_text,
                               "annotations", "a", "b");
     open_sink(&sinking, &options);
-    assert_true(audit_sink_write(sinking.sink, event));
+    assert_true(audit_sink_write(sinking.sink, event, true));
     assert_string_equal(buffer_text(&sinking.taken.last),
                         "{\"kind\":\"Event\",\"annotations\":{\"a\":\"b\",\"audit.k8s.io/"
                         "truncated\":\"true\"}}");
     json_object_set_new(event, "kind", json_string(long_text));
-    assert_false(audit_sink_write(sinking.sink, event));
+    assert_false(audit_sink_write(sinking.sink, event, true));
     assert_lost(&sinking, "apiserver_audit_error_total{plugin=\"truncate\"} 1\n");
     close_all(&sinking);
 }
