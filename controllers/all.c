@@ -19,6 +19,7 @@ const struct controller_type *const controller_types[] = {
     &endpoints_controller,
     &endpointslice_controller,
     &endpointslice_mirroring_controller,
+    &ephemeral_volume_controller,
     &garbage_collector_controller,
     &horizontal_pod_autoscaler_controller,
     &job_controller,
@@ -39,6 +40,7 @@ const struct controller_type *const controller_types[] = {
     &token_cleaner_controller,
     &ttl_after_finished_controller,
     &volume_binder_controller,
+    &volume_expand_controller,
     &volume_protection_controller,
     NULL,
 };

@@ -18,6 +18,7 @@ extern const struct controller_type disruption_controller;
 extern const struct controller_type endpoints_controller;
 extern const struct controller_type endpointslice_controller;
 extern const struct controller_type endpointslice_mirroring_controller;
+extern const struct controller_type ephemeral_volume_controller;
 extern const struct controller_type garbage_collector_controller;
 extern const struct controller_type horizontal_pod_autoscaler_controller;
 extern const struct controller_type job_controller;
@@ -38,6 +39,7 @@ extern const struct controller_type taint_eviction_controller;
 extern const struct controller_type token_cleaner_controller;
 extern const struct controller_type ttl_after_finished_controller;
 extern const struct controller_type volume_binder_controller;
+extern const struct controller_type volume_expand_controller;
 extern const struct controller_type volume_protection_controller;
 
 #endif

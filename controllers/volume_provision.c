@@ -137,6 +137,12 @@ bool volume_provision(struct controller *controller, json_t **claim, const json_
     return true;
 }
 
+bool volume_is_made_here(const struct controller *controller, const json_t *volume)
+{
+    const char *provisioner = json_path_string(volume, "metadata", "annotations", PROVISIONED_BY);
+    return provisioner != NULL && is_ours(controller, provisioner);
+}
+
 /* ---- reclaiming ---- */
 
 bool volume_was_provisioned(const json_t *volume)

@@ -23,6 +23,9 @@ bool volume_provision(struct controller *controller, json_t **claim, const json_
 /* It was made for a claim, and goes with it. */
 bool volume_was_provisioned(const json_t *volume);
 
+/* It was made for trying things out, by a process like this one. */
+bool volume_is_made_here(const struct controller *controller, const json_t *volume);
+
 /* Of a released volume: leaves it, deletes it, or waits for who can. */
 bool volume_reclaim(struct controller *controller, json_t **volume, struct error *error);
 

@@ -21,6 +21,8 @@ JSON
     done
     class late kubernetes.io/no-provisioner WaitForFirstConsumer
     class made kubernetes.io/host-path WaitForFirstConsumer
+    class grows kubernetes.io/host-path Immediate '"allowVolumeExpansion": true'
+    class theirs disks.example.com Immediate '"allowVolumeExpansion": true'
 }
 teardown_file() {
     stop_process scheduler
@@ -81,6 +83,12 @@ says() {
     message=$(k get pod "$1" -o jsonpath="{.status.conditions[?(@.type=='PodScheduled')].message}")
     [ "${message%% no new claims to deallocate, preemption:*}" = "$2" ]
 }
+# has_event OBJECT REASON TEXT
+has_event() {
+    k get events --field-selector "involvedObject.name=$1,reason=$2" -o jsonpath='{range .items[*]}{.message}{"\n"}{end}' |
+        grep -qxF "$3"
+}
+is_gone() { [ -z "$(k get "$1" "$2" --ignore-not-found)" ]; }
 
 @test "a pod waits for its claim to be made and bound, and says so" {
     pod p "$(of c)"
@@ -155,4 +163,34 @@ JSON
 JSON
     wait_until 10 is_on p3 east
     k delete csinodes --all >/dev/null
+}
+
+@test "an ephemeral volume gets a claim that goes with its pod, and no other's" {
+    local scratch='"ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {
+        "storageClassName": "made", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}'
+    pod p "$scratch"
+    wait_until 10 has_node p
+    k get pvc p-v -o json | jq -e '.metadata.labels == {a: "b"} and .status.phase == "Bound"
+        and (.metadata.ownerReferences | length == 1 and (.[0] | .kind == "Pod" and .name == "p" and .controller and .blockOwnerDeletion))'
+    claim q-v made
+    pod q "$scratch"
+    wait_until 10 has_event q FailedBinding "ephemeral volume v: PVC $NS/q-v was not created for pod $NS/q (pod is not owner)"
+    wait_until 10 says q "0/2 nodes are available: PVC $NS/q-v was not created for pod $NS/q (pod is not owner)."
+    k delete pod p --grace-period=0 --force >/dev/null
+    wait_until 10 is_gone pvc p-v
+}
+
+@test "a claim grows, by this process or by others" {
+    claim c grows
+    claim d theirs
+    volume v theirs '"csi": {"driver": "disks.example.com", "volumeHandle": "'"$NS"'"}'
+    wait_until 10 is_bound c "pvc-$(k get pvc c -o jsonpath='{.metadata.uid}')"
+    wait_until 10 is_bound d "$NS-v"
+    k patch pvc c d -p '{"spec": {"resources": {"requests": {"storage": "2Gi"}}}}' >/dev/null
+    wait_until 10 has_event c VolumeResizeSuccessful "ExpandVolume succeeded for volume $NS/c"
+    k get pvc c -o json | jq -e '.status | .capacity.storage == "2Gi" and .allocatedResources.storage == "2Gi"
+        and .conditions == null and .allocatedResourceStatuses == null'
+    [ "$(k get pv "$(k get pvc c -o jsonpath='{.spec.volumeName}')" -o jsonpath='{.spec.capacity.storage}')" = 2Gi ]
+    wait_until 10 has_event d ExternalExpanding "waiting for an external controller to expand this PVC"
+    [ "$(k get pvc d -o jsonpath='{.status.capacity.storage}')" = 1Gi ]
 }
