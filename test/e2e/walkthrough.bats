@@ -15,6 +15,9 @@ setup_file() {
     [ -n "$flags" ]
     # shellcheck disable=SC2163 # These are assignments.
     for assignment in $flags; do export "$assignment"; done
+    # Autoscaling has no need to take as long as it does by default.
+    export CONTROLLERS_FLAGS="${CONTROLLERS_FLAGS-} --horizontal-pod-autoscaler-sync-period=500ms"
+    export NODE_FLAGS="${NODE_FLAGS-} --usage-report-frequency=500ms"
     export SERVICES="controllers scheduler node"
     start_server
 }
