@@ -30,7 +30,7 @@ PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 VERSION := v1.34.0+coracle
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+WARNINGS := -Wall -Wextra -Wformat-security -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
 # Sanitizers name functions and lines, which takes less than what a debugger wants.
 OPTIMIZE := $(if $(SANITIZE),-g1 -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE),-g -O2)
 CFLAGS := -std=gnu17 $(OPTIMIZE) $(WARNINGS) -D_GNU_SOURCE -I. -I$(BUILD) $(PACKAGE_CFLAGS)

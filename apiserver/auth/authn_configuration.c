@@ -36,13 +36,13 @@ static void invalid(struct field_errors *errors, const struct field_path *path, 
 {
     cleanup(json_release)
     json_t *text = json_string(value);
-    field_error(errors, FIELD_INVALID, path, text, message);
+    field_error(errors, FIELD_INVALID, path, text, "%s", message);
 }
 
 static void required(struct field_errors *errors, const struct field_path *path,
                      const char *message)
 {
-    field_error(errors, FIELD_REQUIRED, path, NULL, message);
+    field_error(errors, FIELD_REQUIRED, path, NULL, "%s", message != NULL ? message : "");
 }
 
 static void duplicated(struct field_errors *errors, const struct field_path *path,

@@ -19,7 +19,7 @@
 #define NAME "username: {claim: sub, prefix: ''}"
 #define EXPRESSIONS "this server can't evaluate expressions yet"
 
-static const struct flag_list own = {.values = {"https://own.example.com", "https://b"},
+static const struct flag_list own = {.values = {"https://own.example.com", "https://b%n"},
                                      .count = 2};
 
 static bool reads(const char *text, struct authn_configuration *configuration, struct error *error)
@@ -50,9 +50,9 @@ static const struct {
      "URL must not contain a query"},
     {"issuer: {url: 'https://a#b', audiences: [x]}, claimMappings: {" NAME "}",
      "URL must not contain a fragment"},
-    {"issuer: {url: 'https://b', audiences: [x]}, claimMappings: {" NAME "}",
-     "jwt[0].issuer.url: Invalid value: \"https://b\": URL must not overlap with disallowed "
-     "issuers: [https://own.example.com https://b]"},
+    {"issuer: {url: 'https://b%n', audiences: [x]}, claimMappings: {" NAME "}",
+     "jwt[0].issuer.url: Invalid value: \"https://b%n\": URL must not overlap with disallowed "
+     "issuers: [https://own.example.com https://b%n]"},
     {"issuer: {url: 'https://a/', discoveryURL: 'https://a', audiences: [x]}, claimMappings: {" NAME
      "}",
      "discoveryURL must be different from URL"},
@@ -64,8 +64,8 @@ static const struct {
     {"issuer: {url: 'https://a', audiences: [x], audienceMatchPolicy: All}, claimMappings: {" NAME
      "}",
      "audienceMatchPolicy must be empty or MatchAny for single audience"},
-    {"issuer: {url: 'https://a', audiences: [x], certificateAuthority: nothing}, claimMappings: {" NAME
-     "}",
+    {"issuer: {url: 'https://a', audiences: [x], certificateAuthority: nothing}, claimMappings: "
+     "{" NAME "}",
      "jwt[0].issuer.certificateAuthority: Invalid value: \"<omitted>\": data does not contain any "
      "valid RSA or ECDSA certificates"},
     {ISSUER, "jwt[0].claimMappings.username: Required value: claim or expression is required"},

@@ -38,11 +38,10 @@ static void check_selector(const json_t *attributes, const char *name, requireme
                     json_object_get(selector, "rawSelector"),
                     "may not specified at the same time as requirements");
     } else if (!has_text && !has_list) {
-        cleanup(free_char)
-        char *message = format("when spec.resourceAttributes.%s is specified, requirements or "
-                               "rawSelector is required",
-                               name);
-        field_error(errors, FIELD_REQUIRED, list, NULL, message);
+        field_error(errors, FIELD_REQUIRED, list, NULL,
+                    "when spec.resourceAttributes.%s is specified, requirements or rawSelector is "
+                    "required",
+                    name);
     }
     for (size_t i = 0; i < json_array_size(requirements); i++) {
         check(json_array_get(requirements, i), FIELD_INDEX(list, i), errors);
