@@ -201,7 +201,7 @@ static bool measure_utilization(const struct count *count, int64_t target, doubl
 static bool measure_average(const struct count *count, int64_t target, double *ratio,
                             struct autoscaler_proposal *proposal, struct error *error)
 {
-    int64_t sum = 0;
+    int64_t sum = 0, number = (int64_t)measured(count);
     (void)error;
     for (size_t i = 0; i < count->scene->pod_count; i++) {
         if (takes_part(count, i)) {
@@ -211,7 +211,7 @@ static bool measure_average(const struct count *count, int64_t target, double *r
         }
     }
     proposal->utilization = 0;
-    proposal->value = sum / (int64_t)measured(count);
+    proposal->value = number > 0 ? sum / number : 0;
     *ratio = ratio_of(proposal->value, target);
     return true;
 }

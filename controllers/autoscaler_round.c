@@ -293,7 +293,7 @@ static bool look_at_pods(struct look *look, struct error *error)
 /* What a value asks for, as a whole or shared among the pods. */
 static bool weigh(struct look *look, int64_t value, struct error *error)
 {
-    int64_t target;
+    int64_t target = 0;
     if (target_amount(look, "averageValue", &target)) {
         autoscaler_by_share(replicas_in(look, "status"), look->round->tolerance, value, target,
                             &look->proposal);

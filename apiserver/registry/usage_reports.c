@@ -35,7 +35,7 @@ static bool parse_amount(const json_t *usage, const char *name, struct quantity 
 static bool parse_usage(const json_t *tree, struct usage *usage, struct error *error)
 {
     const json_t *amounts = json_object_get(tree, "usage");
-    struct quantity cpu, memory;
+    struct quantity cpu = {0}, memory = {0};
     if (!parse_amount(amounts, "cpu", &cpu, error) ||
         !parse_amount(amounts, "memory", &memory, error)) {
         return false;

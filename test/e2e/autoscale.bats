@@ -156,6 +156,13 @@ JSON
     [ "$(field deployment/busy .spec.replicas)" = 4 ]
 }
 
+@test "a tolerance of an autoscaler's own, which is off by default, is dropped" {
+    autoscaler own Deployment/none '{"behavior": {"scaleUp": {"tolerance": "0.5", "selectPolicy": "Min"}}}'
+    [ "$(field hpa/own '.spec.behavior.scaleUp | [.tolerance, .selectPolicy]')" = '[null,"Min"]' ]
+    k -n "$NS" patch hpa own -p '{"spec": {"behavior": {"scaleDown": {"tolerance": "0.5"}}}}'
+    [ "$(field hpa/own .spec.behavior.scaleDown.tolerance)" = null ]
+}
+
 @test "flags that can't be are refused" {
     run "$BIN/coracle-controller-manager" --horizontal-pod-autoscaler-sync-period=0s
     [ "$status" = 2 ] && [[ "$output" == *"--horizontal-pod-autoscaler-sync-period must be 100ms or more"* ]]

@@ -164,10 +164,34 @@ static void to_storage(json_t *object, const struct resource *resource)
     }
 }
 
+/* ---- what is off by default: HPAConfigurableTolerance ---- */
+
+static const char *const directions[] = {"scaleUp", "scaleDown"};
+
+static bool has_tolerance(const json_t *object)
+{
+    const json_t *behavior = json_path(object, "spec", "behavior");
+    return json_path(behavior, directions[0], "tolerance") != NULL ||
+           json_path(behavior, directions[1], "tolerance") != NULL;
+}
+
+/* As with any field of a feature that is off: it goes, unless it has been there before. */
+static bool drop_tolerance(struct write *write, struct error *error)
+{
+    json_t *behavior = json_path(write->object, "spec", "behavior");
+    (void)error;
+    for (size_t i = 0; i < array_length(directions) && !has_tolerance(write->live); i++) {
+        json_object_del(json_object_get(behavior, directions[i]), "tolerance");
+    }
+    return true;
+}
+
 const struct kind kind_autoscaler = {
     .group = "autoscaling",
     .plural = "horizontalpodautoscalers",
     .defaults = defaults,
+    .prepare_create = drop_tolerance,
+    .prepare_update = drop_tolerance,
     .validate = validate_autoscaler,
     .from_storage = from_storage,
     .to_storage = to_storage,

@@ -255,7 +255,7 @@ static void serve_list(const struct maker *maker, struct registry *registry,
     char *prefix = list_query_prefix(request, &query);
     const struct resource *resource = registry_resource(registry, "", maker->of);
     struct snapshot *present = cache_snapshot(cache_table(registry->cache, resource), prefix);
-    struct object **made = allocate_zero(present->count + 1, sizeof *made);
+    struct object **made = allocate_zero(present->count + 1, sizeof(struct object *));
     size_t count = 0;
     for (size_t i = 0; i < present->count && !error_is_set(error); i++) {
         if (list_query_matches(&query, present->objects[i])) {
