@@ -6,6 +6,7 @@
 /* One a line, so that two that are added at once do not collide. */
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
+    &attach_detach_controller,
     &bootstrap_signer_controller,
     &certificate_approving_controller,
     &certificate_cleaner_controller,

@@ -9,6 +9,8 @@ const struct api_resource resource_configmaps = {"v1", "configmaps", "ConfigMap"
 const struct api_resource resource_controllerrevisions = {"apps/v1", "controllerrevisions",
                                                           "ControllerRevision", true};
 const struct api_resource resource_cronjobs = {"batch/v1", "cronjobs", "CronJob", true};
+const struct api_resource resource_csi_drivers = {"storage.k8s.io/v1", "csidrivers", "CSIDriver",
+                                                  false};
 const struct api_resource resource_daemonsets = {"apps/v1", "daemonsets", "DaemonSet", true};
 const struct api_resource resource_deployments = {"apps/v1", "deployments", "Deployment", true};
 const struct api_resource resource_endpoints = {"v1", "endpoints", "Endpoints", true};
@@ -45,3 +47,5 @@ const struct api_resource resource_subject_access_reviews = {
     "authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", false};
 const struct api_resource resource_storage_classes = {"storage.k8s.io/v1", "storageclasses",
                                                       "StorageClass", false};
+const struct api_resource resource_volume_attachments = {"storage.k8s.io/v1", "volumeattachments",
+                                                         "VolumeAttachment", false};

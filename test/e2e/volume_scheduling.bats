@@ -194,3 +194,50 @@ JSON
     wait_until 10 has_event d ExternalExpanding "waiting for an external controller to expand this PVC"
     [ "$(k get pvc d -o jsonpath='{.status.capacity.storage}')" = 1Gi ]
 }
+
+# attachment NODE: the name of what says that this test's volume "v" is attached there.
+attachment() { echo "csi-$(printf '%s%s%s' "$NS" disks.example.com "$1" | sha256sum | cut -d ' ' -f 1)"; }
+exists() { [ -n "$(k get "$1" "$2" --ignore-not-found)" ]; }
+# plays NAME STATUS: what an attacher would write.
+plays() { k patch volumeattachment "$1" --subresource=status --type=merge -p "{\"status\": $2}" >/dev/null; }
+in_use() { k patch node "$1" --subresource=status --type=merge -p "{\"status\": {\"volumesInUse\": $2}}" >/dev/null; }
+attached() { [ "$(k get node "$1" -o json | jq -c '.status.volumesAttached')" = "$2" ]; }
+
+@test "a volume is attached where a pod needs it, and to one node at a time" {
+    local name="kubernetes.io/csi/disks.example.com^$NS" on_east on_west
+    on_east=$(attachment east)
+    on_west=$(attachment west)
+    k annotate node east west volumes.kubernetes.io/controller-managed-attach-detach=true >/dev/null
+    claim c ""
+    volume v "" '"csi": {"driver": "disks.example.com", "volumeHandle": "'"$NS"'"}'
+    pod p "$(of c)" '"nodeSelector": {"kubernetes.io/hostname": "east"}'
+    wait_until 10 exists volumeattachment "$on_east"
+    k get volumeattachment "$on_east" -o json |
+        jq -e --arg v "$NS-v" '.spec == {attacher: "disks.example.com", nodeName: "east", source: {persistentVolumeName: $v}}'
+    attached east null
+    plays "$on_east" '{"attached": true}'
+    wait_until 10 attached east '[{"devicePath":"","name":"'"$name"'"}]'
+    wait_until 10 has_event p SuccessfulAttachVolume "AttachVolume.Attach succeeded for volume \"$NS-v\" "
+    in_use east "[\"$name\"]"
+
+    pod q "$(of c)" '"nodeSelector": {"kubernetes.io/hostname": "west"}'
+    wait_until 10 has_event q FailedAttachVolume "Multi-Attach error for volume \"$NS-v\" Volume is already used by pod(s) p"
+    k delete pod p --grace-period=0 --force >/dev/null
+    exists volumeattachment "$on_east"
+    in_use east null
+    wait_until 10 is_gone volumeattachment "$on_east"
+    attached east null
+    wait_until 10 exists volumeattachment "$on_west"
+    plays "$on_west" '{"attached": false, "attachError": {"message": "no such disk"}}'
+    wait_until 10 has_event q FailedAttachVolume "AttachVolume.Attach failed for volume \"$NS-v\" : no such disk"
+
+    plays "$on_west" '{"attached": true, "attachError": null}'
+    wait_until 10 attached west '[{"devicePath":"","name":"'"$name"'"}]'
+    in_use west "[\"$name\"]"
+    k delete pod q --grace-period=0 --force >/dev/null
+    k taint node west node.kubernetes.io/out-of-service=nodeshutdown:NoExecute >/dev/null
+    wait_until 10 is_gone volumeattachment "$on_west"
+    k taint node west node.kubernetes.io/out-of-service- >/dev/null
+    in_use west null
+    k annotate node east west volumes.kubernetes.io/controller-managed-attach-detach- >/dev/null
+}
