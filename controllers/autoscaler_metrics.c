@@ -160,17 +160,19 @@ bool autoscaler_metrics_of_resource(struct client *client, const char *namespace
 
 /* ---- custom.metrics.k8s.io ---- */
 
-static bool find_custom(struct autoscaler_targets *targets, const char **version,
-                        struct error *error)
+/* Its group version; the caller's. NULL with an error. */
+static char *find_custom(struct autoscaler_targets *targets, struct error *error)
 {
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    *version = autoscaler_targets_version(targets, custom_group, &why);
-    if (*version == NULL && !error_is_set(&why)) {
-        error_internal(&why, "no custom metrics API (%s) registered", custom_group);
+    char *version = autoscaler_targets_version(targets, custom_group, &why);
+    if (version == NULL) {
+        if (!error_is_set(&why)) {
+            error_internal(&why, "no custom metrics API (%s) registered", custom_group);
+        }
+        error_wrap(error, &why, "unable to fetch metrics from custom metrics API");
     }
-    return *version != NULL ||
-           error_wrap(error, &why, "unable to fetch metrics from custom metrics API");
+    return version;
 }
 
 static json_t *ask_custom(struct autoscaler_targets *targets, char *path, const char *selector,
@@ -188,8 +190,9 @@ bool autoscaler_metrics_of_pods(struct autoscaler_targets *targets, const char *
                                 const char *selector, const json_t *metric,
                                 struct autoscaler_samples *samples, struct error *error)
 {
-    const char *version;
-    if (!find_custom(targets, &version, error)) {
+    cleanup(free_char)
+    char *version = find_custom(targets, error);
+    if (version == NULL) {
         return false;
     }
     const struct api_resource pods = {version, "pods", "Pod", true};
@@ -215,7 +218,7 @@ bool autoscaler_metrics_of_pods(struct autoscaler_targets *targets, const char *
 }
 
 /* "ingresses.networking.k8s.io"; the caller's. */
-static char *qualified(const struct api_resource *resource)
+static char *qualified(const struct autoscaler_resource *resource)
 {
     const char *slash = strchr(resource->group_version, '/');
     return slash != NULL ? format("%s.%.*s", resource->plural,
@@ -229,29 +232,28 @@ static char *object_path(struct autoscaler_targets *targets, const char *namespa
                          const json_t *object, const char *metric, struct error *error)
 {
     const char *api_version = json_get_string(object, "apiVersion");
-    const char *kind = json_get_string(object, "kind"), *version;
-    api_version = api_version != NULL ? api_version : "";
-    if (strcmp(kind, "Namespace") == 0 && strchr(api_version, '/') == NULL) {
-        if (!find_custom(targets, &version, error)) {
-            return NULL;
-        }
-        const struct api_resource metrics = {version, "metrics", "MetricValueList", true};
-        return client_path(&metrics, namespace, metric, NULL);
-    }
+    const char *kind = json_get_string(object, "kind");
+    cleanup(autoscaler_resource_clear)
+    struct autoscaler_resource found = {0};
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    const struct api_resource *resource = autoscaler_targets_find(targets, api_version, kind, &why);
-    cleanup(free_char)
-    char *plural = resource != NULL ? qualified(resource) : NULL;
-    if (plural == NULL) {
+    api_version = api_version != NULL ? api_version : "";
+    bool is_namespace = strcmp(kind, "Namespace") == 0 && strchr(api_version, '/') == NULL;
+    if (!is_namespace && !autoscaler_targets_find(targets, api_version, kind, &found, &why)) {
         error_wrap(error, &why, "unable to fetch metrics from custom metrics API");
         return NULL;
     }
-    if (!find_custom(targets, &version, error)) {
+    cleanup(free_char)
+    char *version = find_custom(targets, error);
+    if (version == NULL) {
         return NULL;
     }
+    cleanup(free_char)
+    char *plural = is_namespace ? duplicate("metrics") : qualified(&found);
     const struct api_resource described = {version, plural, kind, true};
-    return client_path(&described, namespace, json_get_string(object, "name"), metric);
+    return is_namespace
+               ? client_path(&described, namespace, metric, NULL)
+               : client_path(&described, namespace, json_get_string(object, "name"), metric);
 }
 
 bool autoscaler_metrics_of_object(struct autoscaler_targets *targets, const char *namespace,

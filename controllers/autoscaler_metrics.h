@@ -4,7 +4,7 @@
  * external.metrics.k8s.io, asked through the API server.
  *
  * Amounts are thousandths, times nanoseconds. Errors are worded as upstream's metrics client words
- * them. Threads: as autoscaler_target.h. Functions block, but for those that only read an answer.
+ * them. Threads: any. Functions block, but for those that only read an answer.
  */
 #ifndef CONTROLLERS_AUTOSCALER_METRICS_H
 #define CONTROLLERS_AUTOSCALER_METRICS_H

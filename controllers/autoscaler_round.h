@@ -3,7 +3,7 @@
  * One look at all metrics of an autoscaler: fetches each, works out how many pods it asks for, and
  * settles on the highest number. A metric that can't be had holds back only a step down.
  *
- * Reasons, messages and events are upstream's. Threads: as autoscaler_target.h. Blocks.
+ * Reasons, messages and events are upstream's. Threads: a round belongs to whoever runs it. Blocks.
  */
 #ifndef CONTROLLERS_AUTOSCALER_ROUND_H
 #define CONTROLLERS_AUTOSCALER_ROUND_H

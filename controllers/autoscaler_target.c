@@ -13,26 +13,47 @@ enum { lifetime_seconds = 30, shortest_seconds = 1 };
 
 /* ---- what is served ---- */
 
+void autoscaler_targets_init(struct autoscaler_targets *targets, struct client *client)
+{
+    *targets = (struct autoscaler_targets){.client = client};
+    pthread_mutex_init(&targets->lock, NULL);
+}
+
 void autoscaler_targets_clear(struct autoscaler_targets *targets)
 {
     discovery_free(&targets->discovery);
+    pthread_mutex_destroy(&targets->lock);
 }
 
-/* Reads it unless what is known is younger than that. */
+void autoscaler_resource_clear(struct autoscaler_resource *resource)
+{
+    free(resource->group_version);
+    free(resource->plural);
+    free(resource->kind);
+    *resource = (struct autoscaler_resource){0};
+}
+
+/* Reads it unless what is known is younger than that. Two that find it old may both read it. */
 static bool refresh(struct autoscaler_targets *targets, int64_t seconds, struct error *error)
 {
     int64_t now = timestamp_monotonic();
-    if (targets->read != 0 && now - targets->read < seconds * second) {
+    pthread_mutex_lock(&targets->lock);
+    bool is_young = targets->read != 0 && now - targets->read < seconds * second;
+    pthread_mutex_unlock(&targets->lock);
+    struct discovery fresh = DISCOVERY_INIT;
+    if (is_young) {
         return true;
     }
-    struct discovery fresh = DISCOVERY_INIT;
     if (!discovery_read(targets->client, &fresh, error)) {
         discovery_free(&fresh);
         return false;
     }
-    discovery_free(&targets->discovery);
+    pthread_mutex_lock(&targets->lock);
+    struct discovery former = targets->discovery;
     targets->discovery = fresh;
     targets->read = now;
+    pthread_mutex_unlock(&targets->lock);
+    discovery_free(&former);
     return true;
 }
 
@@ -48,61 +69,63 @@ static bool is_of_group(const struct api_resource *resource, const char *group, 
            strncmp(resource->group_version, group, length) == 0;
 }
 
-/* One that can be scaled before others; so that a kind that is served twice, as nodes are by
- * metrics.k8s.io under another, is no obstacle. */
-static const struct api_resource *find(const struct discovery *discovery, const char *group,
-                                       size_t length, const char *kind)
+/* One that can be scaled before others of the same kind and group. */
+static bool find(struct autoscaler_targets *targets, const char *group, size_t length,
+                 const char *kind, struct autoscaler_resource *resource)
 {
     const struct discovered *found = NULL;
-    for (size_t i = 0; i < discovery->count; i++) {
-        const struct discovered *one = discovery->items[i];
+    pthread_mutex_lock(&targets->lock);
+    for (size_t i = 0; i < targets->discovery.count; i++) {
+        const struct discovered *one = targets->discovery.items[i];
         if (strcmp(one->resource.kind, kind) == 0 && is_of_group(&one->resource, group, length) &&
             (found == NULL || (one->has_scale && !found->has_scale))) {
             found = one;
         }
     }
-    return found != NULL ? &found->resource : NULL;
+    if (found != NULL) {
+        *resource = (struct autoscaler_resource){duplicate(found->resource.group_version),
+                                                 duplicate(found->resource.plural),
+                                                 duplicate(found->resource.kind)};
+    }
+    pthread_mutex_unlock(&targets->lock);
+    return found != NULL;
 }
 
-const struct api_resource *autoscaler_targets_find(struct autoscaler_targets *targets,
-                                                   const char *api_version, const char *kind,
-                                                   struct error *error)
+bool autoscaler_targets_find(struct autoscaler_targets *targets, const char *api_version,
+                             const char *kind, struct autoscaler_resource *resource,
+                             struct error *error)
 {
     size_t length = group_length(api_version);
     const char *slash = strchr(api_version, '/');
+    *resource = (struct autoscaler_resource){0};
     if (slash != NULL && strchr(slash + 1, '/') != NULL) {
-        error_internal(error, "unexpected GroupVersion string: %s", api_version);
-        return NULL;
+        return error_internal(error, "unexpected GroupVersion string: %s", api_version);
     }
-    for (int64_t seconds = lifetime_seconds;; seconds = shortest_seconds) {
-        if (!refresh(targets, seconds, error)) {
-            return NULL;
-        }
-        const struct api_resource *found = find(&targets->discovery, api_version, length, kind);
-        if (found != NULL) {
-            return found;
-        }
-        if (seconds == shortest_seconds) {
+    return (refresh(targets, lifetime_seconds, error) &&
+            find(targets, api_version, length, kind, resource)) ||
+           (!error_is_set(error) && refresh(targets, shortest_seconds, error) &&
+            find(targets, api_version, length, kind, resource)) ||
+           (!error_is_set(error) &&
             error_set(error, 404, "NotFound", "no matches for kind \"%s\" in group \"%.*s\"", kind,
-                      (int)length, api_version);
-            return NULL;
-        }
-    }
+                      (int)length, api_version));
 }
 
-const char *autoscaler_targets_version(struct autoscaler_targets *targets, const char *group,
-                                       struct error *error)
+char *autoscaler_targets_version(struct autoscaler_targets *targets, const char *group,
+                                 struct error *error)
 {
+    char *version = NULL;
     if (!refresh(targets, lifetime_seconds, error)) {
         return NULL;
     }
-    for (size_t i = 0; i < targets->discovery.count; i++) {
+    pthread_mutex_lock(&targets->lock);
+    for (size_t i = 0; i < targets->discovery.count && version == NULL; i++) {
         const struct api_resource *resource = &targets->discovery.items[i]->resource;
         if (is_of_group(resource, group, strlen(group))) {
-            return resource->group_version;
+            version = duplicate(resource->group_version);
         }
     }
-    return NULL;
+    pthread_mutex_unlock(&targets->lock);
+    return version;
 }
 
 /* ---- scales ---- */
@@ -114,12 +137,14 @@ json_t *autoscaler_scale_get(struct autoscaler_targets *targets, const char *nam
     const char *kind = json_get_string(reference, "kind");
     const char *name = json_get_string(reference, "name");
     *path = NULL;
-    const struct api_resource *resource = autoscaler_targets_find(
-        targets, version != NULL ? version : "", kind != NULL ? kind : "", error);
-    if (resource == NULL) {
+    cleanup(autoscaler_resource_clear)
+    struct autoscaler_resource found = {0};
+    if (!autoscaler_targets_find(targets, version != NULL ? version : "", kind != NULL ? kind : "",
+                                 &found, error)) {
         return NULL;
     }
-    *path = client_path(resource, namespace, name, "scale");
+    const struct api_resource resource = {found.group_version, found.plural, found.kind, true};
+    *path = client_path(&resource, namespace, name, "scale");
     return client_call(targets->client,
                        (struct client_request){.method = "GET", .path = duplicate(*path)}, error);
 }

@@ -7,8 +7,10 @@
  * what was seen to the status. What fails is in the conditions, and tried again with the next
  * period and no sooner.
  *
- * One worker, so that histories and what is known of the API belong to one thread.
+ * Several workers, so that one that waits for somebody's metrics API keeps nobody else waiting. A
+ * history belongs to whoever works on its key.
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -27,14 +29,15 @@
 /* What is remembered of an autoscaler. */
 struct memory {
     struct autoscaler_history history;
-    char *selector; /* Of its target, once it was seen. */
+    struct selector *selector; /* Of its target, once seen; guarded by the state's lock. */
 };
 
 struct autoscaler_state {
     struct controller *controller;
     struct informer *autoscalers, *pods;
     struct autoscaler_targets targets;
-    struct map memories; /* By key. */
+    pthread_mutex_t lock;
+    struct map memories; /* By key; guarded by the lock. */
 };
 
 /* One sync. */
@@ -166,16 +169,14 @@ static bool refuse_selector(const struct pass *pass, const char *event, const ch
     return false;
 }
 
-/* Whether that selector finds any of the pods. */
-static bool finds_any(const char *text, const struct cached_list *pods)
+static bool finds_any(const struct selector *selector, const struct cached_list *pods)
 {
-    struct selector *selector = selector_parse_labels(text, NULL);
-    bool found = false;
-    for (size_t i = 0; selector != NULL && i < pods->count && !found; i++) {
-        found = selector_matches(selector, cached_object_label, pods->items[i]);
+    for (size_t i = 0; i < pods->count; i++) {
+        if (selector_matches(selector, cached_object_label, pods->items[i])) {
+            return true;
+        }
     }
-    selector_free(selector);
-    return found;
+    return false;
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -187,11 +188,14 @@ static int compare_texts(const void *a, const void *b)
  * alone. The caller's. */
 static char *find_rivals(const struct pass *pass, const struct cached_list *pods)
 {
-    const struct map *memories = &pass->state->memories;
+    struct map *memories = &pass->state->memories;
     size_t length = strcspn(pass->key, "/") + 1, count = 0;
-    const char **keys = allocate_zero(memories->count + 1, sizeof *keys);
     const char *key;
     void *value;
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    pthread_mutex_lock(&pass->state->lock);
+    const char **keys = allocate_zero(memories->count + 1, sizeof(const char *));
     for (size_t at = 0; map_next(memories, &at, &key, &value);) {
         const struct memory *memory = value;
         if (strncmp(key, pass->key, length) == 0 && memory->selector != NULL &&
@@ -200,14 +204,23 @@ static char *find_rivals(const struct pass *pass, const struct cached_list *pods
         }
     }
     qsort(keys, count, sizeof *keys, compare_texts);
-    cleanup(buffer_free)
-    struct buffer text = BUFFER_INIT;
     for (size_t i = 0; i < count; i++) {
         buffer_addf(&text, "%s%s", i > 0 ? " " : "[", keys[i]);
     }
+    pthread_mutex_unlock(&pass->state->lock);
     buffer_add_char(&text, ']');
     free(keys);
     return count > 1 ? buffer_steal(&text) : NULL;
+}
+
+/* Nobody but who works on the key changes it. */
+static void note_selector(const struct pass *pass, struct selector *selector)
+{
+    pthread_mutex_lock(&pass->state->lock);
+    struct selector *former = pass->memory->selector;
+    pass->memory->selector = selector;
+    pthread_mutex_unlock(&pass->state->lock);
+    selector_free(former);
 }
 
 /* The pods of the target, unless they are another autoscaler's as well. */
@@ -228,10 +241,8 @@ static bool find_pods(struct pass *pass, struct cached_list *pods, struct error 
                    "couldn't convert selector into a corresponding internal selector object");
         return refuse_selector(pass, "InvalidSelector", "InvalidSelector", NULL, error);
     }
-    free(pass->memory->selector);
-    pass->memory->selector = duplicate(text);
+    note_selector(pass, selector);
     indexer_select(informer_indexer(pass->state->pods), namespace, selector, pods);
-    selector_free(selector);
     cleanup(free_char)
     char *rivals = find_rivals(pass, pods);
     if (rivals != NULL) {
@@ -404,18 +415,20 @@ static void memory_free(void *argument)
     struct memory *memory = argument;
     if (memory != NULL) {
         autoscaler_history_free(&memory->history);
-        free(memory->selector);
+        selector_free(memory->selector);
         free(memory);
     }
 }
 
 static struct memory *memory_of(struct autoscaler_state *state, const char *key)
 {
+    pthread_mutex_lock(&state->lock);
     struct memory *memory = map_get(&state->memories, key);
     if (memory == NULL) {
         memory = allocate_struct(struct memory);
         map_set(&state->memories, key, memory);
     }
+    pthread_mutex_unlock(&state->lock);
     return memory;
 }
 
@@ -446,7 +459,10 @@ static bool sync_autoscaler(void *argument, const char *key, struct error *error
     cleanup(cached_object_release)
     struct cached_object *cached = informer_get(state->autoscalers, namespace, name);
     if (cached == NULL) {
-        memory_free(map_remove(&state->memories, key));
+        pthread_mutex_lock(&state->lock);
+        struct memory *memory = map_remove(&state->memories, key);
+        pthread_mutex_unlock(&state->lock);
+        memory_free(memory);
         return true;
     }
     cleanup(error_clear)
@@ -484,7 +500,8 @@ static void *start(struct controller *controller, struct error *error)
     (void)error;
     struct autoscaler_state *state = allocate_struct(struct autoscaler_state);
     state->controller = controller;
-    state->targets.client = controller->client;
+    autoscaler_targets_init(&state->targets, controller->client);
+    pthread_mutex_init(&state->lock, NULL);
     state->pods = pod_informer(controller->informers);
     state->autoscalers = informer_factory_get(controller->informers,
                                               &resource_horizontal_pod_autoscalers, NULL, NULL);
@@ -497,6 +514,7 @@ static void stop(void *argument)
     struct autoscaler_state *state = argument;
     autoscaler_targets_clear(&state->targets);
     map_free(&state->memories, memory_free);
+    pthread_mutex_destroy(&state->lock);
     free(state);
 }
 
@@ -505,7 +523,7 @@ const struct controller_type horizontal_pod_autoscaler_controller = {
     .alias = "horizontalpodautoscaling",
     .event_source = "horizontal-pod-autoscaler",
     .account = "horizontal-pod-autoscaler",
-    .workers = 1,
+    .workers = 5,
     .start = start,
     .sync = sync_autoscaler,
     .stop = stop,

@@ -47,7 +47,7 @@ static void start(struct fixture *fixture, int pods, const char *metrics)
     config.server = duplicate(api_stub_url(fixture->stub));
     fixture->client =
         client_new(fixture->loop, &config, &(struct client_options){.user_agent = "tester"}, NULL);
-    fixture->targets.client = fixture->client;
+    autoscaler_targets_init(&fixture->targets, fixture->client);
     for (int i = 0; i < pods; i++) {
         cleanup(free_char)
         char *name = format("p%d", i);
@@ -540,18 +540,28 @@ static void a_target_is_found_by_its_group_and_kind(void **state)
     struct fixture fixture;
     start(&fixture, 1, "");
     answer_discovery(&fixture, true);
-    const struct api_resource *found =
-        autoscaler_targets_find(&fixture.targets, "networking.k8s.io/v1beta1", "Ingress", NULL);
-    assert_non_null(found);
-    assert_string_equal(found->group_version, "networking.k8s.io/v1");
-    assert_non_null(autoscaler_targets_find(&fixture.targets, "v1", "Service", NULL));
-    assert_int_equal(api_stub_count(fixture.stub), 2); /* What is known is not asked again. */
-    answer_discovery(&fixture, true); /* What is missing is, unless that was a moment ago. */
-    assert_null(autoscaler_targets_find(&fixture.targets, "a/b/c", "Service", &fixture.error));
-    assert_string_equal(fixture.error.message, "unexpected GroupVersion string: a/b/c");
-    error_clear(&fixture.error);
-    assert_null(autoscaler_targets_find(&fixture.targets, "apps/v1", "Service", &fixture.error));
-    assert_string_equal(fixture.error.message, "no matches for kind \"Service\" in group \"apps\"");
+    cleanup(autoscaler_resource_clear)
+    struct autoscaler_resource found = {0};
+    assert_true(autoscaler_targets_find(&fixture.targets, "networking.k8s.io/v1beta1", "Ingress",
+                                        &found, &fixture.error));
+    assert_string_equal(found.group_version, "networking.k8s.io/v1");
+    assert_int_equal(api_stub_count(fixture.stub), 2);
+    static const struct {
+        const char *version, *kind, *message;
+    } missing[] = {
+        {"a/b/c", "Service", "unexpected GroupVersion string: a/b/c"},
+        {"apps/v1", "Service", "no matches for kind \"Service\" in group \"apps\""},
+        {"v1", "Ingress", "no matches for kind \"Ingress\" in group \"\""},
+    };
+    for (size_t i = 0; i < array_length(missing); i++) {
+        cleanup(autoscaler_resource_clear)
+        struct autoscaler_resource none = {0};
+        answer_discovery(&fixture, true); /* Asked again, unless that was a moment ago. */
+        assert_false(autoscaler_targets_find(&fixture.targets, missing[i].version, missing[i].kind,
+                                             &none, &fixture.error));
+        assert_string_equal(fixture.error.message, missing[i].message);
+        error_clear(&fixture.error);
+    }
     stop(&fixture);
 }
 
