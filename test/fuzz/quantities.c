@@ -17,7 +17,7 @@ static void check_format(const struct quantity *quantity)
 
 static void check(const char *text)
 {
-    char canonical[QUANTITY_SIZE], canonical_again[QUANTITY_SIZE];
+    char canonical[QUANTITY_SIZE], canonical_again[QUANTITY_SIZE], at_last[QUANTITY_SIZE];
     struct quantity quantity, again;
     bool parsed = quantity_parse(text, &quantity);
     const char *wrong = quantity_canonical(text, canonical);
@@ -26,8 +26,13 @@ static void check(const char *text)
         return;
     }
     fuzz_expect(quantity_canonical(canonical, canonical_again) == NULL);
-    fuzz_expect(strcmp(canonical, canonical_again) == 0);
+    /* Half a Ki is a plain number, as upstream prints it, which is decimal when it is read again.
+     */
+    fuzz_expect(strcmp(canonical, canonical_again) == 0 || strchr(text, 'i') != NULL);
+    fuzz_expect(quantity_canonical(canonical_again, at_last) == NULL);
+    fuzz_expect(strcmp(canonical_again, at_last) == 0);
     fuzz_expect(quantity_parse(canonical, &again) && quantity_compare(&quantity, &again) == 0);
+    fuzz_expect(quantity_parse(at_last, &again) && quantity_compare(&quantity, &again) == 0);
     check_format(&quantity);
     quantity_value(&quantity);
     quantity_milli_value(&quantity);

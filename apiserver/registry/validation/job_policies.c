@@ -147,9 +147,7 @@ static bool parse_index(const char **text, json_int_t completions, json_int_t *i
     return true;
 }
 
-/* Counts the indexes in "1,3-5", in rising order and below 'completions'. False with the reason in
- * '*why', the caller's. */
-static bool count_indexes(const char *text, json_int_t completions, json_int_t *total, char **why)
+bool check_job_indexes(const char *text, json_int_t completions, json_int_t *total, char **why)
 {
     json_int_t last = -1;
     *total = 0;
@@ -209,7 +207,7 @@ static void validate_success_rule(const json_t *rule, json_int_t completions,
                     INDEXES_TEXT_MAX);
     }
     if (json_string_length(indexes) > 0 &&
-        !count_indexes(json_string_value(indexes), completions, &total, &why)) {
+        !check_job_indexes(json_string_value(indexes), completions, &total, &why)) {
         total = 0;
         field_error(errors, FIELD_INVALID, indexes_path, indexes,
                     "error parsing succeededIndexes: %s", why);

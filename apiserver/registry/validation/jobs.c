@@ -290,6 +290,7 @@ static void validate_update(const struct write *write, struct field_errors *erro
 void validate_job(const struct write *write, struct field_errors *errors)
 {
     if (write->subresource[0] != '\0') {
+        validate_job_status(write, errors);
         return;
     }
     validate_selector(write->object, write->live == NULL, errors);

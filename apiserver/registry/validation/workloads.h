@@ -29,6 +29,11 @@ void validate_pod_failure_policy(const json_t *spec, const struct field_path *pa
                                  struct field_errors *errors);
 void validate_success_policy(const json_t *spec, const struct field_path *path,
                              struct field_errors *errors);
+/* Counts the indexes in "1,3-5", in rising order and below 'completions'. False with the reason in
+ * '*why', the caller's. */
+bool check_job_indexes(const char *text, json_int_t completions, json_int_t *total, char **why);
+/* job_status.c */
+void validate_job_status(const struct write *write, struct field_errors *errors);
 /* cron_jobs.c */
 void validate_cron_job(const struct write *write, struct field_errors *errors);
 
