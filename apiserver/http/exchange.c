@@ -18,6 +18,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <semaphore.h>
 #include <string.h>
 #include <strings.h>
 
@@ -652,6 +653,30 @@ enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connectio
     }
 }
 
+static void post(void *semaphore)
+{
+    sem_post(semaphore);
+}
+
+/* The connection was closed before its fiber could go on: what it has begun comes to its end, on
+ * the one thread that it may run on. What it waits for has limits. */
+static void end_abandoned_fiber(struct exchange *exchange)
+{
+    sem_t woken;
+    sem_init(&woken, 0, 0);
+    while (!fiber_run(exchange->fiber)) {
+        if (fiber_park(exchange->fiber, post, &woken)) {
+            while (sem_wait(&woken) != 0) {
+                continue; /* Interrupted by a signal. */
+            }
+        }
+    }
+    sem_destroy(&woken);
+    fiber_free(exchange->fiber);
+    exchange->fiber = NULL;
+    count_fiber(exchange->server, false);
+}
+
 void exchange_completed(void *argument, struct MHD_Connection *connection, void **context,
                         enum MHD_RequestTerminationCode code)
 {
@@ -663,6 +688,9 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
         return;
     }
     *context = NULL;
+    if (exchange->fiber != NULL) {
+        end_abandoned_fiber(exchange);
+    }
     response_clear(&exchange->response); /* No wake comes behind the body's close() … */
     stream_forget(exchange);             /* … so none is queued behind this. */
     leave_turn(exchange);
