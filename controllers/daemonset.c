@@ -27,11 +27,10 @@
 #include "controllers/pod_control.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
+#include "controllers/workload.h"
 
 enum {
     burst_replicas = 250, /* Pods created or deleted in one sync. */
-    events_a_ms = 30,
-    longest_gathering_ms = 100,
     own_write_check_ms = 100,
 };
 
@@ -45,7 +44,8 @@ struct backoff {
 
 struct daemonset_state {
     struct controller *controller;
-    struct informer *sets, *pods, *nodes, *revisions;
+    struct workload workload;
+    struct informer *nodes, *revisions;
     struct expectations *expectations;
     struct own_writes *set_writes, *revision_writes;
     pthread_mutex_t lock; /* Guards what follows. */
@@ -53,28 +53,6 @@ struct daemonset_state {
 };
 
 /* ---- what changed ---- */
-
-/* A sync costs what the set has pods and the cluster nodes: the events of many are gathered for a
- * moment. */
-static void add_soon(struct daemonset_state *state, const char *key, size_t events)
-{
-    int64_t delay_ms = (int64_t)events / events_a_ms;
-    controller_add_after(state->controller, key,
-                         delay_ms < longest_gathering_ms ? delay_ms : longest_gathering_ms);
-}
-
-/* A pod that nobody owns may be one that a set of its namespace adopts. */
-static void add_possible_owners(struct daemonset_state *state, const struct cached_object *pod)
-{
-    cleanup(cached_list_free)
-    struct cached_list sets = CACHED_LIST_INIT;
-    indexer_find(informer_indexer(state->sets), "namespace", pod->namespace, &sets);
-    for (size_t i = 0; i < sets.count; i++) {
-        if (owner_selects(sets.items[i], pod)) {
-            controller_add_object(state->controller, sets.items[i]);
-        }
-    }
-}
 
 static void own_pod_changed(struct daemonset_state *state, const struct cached_object *old,
                             const struct cached_object *new)
@@ -88,7 +66,7 @@ static void own_pod_changed(struct daemonset_state *state, const struct cached_o
     if (new == NULL || new->is_deleting) {
         expectations_saw_deletion(state->expectations, key, pod->uid);
     }
-    add_soon(state, key, indexer_count_of(informer_indexer(state->pods), "owner", pod->owner_uid));
+    workload_add_with_pods(&state->workload, key, pod->owner_uid);
 }
 
 static void pod_changed(void *argument, const struct cached_object *old,
@@ -103,7 +81,7 @@ static void pod_changed(void *argument, const struct cached_object *old,
         controller_add_owner(state->controller, old, "DaemonSet");
     }
     if (new != NULL &&new->owner_uid[0] == '\0' && !new->is_deleting) {
-        add_possible_owners(state, new);
+        workload_add_possible_owners(&state->workload, new, NULL);
     }
 }
 
@@ -125,9 +103,9 @@ static void node_changed(void *argument, const struct cached_object *old,
     size_t nodes = indexer_count(informer_indexer(state->nodes));
     cleanup(cached_list_free)
     struct cached_list sets = CACHED_LIST_INIT;
-    indexer_select(informer_indexer(state->sets), NULL, NULL, &sets);
+    indexer_select(informer_indexer(state->workload.owners), NULL, NULL, &sets);
     for (size_t i = 0; i < sets.count; i++) {
-        add_soon(state, sets.items[i]->key, nodes);
+        workload_add_soon(&state->workload, sets.items[i]->key, nodes);
     }
 }
 
@@ -284,42 +262,6 @@ static bool manage(struct daemonset_state *state, const struct cached_object *ca
 
 /* ---- sync ---- */
 
-static bool claim_pods(struct daemonset_state *state, const json_t *set,
-                       const struct cached_object *cached, struct cached_list *pods,
-                       struct error *error)
-{
-    struct selector *selector = owner_selector(set, error);
-    if (selector == NULL) {
-        return false;
-    }
-    cleanup(cached_list_free)
-    struct cached_list candidates = CACHED_LIST_INIT;
-    struct indexer *indexer = informer_indexer(state->pods);
-    indexer_find(indexer, "owner", cached->uid, &candidates);
-    indexer_find(indexer, "orphan", cached->namespace, &candidates);
-    struct owner_claim claim = {
-        state->controller->client, &resource_daemonsets, set, selector, &resource_pods, NULL};
-    bool claimed = owner_claim(&claim, &candidates, pods, error);
-    selector_free(selector);
-    return claimed;
-}
-
-static bool write_status(struct daemonset_state *state, const char *key, json_t *set,
-                         json_t *status, struct error *error)
-{
-    if (json_equal(json_object_get(set, "status"), status)) {
-        return true;
-    }
-    json_object_set(set, "status", status);
-    cleanup(json_release)
-    json_t *written =
-        client_update(state->controller->client, &resource_daemonsets, "status", set, error);
-    if (written != NULL) {
-        own_writes_note(state->set_writes, key, written);
-    }
-    return written != NULL;
-}
-
 static bool work_on(struct daemonset_state *state, const struct cached_object *cached,
                     struct error *error)
 {
@@ -335,7 +277,7 @@ static bool work_on(struct daemonset_state *state, const struct cached_object *c
     struct cached_list nodes = CACHED_LIST_INIT;
     cleanup(daemonset_history_free)
     struct daemonset_history history = {0};
-    if (!claim_pods(state, set, cached, &pods, error) ||
+    if (!workload_claim_pods(&state->workload, cached, set, NULL, NULL, &pods, error) ||
         !daemonset_history_find(state->controller, cached, set, informer_indexer(state->revisions),
                                 &pods, state->revision_writes, &history, error)) {
         return false;
@@ -356,7 +298,8 @@ static bool work_on(struct daemonset_state *state, const struct cached_object *c
                     daemonset_history_truncate(state->controller, set, &pods, &history, &failure));
     cleanup(json_release)
     json_t *status = daemonset_round_status(&round, wait_ms == 0, &next_check);
-    if (!write_status(state, key, set, status, error)) {
+    if (!workload_write_status(state->controller, &resource_daemonsets, set, status,
+                               state->set_writes, key, error)) {
         return false;
     }
     if (next_check != 0) {
@@ -381,10 +324,10 @@ static bool sync_daemonset(void *argument, const char *key, struct error *error)
 {
     struct daemonset_state *state = argument;
     bool are_seen =
-        own_writes_are_seen(state->set_writes, key, informer_indexer(state->sets)) &
+        own_writes_are_seen(state->set_writes, key, informer_indexer(state->workload.owners)) &
         own_writes_are_seen(state->revision_writes, key, informer_indexer(state->revisions));
     cleanup(cached_object_release)
-    struct cached_object *set = indexer_get(informer_indexer(state->sets), key);
+    struct cached_object *set = indexer_get(informer_indexer(state->workload.owners), key);
     if (set == NULL) {
         forget(state, key);
         return true;
@@ -410,14 +353,16 @@ static void *start(struct controller *controller, struct error *error)
     state->set_writes = own_writes_new();
     state->revision_writes = own_writes_new();
     pthread_mutex_init(&state->lock, NULL);
-    state->pods = pod_informer(controller->informers);
+    struct informer *sets =
+        informer_factory_get(controller->informers, &resource_daemonsets, NULL, NULL);
+    struct informer *pods = pod_informer(controller->informers);
+    state->workload = (struct workload){controller, &resource_daemonsets, sets, pods};
     state->nodes = node_informer(controller->informers);
     state->revisions = history_informer(controller->informers);
-    state->sets = informer_factory_get(controller->informers, &resource_daemonsets, NULL, NULL);
-    informer_add_handler(state->pods, pod_changed, state);
+    informer_add_handler(pods, pod_changed, state);
     informer_add_handler(state->nodes, node_changed, state);
     informer_add_handler(state->revisions, revision_changed, state);
-    informer_add_handler(state->sets, daemonset_changed, state);
+    informer_add_handler(sets, daemonset_changed, state);
     return state;
 }
 

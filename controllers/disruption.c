@@ -22,6 +22,7 @@
 #include "controllers/owner_scale.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
+#include "controllers/workload.h"
 
 struct disruption {
     struct controller *controller;
@@ -130,14 +131,8 @@ static void tell_overdue(struct disruption *state, const struct cached_list *pod
 static bool write_status(struct disruption *state, json_t *budget, json_t *status,
                          struct error *error)
 {
-    if (json_equal(json_object_get(budget, "status"), status)) {
-        return true;
-    }
-    json_object_set(budget, "status", status);
-    cleanup(json_release)
-    json_t *written = client_update(state->controller->client, &resource_pod_disruption_budgets,
-                                    "status", budget, error);
-    return written != NULL;
+    return workload_write_status(state->controller, &resource_pod_disruption_budgets, budget,
+                                 status, NULL, NULL, error);
 }
 
 static bool find_pods(struct disruption *state, const struct cached_object *cached,

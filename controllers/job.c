@@ -24,18 +24,17 @@
 #include "controllers/pod_control.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
+#include "controllers/workload.h"
 
 static const char orphan_prefix[] = "pod:";
 
 enum {
-    pods_a_ms = 30,
-    longest_gathering_ms = 100,
     own_write_check_ms = 1000, /* Its event brings the job again; this is for one that is lost. */
 };
 
 struct job_state {
     struct controller *controller;
-    struct informer *jobs, *pods;
+    struct workload workload;
     struct expectations *expectations; /* Pods made and removed. */
     struct expectations *releases;     /* Finalizers taken away, as if deletions. */
     /* A round must not work on a status older than what it wrote itself: it would count pods twice
@@ -65,32 +64,15 @@ static bool needs_job(struct job_state *state, const struct cached_object *pod)
     cleanup(free_char)
     char *key = format("%s/%s", pod->namespace, pod->owner_name);
     cleanup(cached_object_release)
-    struct cached_object *job = indexer_get(informer_indexer(state->jobs), key);
+    struct cached_object *job = indexer_get(informer_indexer(state->workload.owners), key);
     return job == NULL || strcmp(job->uid, pod->owner_uid) != 0 ||
            job_view(job)->end != JOB_UNFINISHED;
 }
 
-/* A pod that nobody owns may be one that a job of its namespace adopts. */
-static void add_possible_owners(struct job_state *state, const struct cached_object *pod)
+static bool is_unfinished(const struct cached_object *job, const struct cached_object *pod)
 {
-    cleanup(cached_list_free)
-    struct cached_list jobs = CACHED_LIST_INIT;
-    indexer_find(informer_indexer(state->jobs), "namespace", pod->namespace, &jobs);
-    for (size_t i = 0; i < jobs.count; i++) {
-        if (job_view(jobs.items[i])->end == JOB_UNFINISHED && owner_selects(jobs.items[i], pod)) {
-            controller_add_object(state->controller, jobs.items[i]);
-        }
-    }
-}
-
-/* A round costs what the job has pods, and each of them brings several events: those of a large job
- * are gathered for a moment. */
-static void add_soon(struct job_state *state, const char *key, const char *owner_uid)
-{
-    size_t pods = indexer_count_of(informer_indexer(state->pods), "owner", owner_uid);
-    int64_t delay_ms = (int64_t)pods / pods_a_ms;
-    controller_add_after(state->controller, key,
-                         delay_ms < longest_gathering_ms ? delay_ms : longest_gathering_ms);
+    (void)pod;
+    return job_view(job)->end == JOB_UNFINISHED;
 }
 
 static void job_pod_changed(struct job_state *state, const struct cached_object *old,
@@ -110,7 +92,7 @@ static void job_pod_changed(struct job_state *state, const struct cached_object 
     } else if (needs_job(state, new)) {
         add_orphan(state, new);
     }
-    add_soon(state, key, pod->owner_uid);
+    workload_add_with_pods(&state->workload, key, pod->owner_uid);
 }
 
 static void pod_changed(void *argument, const struct cached_object *old,
@@ -131,7 +113,7 @@ static void pod_changed(void *argument, const struct cached_object *old,
         add_orphan(state, new);
     }
     if (!new->is_deleting) {
-        add_possible_owners(state, new);
+        workload_add_possible_owners(&state->workload, new, is_unfinished);
     }
 }
 
@@ -139,7 +121,7 @@ static void add_orphans_of(struct job_state *state, const struct cached_object *
 {
     cleanup(cached_list_free)
     struct cached_list pods = CACHED_LIST_INIT;
-    indexer_find(informer_indexer(state->pods), "owner", job->uid, &pods);
+    indexer_find(informer_indexer(state->workload.pods), "owner", job->uid, &pods);
     for (size_t i = 0; i < pods.count; i++) {
         if (pod_view(pods.items[i])->is_job_tracked) {
             add_orphan(state, pods.items[i]);
@@ -240,7 +222,7 @@ static bool sync_orphan(struct job_state *state, const char *key, struct error *
 {
     bool has_job;
     cleanup(cached_object_release)
-    struct cached_object *pod = indexer_get(informer_indexer(state->pods), key);
+    struct cached_object *pod = indexer_get(informer_indexer(state->workload.pods), key);
     if (pod == NULL || !pod_view(pod)->is_job_tracked) {
         return true;
     }
@@ -419,32 +401,15 @@ static bool track(struct job_state *state, const char *key, struct job_round *ro
 
 /* ---- sync ---- */
 
-/* The pods that belong to the job, also those that have ended; 'adopted' has those that have just
- * got the finalizer. */
-static bool claim_pods(struct job_state *state, const json_t *job,
-                       const struct cached_object *cached, struct cached_list *pods,
-                       struct map *adopted, struct error *error)
+/* Those that have just got a finalizer. */
+static void find_adopted(const struct cached_object *job, const struct cached_list *pods,
+                         struct map *adopted)
 {
-    struct selector *selector = owner_selector(job, error);
-    if (selector == NULL) {
-        return false;
-    }
-    cleanup(cached_list_free)
-    struct cached_list candidates = CACHED_LIST_INIT;
-    struct indexer *indexer = informer_indexer(state->pods);
-    indexer_find(indexer, "owner", cached->uid, &candidates);
-    indexer_find(indexer, "orphan", cached->namespace, &candidates);
-    struct owner_claim claim = {
-        state->controller->client, &resource_jobs, job, selector, &resource_pods, pod_job_finalizer,
-    };
-    bool claimed = owner_claim(&claim, &candidates, pods, error);
-    selector_free(selector);
     for (size_t i = 0; i < pods->count; i++) {
-        if (strcmp(pods->items[i]->owner_uid, cached->uid) != 0) {
+        if (strcmp(pods->items[i]->owner_uid, job->uid) != 0) {
             map_set(adopted, pods->items[i]->uid, adopted);
         }
     }
-    return claimed;
 }
 
 /* Those of the pods that are losing their finalizer. */
@@ -478,10 +443,11 @@ static bool work_on(struct job_state *state, const struct cached_object *cached,
     json_t *job = cached_object_tree(cached);
     /* Asked before the pods are read: what is seen in between only adds to what is known. */
     int64_t wait_ms = expectations_wait_ms(state->expectations, key);
-    if (!claim_pods(state, job, cached, &pods, &adopted, error)) {
-        map_free(&adopted, NULL);
+    if (!workload_claim_pods(&state->workload, cached, job, NULL, pod_job_finalizer, &pods,
+                             error)) {
         return false;
     }
+    find_adopted(cached, &pods, &adopted);
     find_released(state, key, &pods, &released);
     cleanup(job_round_free)
     struct job_round round;
@@ -509,7 +475,7 @@ static bool sync_job(void *argument, const char *key, struct error *error)
         return sync_orphan(state, key + strlen(orphan_prefix), error);
     }
     cleanup(cached_object_release)
-    struct cached_object *job = indexer_get(informer_indexer(state->jobs), key);
+    struct cached_object *job = indexer_get(informer_indexer(state->workload.owners), key);
     if (job == NULL || job_view(job)->end != JOB_UNFINISHED) {
         forget(state, key);
         return true;
@@ -517,13 +483,13 @@ static bool sync_job(void *argument, const char *key, struct error *error)
     if (job_view(job)->is_foreign) {
         return true;
     }
-    if (!own_writes_are_seen(state->writes, key, informer_indexer(state->jobs))) {
+    if (!own_writes_are_seen(state->writes, key, informer_indexer(state->workload.owners))) {
         controller_add_after(state->controller, key, own_write_check_ms);
         return true;
     }
     /* Again: what was written may have come after the first look. */
     cleanup(cached_object_release)
-    struct cached_object *fresh = indexer_get(informer_indexer(state->jobs), key);
+    struct cached_object *fresh = indexer_get(informer_indexer(state->workload.owners), key);
     return fresh == NULL || job_view(fresh)->end != JOB_UNFINISHED || work_on(state, fresh, error);
 }
 
@@ -538,10 +504,11 @@ static void *start(struct controller *controller, struct error *error)
     state->releases = expectations_new();
     state->writes = own_writes_new();
     pthread_mutex_init(&state->lock, NULL);
-    state->pods = pod_informer(controller->informers);
-    state->jobs = job_informer(controller->informers);
-    informer_add_handler(state->pods, pod_changed, state);
-    informer_add_handler(state->jobs, job_changed, state);
+    struct informer *jobs = job_informer(controller->informers);
+    struct informer *pods = pod_informer(controller->informers);
+    state->workload = (struct workload){controller, &resource_jobs, jobs, pods};
+    informer_add_handler(pods, pod_changed, state);
+    informer_add_handler(jobs, job_changed, state);
     return state;
 }
 

@@ -19,50 +19,24 @@
 #include "controllers/pod_view.h"
 #include "controllers/replicaset.h"
 #include "controllers/resources.h"
+#include "controllers/workload.h"
 
 enum {
     burst_replicas = 500, /* Pods created or deleted in one sync. */
-    pods_a_ms = 30,
-    longest_gathering_ms = 100,
 };
 
 struct replicaset_state {
-    struct controller *controller;
-    const struct api_resource *resource; /* The kind of the sets. */
-    struct informer *replicasets, *pods;
+    struct workload workload;
     struct expectations *expectations;
 };
 
 /* ---- what changed ---- */
 
-/* A pod that nobody owns may be one that a ReplicaSet of its namespace adopts. */
-static void add_possible_owners(struct replicaset_state *state, const struct cached_object *pod)
-{
-    cleanup(cached_list_free)
-    struct cached_list sets = CACHED_LIST_INIT;
-    indexer_find(informer_indexer(state->replicasets), "namespace", pod->namespace, &sets);
-    for (size_t i = 0; i < sets.count; i++) {
-        if (owner_selects(sets.items[i], pod)) {
-            controller_add_object(state->controller, sets.items[i]);
-        }
-    }
-}
-
 static char *owner_key(const struct replicaset_state *state, const struct cached_object *pod)
 {
-    return strcmp(pod->owner_kind, state->resource->kind) == 0
+    return strcmp(pod->owner_kind, state->workload.resource->kind) == 0
                ? format("%s/%s", pod->namespace, pod->owner_name)
                : NULL;
-}
-
-/* A sync costs what the set has pods, and each of them brings several events: those of a large set
- * are gathered for a moment. */
-static void add_soon(struct replicaset_state *state, const char *key, const char *owner_uid)
-{
-    size_t pods = indexer_count_of(informer_indexer(state->pods), "owner", owner_uid);
-    int64_t delay_ms = (int64_t)pods / pods_a_ms;
-    controller_add_after(state->controller, key,
-                         delay_ms < longest_gathering_ms ? delay_ms : longest_gathering_ms);
 }
 
 static void pod_came(struct replicaset_state *state, const struct cached_object *pod)
@@ -71,9 +45,9 @@ static void pod_came(struct replicaset_state *state, const struct cached_object 
     char *key = owner_key(state, pod);
     if (key != NULL) {
         expectations_saw_creation(state->expectations, key);
-        add_soon(state, key, pod->owner_uid);
+        workload_add_with_pods(&state->workload, key, pod->owner_uid);
     } else if (pod->owner_uid[0] == '\0' && !pod->is_deleting) {
-        add_possible_owners(state, pod);
+        workload_add_possible_owners(&state->workload, pod, NULL);
     }
 }
 
@@ -83,7 +57,7 @@ static void pod_went(struct replicaset_state *state, const struct cached_object 
     char *key = owner_key(state, pod);
     if (key != NULL) {
         expectations_saw_deletion(state->expectations, key, pod->uid);
-        add_soon(state, key, pod->owner_uid);
+        workload_add_with_pods(&state->workload, key, pod->owner_uid);
     }
 }
 
@@ -101,15 +75,15 @@ static void pod_changed(void *argument, const struct cached_object *old,
         return;
     }
     if (strcmp(old->owner_uid, new->owner_uid) != 0) {
-        controller_add_owner(state->controller, old, state->resource->kind);
+        controller_add_owner(state->workload.controller, old, state->workload.resource->kind);
     }
     cleanup(free_char)
     char *key = owner_key(state, new);
     if (key != NULL) {
-        add_soon(state, key, new->owner_uid);
+        workload_add_with_pods(&state->workload, key, new->owner_uid);
     }
     if (new->owner_uid[0] == '\0' && !new->is_deleting) {
-        add_possible_owners(state, new);
+        workload_add_possible_owners(&state->workload, new, NULL);
     }
 }
 
@@ -120,7 +94,7 @@ static void replicaset_changed(void *argument, const struct cached_object *old,
     if (new == NULL) {
         expectations_forget(state->expectations, old->key);
     }
-    controller_add_object(state->controller, new != NULL ? new : old);
+    controller_add_object(state->workload.controller, new != NULL ? new : old);
 }
 
 /* ---- which pods to give up ---- */
@@ -145,14 +119,14 @@ static void count_crowds(struct replicaset_state *state, const struct cached_obj
     cleanup(cached_list_free)
     struct cached_list sets = CACHED_LIST_INIT;
     if (set->owner_uid[0] != '\0') {
-        indexer_find(informer_indexer(state->replicasets), "owner", set->owner_uid, &sets);
+        indexer_find(informer_indexer(state->workload.owners), "owner", set->owner_uid, &sets);
     } else {
         cached_list_add(&sets, set);
     }
     for (size_t i = 0; i < sets.count; i++) {
         cleanup(cached_list_free)
         struct cached_list pods = CACHED_LIST_INIT;
-        indexer_find(informer_indexer(state->pods), "owner", sets.items[i]->uid, &pods);
+        indexer_find(informer_indexer(state->workload.pods), "owner", sets.items[i]->uid, &pods);
         for (size_t n = 0; n < pods.count; n++) {
             const char *node = pod_view(pods.items[n])->node_name;
             if (pod_is_active(pods.items[n]) && node[0] != '\0') {
@@ -189,8 +163,8 @@ static bool scale_down(struct replicaset_state *state, const struct cached_objec
         replicaset_rank_for_deletion(active, &crowds, timestamp_now());
         map_free(&crowds, NULL);
     }
-    return pod_control_delete(state->controller, set, active->items, surplus, state->expectations,
-                              cached->key, error);
+    return pod_control_delete(state->workload.controller, set, active->items, surplus,
+                              state->expectations, cached->key, error);
 }
 
 /* Brings the number of pods nearer to what is asked for. */
@@ -211,8 +185,8 @@ static bool manage(struct replicaset_state *state, const struct cached_object *c
     json_t *pod = pod_control_make(set, json_path(set, "spec", "template"));
     cleanup(error_clear)
     struct error why = ERROR_INIT;
-    return pod_control_create(state->controller, set, pod, count, state->expectations, cached->key,
-                              &why) ||
+    return pod_control_create(state->workload.controller, set, pod, count, state->expectations,
+                              cached->key, &why) ||
            pod_control_is_namespace_terminating(&why) || error_move(error, &why);
 }
 
@@ -278,54 +252,19 @@ json_t *replicaset_status(const json_t *set, const struct cached_list *active, i
     return status;
 }
 
-static bool write_status(struct replicaset_state *state, json_t *set, json_t *status,
-                         struct error *error)
-{
-    if (json_equal(json_object_get(set, "status"), status)) {
-        return true;
-    }
-    json_object_set(set, "status", status);
-    cleanup(json_release)
-    json_t *written =
-        client_update(state->controller->client, state->resource, "status", set, error);
-    return written != NULL;
-}
-
 /* ---- sync ---- */
 
-/* The pods that belong to the set, and of these the ones that count. */
-static bool claim_pods(struct replicaset_state *state, const json_t *set,
-                       const struct cached_object *cached, struct cached_list *active,
-                       struct error *error)
+static bool counts(const struct cached_object *set, const struct cached_object *pod)
 {
-    struct selector *selector = owner_selector(set, error);
-    if (selector == NULL) {
-        return false;
-    }
-    cleanup(cached_list_free)
-    struct cached_list candidates = CACHED_LIST_INIT;
-    cleanup(cached_list_free)
-    struct cached_list living = CACHED_LIST_INIT;
-    struct indexer *pods = informer_indexer(state->pods);
-    indexer_find(pods, "owner", cached->uid, &candidates);
-    indexer_find(pods, "orphan", cached->namespace, &candidates);
-    for (size_t i = 0; i < candidates.count; i++) {
-        if (pod_is_active(candidates.items[i])) {
-            cached_list_add(&living, candidates.items[i]);
-        }
-    }
-    struct owner_claim claim = {
-        state->controller->client, state->resource, set, selector, &resource_pods, NULL};
-    bool claimed = owner_claim(&claim, &living, active, error);
-    selector_free(selector);
-    return claimed;
+    (void)set;
+    return pod_is_active(pod);
 }
 
 static bool sync_replicaset(void *argument, const char *key, struct error *error)
 {
     struct replicaset_state *state = argument;
     cleanup(cached_object_release)
-    struct cached_object *cached = indexer_get(informer_indexer(state->replicasets), key);
+    struct cached_object *cached = indexer_get(informer_indexer(state->workload.owners), key);
     if (cached == NULL) {
         expectations_forget(state->expectations, key);
         return true;
@@ -337,9 +276,9 @@ static bool sync_replicaset(void *argument, const char *key, struct error *error
     cleanup(cached_list_free)
     struct cached_list active = CACHED_LIST_INIT;
     if (wait_ms > 0) {
-        controller_add_after(state->controller, key, wait_ms);
+        controller_add_after(state->workload.controller, key, wait_ms);
     }
-    if (!claim_pods(state, set, cached, &active, error)) {
+    if (!workload_claim_pods(&state->workload, cached, set, counts, NULL, &active, error)) {
         return false;
     }
     cleanup(error_clear)
@@ -349,11 +288,12 @@ static bool sync_replicaset(void *argument, const char *key, struct error *error
         wait_ms > 0 || cached->is_deleting || manage(state, cached, set, &active, &failure);
     cleanup(json_release)
     json_t *status = replicaset_status(set, &active, now, &failure, &next_check);
-    if (!write_status(state, set, status, error)) {
+    if (!workload_write_status(state->workload.controller, state->workload.resource, set, status,
+                               NULL, NULL, error)) {
         return false;
     }
     if (next_check != 0) {
-        controller_add_after(state->controller, key, (next_check - now) / 1000000 + 1);
+        controller_add_after(state->workload.controller, key, (next_check - now) / 1000000 + 1);
     }
     return managed || error_move(error, &failure);
 }
@@ -363,14 +303,13 @@ static bool sync_replicaset(void *argument, const char *key, struct error *error
 static void *start_with(struct controller *controller, const struct api_resource *resource)
 {
     struct replicaset_state *state = allocate_struct(struct replicaset_state);
-    state->controller = controller;
-    state->resource = resource;
+    struct informer *sets = informer_factory_get(controller->informers, resource, NULL, NULL);
+    struct informer *pods = pod_informer(controller->informers);
+    state->workload = (struct workload){controller, resource, sets, pods};
     state->expectations = expectations_new();
-    state->pods = pod_informer(controller->informers);
-    state->replicasets = informer_factory_get(controller->informers, resource, NULL, NULL);
-    indexer_add_index(informer_indexer(state->replicasets), "owner", index_by_owner);
-    informer_add_handler(state->pods, pod_changed, state);
-    informer_add_handler(state->replicasets, replicaset_changed, state);
+    indexer_add_index(informer_indexer(sets), "owner", index_by_owner);
+    informer_add_handler(pods, pod_changed, state);
+    informer_add_handler(sets, replicaset_changed, state);
     return state;
 }
 

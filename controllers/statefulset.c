@@ -22,10 +22,9 @@
 #include "controllers/resources.h"
 #include "controllers/statefulset_act.h"
 #include "controllers/statefulset_pod.h"
+#include "controllers/workload.h"
 
 enum {
-    pods_a_ms = 30,
-    longest_gathering_ms = 100,
     own_write_check_ms = 100, /* What shows it brings the set again, unless that came before. */
 };
 
@@ -33,6 +32,7 @@ enum { SETS, PODS, CLAIMS, REVISIONS, KINDS };
 
 struct statefulset_state {
     struct controller *controller;
+    struct workload workload;
     struct informer *informers[KINDS];
     struct own_writes *writes[KINDS];
 };
@@ -44,32 +44,9 @@ static struct indexer *indexer_of(const struct statefulset_state *state, int kin
 
 /* ---- what changed ---- */
 
-/* A pod that nobody owns may be one that a set of its namespace adopts. */
-static void add_possible_owners(struct statefulset_state *state, const struct cached_object *pod)
+static bool is_named_alike(const struct cached_object *set, const struct cached_object *pod)
 {
-    cleanup(cached_list_free)
-    struct cached_list sets = CACHED_LIST_INIT;
-    indexer_find(indexer_of(state, SETS), "namespace", pod->namespace, &sets);
-    for (size_t i = 0; i < sets.count; i++) {
-        if (statefulset_ordinal(sets.items[i]->name, pod->name) >= 0 &&
-            owner_selects(sets.items[i], pod)) {
-            controller_add_object(state->controller, sets.items[i]);
-        }
-    }
-}
-
-/* A round costs what the set has pods, and each of them brings several events: those of a large set
- * are gathered for a moment. */
-static void add_owner_soon(struct statefulset_state *state, const struct cached_object *pod)
-{
-    size_t pods = indexer_count_of(indexer_of(state, PODS), "owner", pod->owner_uid);
-    int64_t delay_ms = (int64_t)pods / pods_a_ms;
-    if (strcmp(pod->owner_kind, "StatefulSet") == 0) {
-        cleanup(free_char)
-        char *key = format("%s/%s", pod->namespace, pod->owner_name);
-        controller_add_after(state->controller, key,
-                             delay_ms < longest_gathering_ms ? delay_ms : longest_gathering_ms);
-    }
+    return statefulset_ordinal(set->name, pod->name) >= 0;
 }
 
 static void pod_changed(void *argument, const struct cached_object *old,
@@ -77,12 +54,16 @@ static void pod_changed(void *argument, const struct cached_object *old,
 {
     struct statefulset_state *state = argument;
     const struct cached_object *pod = new != NULL ? new : old;
-    add_owner_soon(state, pod);
+    if (strcmp(pod->owner_kind, "StatefulSet") == 0) {
+        cleanup(free_char)
+        char *key = format("%s/%s", pod->namespace, pod->owner_name);
+        workload_add_with_pods(&state->workload, key, pod->owner_uid);
+    }
     if (old != NULL && strcmp(old->owner_uid, pod->owner_uid) != 0) {
         controller_add_owner(state->controller, old, "StatefulSet");
     }
     if (new != NULL &&new->owner_uid[0] == '\0' && !new->is_deleting) {
-        add_possible_owners(state, new);
+        workload_add_possible_owners(&state->workload, new, is_named_alike);
     }
 }
 
@@ -212,48 +193,6 @@ static bool truncate_history(struct statefulset_state *state, const char *key, c
 
 /* ---- the round ---- */
 
-static bool claim_pods(struct statefulset_state *state, const json_t *set,
-                       const struct cached_object *cached, struct cached_list *pods,
-                       struct error *error)
-{
-    struct selector *selector = owner_selector(set, error);
-    if (selector == NULL) {
-        return false;
-    }
-    cleanup(cached_list_free)
-    struct cached_list candidates = CACHED_LIST_INIT;
-    cleanup(cached_list_free)
-    struct cached_list members = CACHED_LIST_INIT;
-    indexer_find(indexer_of(state, PODS), "owner", cached->uid, &candidates);
-    indexer_find(indexer_of(state, PODS), "orphan", cached->namespace, &candidates);
-    for (size_t i = 0; i < candidates.count; i++) {
-        if (statefulset_ordinal(cached->name, candidates.items[i]->name) >= 0) {
-            cached_list_add(&members, candidates.items[i]);
-        }
-    }
-    struct owner_claim claim = {
-        state->controller->client, &resource_statefulsets, set, selector, &resource_pods, NULL};
-    bool claimed = owner_claim(&claim, &members, pods, error);
-    selector_free(selector);
-    return claimed;
-}
-
-static bool write_status(struct statefulset_state *state, const char *key, json_t *set,
-                         json_t *status, struct error *error)
-{
-    if (json_equal(json_object_get(set, "status"), status)) {
-        return true;
-    }
-    json_object_set(set, "status", status);
-    cleanup(json_release)
-    json_t *written =
-        client_update(state->controller->client, &resource_statefulsets, "status", set, error);
-    if (written != NULL) {
-        own_writes_note(state->writes[SETS], key, written);
-    }
-    return written != NULL;
-}
-
 static bool manage(struct statefulset_state *state, const char *key, json_t *set,
                    const struct revisions *revisions, const struct cached_list *pods,
                    struct error *error)
@@ -275,7 +214,8 @@ static bool manage(struct statefulset_state *state, const char *key, json_t *set
     cleanup(json_release)
     json_t *status = statefulset_status(set, &members, current, update, revisions->collisions,
                                         replaced, now, &next_check);
-    if (!write_status(state, key, set, status, error)) {
+    if (!workload_write_status(state->controller, &resource_statefulsets, set, status,
+                               state->writes[SETS], key, error)) {
         return false;
     }
     if (next_check != 0) {
@@ -293,7 +233,7 @@ static bool work_on(struct statefulset_state *state, const struct cached_object 
     struct cached_list pods = CACHED_LIST_INIT;
     cleanup(revisions_free)
     struct revisions revisions = {0};
-    if (!claim_pods(state, set, cached, &pods, error) ||
+    if (!workload_claim_pods(&state->workload, cached, set, is_named_alike, NULL, &pods, error) ||
         !find_revisions(state, cached, set, &revisions, error)) {
         return false;
     }
@@ -338,6 +278,8 @@ static void *start(struct controller *controller, struct error *error)
     state->informers[CLAIMS] =
         informer_factory_get(informers, &resource_persistent_volume_claims, NULL, NULL);
     state->informers[REVISIONS] = history_informer(informers);
+    state->workload = (struct workload){controller, &resource_statefulsets, state->informers[SETS],
+                                        state->informers[PODS]};
     for (int kind = 0; kind < KINDS; kind++) {
         state->writes[kind] = own_writes_new();
     }
