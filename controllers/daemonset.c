@@ -223,7 +223,7 @@ static bool carry_out(struct daemonset_state *state, const char *key, const json
                       struct error *error)
 {
     size_t count = at_most(plan->create_count, burst_replicas), created;
-    json_t **pods = allocate_zero(count + 1, sizeof *pods);
+    json_t **pods = allocate_zero(count + 1, sizeof(json_t *));
     cleanup(error_clear)
     struct error why = ERROR_INIT;
     for (size_t i = 0; i < count; i++) {

@@ -60,8 +60,8 @@ static void add_pods(struct daemonset_round *round, const struct cached_list *po
                      const struct map *places)
 {
     struct daemonset_place *place = NULL;
-    memcpy(round->pods, pods->items, pods->count * sizeof *round->pods);
-    qsort(round->pods, pods->count, sizeof *round->pods, compare_pods);
+    memcpy(round->pods, pods->items, pods->count * sizeof(struct cached_object *));
+    qsort(round->pods, pods->count, sizeof(struct cached_object *), compare_pods);
     for (size_t i = 0; i < pods->count; i++) {
         struct cached_object *pod = round->pods[i];
         const char *node = pod_view(pod)->target_node;
@@ -323,7 +323,7 @@ static void surge_on(const struct daemonset_round *round, const struct daemonset
 static void update_by_surging(const struct daemonset_round *round, struct daemonset_plan *plan)
 {
     struct surge surge = {
-        .candidates = allocate_zero(round->count + 1, sizeof *surge.candidates),
+        .candidates = allocate_zero(round->count + 1, sizeof(struct daemonset_place *)),
     };
     for (size_t i = 0; i < round->count; i++) {
         if (counts(&round->places[i])) {

@@ -176,7 +176,7 @@ static bool update_budget(struct disruption *state, const struct cached_object *
     struct cached_list pods = CACHED_LIST_INIT;
     cleanup(cached_list_free)
     struct cached_list overdue = CACHED_LIST_INIT;
-    struct disruption_wish wish;
+    struct disruption_wish wish = {0};
     int64_t next_check, now = timestamp_now();
     if (!find_pods(state, cached, &pods, error)) {
         return false;

@@ -36,11 +36,11 @@ static int compare_revisions(const void *a, const void *b)
 
 static json_t *sorted(const struct cached_list *list)
 {
-    json_t **trees = allocate_zero(list->count + 1, sizeof *trees);
+    json_t **trees = allocate_zero(list->count + 1, sizeof(json_t *));
     for (size_t i = 0; i < list->count; i++) {
         trees[i] = cached_object_tree(list->items[i]);
     }
-    qsort(trees, list->count, sizeof *trees, compare_revisions);
+    qsort(trees, list->count, sizeof(json_t *), compare_revisions);
     json_t *history = json_array();
     for (size_t i = 0; i < list->count; i++) {
         json_array_append_new(history, trees[i]);

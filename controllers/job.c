@@ -259,7 +259,7 @@ static bool remove_pods(struct job_state *state, const char *key, struct job_rou
 static bool make_pods(struct job_state *state, const char *key, struct job_round *round,
                       const struct job_plan *plan, struct error *error)
 {
-    json_t **pods = allocate_zero(plan->create, sizeof *pods);
+    json_t **pods = allocate_zero(plan->create, sizeof(json_t *));
     cleanup(error_clear)
     struct error why = ERROR_INIT;
     size_t created;

@@ -93,8 +93,6 @@ static bool note_end(struct job_round *round, struct job_pod *pod)
 
 static void note_ends(struct job_round *round, struct cached_list *done)
 {
-    size_t noted = json_array_size(uncounted(round, "succeeded")) +
-                   json_array_size(uncounted(round, "failed"));
     size_t indexes = 0;
     for (size_t i = 0; i < round->count; i++) {
         struct job_pod *pod = &round->pods[i];
@@ -103,8 +101,8 @@ static void note_ends(struct job_round *round, struct cached_list *done)
         }
         cached_list_add(done, pod->object);
         indexes += note_end(round, pod);
-        noted = json_array_size(uncounted(round, "succeeded")) +
-                json_array_size(uncounted(round, "failed"));
+        size_t noted = json_array_size(uncounted(round, "succeeded")) +
+                       json_array_size(uncounted(round, "failed"));
         if (noted + indexes >= JOB_UNCOUNTED_MAX) {
             round->is_cut_short = true; /* What is written brings the job again. */
             break;

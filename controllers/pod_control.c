@@ -112,7 +112,7 @@ bool pod_control_create(struct controller *controller, const json_t *owner, json
                         struct error *error)
 {
     size_t created;
-    json_t **pods = allocate(count * sizeof *pods);
+    json_t **pods = allocate(count * sizeof(json_t *));
     for (size_t i = 0; i < count; i++) {
         pods[i] = pod;
     }

@@ -220,7 +220,7 @@ static bool create_batch(const struct act *act, const struct statefulset_step *s
                          struct error *error)
 {
     struct client_call *calls = allocate_zero(count, sizeof *calls);
-    const struct statefulset_step **made = allocate_zero(count, sizeof *made);
+    const struct statefulset_step **made = allocate_zero(count, sizeof(struct statefulset_step *));
     bool succeeded = true;
     size_t used = 0;
     for (size_t i = 0; i < count && succeeded; i++) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * persistentvolume-expander-controller: claims that ask for more than they have. Nearly all volumes are an
- * external controller's to grow, and the claim is told that it waits for one. Those that the binder
- * of this process makes for trying things out have no size of their own: they are as large as they
- * are said to be, and the claim goes through the same steps as any other, first "in progress" with
- * the condition Resizing, then the volume's capacity, then its own.
+ * persistentvolume-expander-controller: claims that ask for more than they have. Nearly all volumes
+ * are an external controller's to grow, and the claim is told that it waits for one. Those that the
+ * binder of this process makes for trying things out have no size of their own: they are as large
+ * as they are said to be, and the claim goes through the same steps as any other, first "in
+ * progress" with the condition Resizing, then the volume's capacity, then its own.
  */
 #include <string.h>
 
