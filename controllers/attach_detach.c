@@ -161,16 +161,18 @@ static void node_changed(void *argument, const struct cached_object *old,
                                         "status.volumesInUse", "status.volumesAttached"};
     struct attach_state *state = argument;
     struct json_span before[array_length(paths)], after[array_length(paths)];
-    bool differs = old == NULL || new == NULL;
-    if (!differs) {
-        json_scan(old->text, old->length, paths, array_length(paths), before);
-        json_scan(new->text, new->length, paths, array_length(paths), after);
-        for (size_t i = 0; i < array_length(paths); i++) {
-            differs = differs || !same_span(before[i], after[i]);
-        }
+    bool differs = false;
+    if (old == NULL || new == NULL) {
+        controller_add(state->controller, old != NULL ? old->name : new->name);
+        return;
+    }
+    json_scan(old->text, old->length, paths, array_length(paths), before);
+    json_scan(new->text, new->length, paths, array_length(paths), after);
+    for (size_t i = 0; i < array_length(paths); i++) {
+        differs = differs || !same_span(before[i], after[i]);
     }
     if (differs) {
-        controller_add(state->controller, (new != NULL ? new : old)->name);
+        controller_add(state->controller, new->name);
     }
 }
 
