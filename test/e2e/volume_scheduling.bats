@@ -9,7 +9,16 @@ setup_file() {
     [ "${STORE:-sqlite}" = sqlite ] || start_etcd
     start_server
     start_controllers --enable-hostpath-provisioner
-    start_process scheduler "schedules pods" --leader-elect=false
+    cat >"$BATS_FILE_TMPDIR/scheduler.yaml" <<'YAML'
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- schedulerName: default-scheduler
+- schedulerName: hasty
+  pluginConfig:
+  - {name: VolumeBinding, args: {bindTimeoutSeconds: 1}}
+YAML
+    start_process scheduler "schedules pods" --leader-elect=false --config "$BATS_FILE_TMPDIR/scheduler.yaml"
     local name
     for name in east west; do
         k create -f - >/dev/null <<JSON
@@ -65,11 +74,13 @@ volume() {
 JSON
 }
 path='"hostPath": {"path": "/tmp/x"}'
-# pod NAME VOLUME [MEMBERS]: the volume as in the pod's spec.
+# pod NAME VOLUME [MEMBERS]: the volume as in the pod's spec; "": none.
 pod() {
+    local volumes=
+    [ -z "$2" ] || volumes=', "volumes": [{"name": "v", '"$2"'}]'
     k create -f - >/dev/null <<JSON
 {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "$1"}, "spec": {${3:+$3,}
-  "containers": [{"name": "c", "image": "i"}], "volumes": [{"name": "v", $2}]}}
+  "containers": [{"name": "c", "image": "i"}] $volumes}}
 JSON
 }
 of() { echo "\"persistentVolumeClaim\": {\"claimName\": \"$1\"}"; }
@@ -240,4 +251,49 @@ attached() { [ "$(k get node "$1" -o json | jq -c '.status.volumesAttached')" = 
     k taint node west node.kubernetes.io/out-of-service- >/dev/null
     in_use west null
     k annotate node east west volumes.kubernetes.io/controller-managed-attach-detach- >/dev/null
+}
+
+# annotation CLAIM NAME
+annotation() { k get pvc "$1" -o json | jq -r --arg name "$2" '.metadata.annotations[$name] // ""'; }
+is_asked_for() { [ "$(annotation "$1" volume.kubernetes.io/selected-node)" = "$2" ]; }
+
+@test "a pod waits until its volume is made, and is placed anew when that fails" {
+    class "slow-$NS" disks.example.com WaitForFirstConsumer
+    claim c "slow-$NS"
+    pod p "$(of c)" '"nodeSelector": {"kubernetes.io/hostname": "east"}'
+    wait_until 10 is_asked_for c east
+    [ "$(annotation c volume.kubernetes.io/storage-provisioner)" = disks.example.com ] ||
+        wait_until 10 has_event c ExternalProvisioning "Waiting for a volume to be created either by the external provisioner 'disks.example.com' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered."
+    pod other "" # Others do not wait with it.
+    wait_until 10 has_node other
+    is_on p ""
+    k annotate pvc c volume.kubernetes.io/selected-node- >/dev/null # So a provisioner says that it can't.
+    wait_until 10 has_event p FailedScheduling 'running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "c"'
+    wait_until 10 is_asked_for c east
+    is_on p ""
+    volume v "slow-$NS" '"csi": {"driver": "disks.example.com", "volumeHandle": "'"$NS"'"}, "claimRef": {"namespace": "'"$NS"'", "name": "c"}' east
+    wait_until 10 is_on p east
+    is_bound c "$NS-v"
+    k delete storageclass "slow-$NS" >/dev/null
+}
+
+@test "the wait for a volume has an end" {
+    class "slow-$NS" disks.example.com WaitForFirstConsumer
+    claim c "slow-$NS"
+    pod p "$(of c)" '"schedulerName": "hasty"'
+    wait_until 10 has_event p FailedScheduling 'running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded'
+    k delete storageclass "slow-$NS" >/dev/null
+}
+
+@test "a pod that goes while its volume is made leaves nothing behind" {
+    class "slow-$NS" disks.example.com WaitForFirstConsumer
+    claim c "slow-$NS"
+    pod p "$(of c)" '"nodeSelector": {"kubernetes.io/hostname": "east"}'
+    wait_until 10 is_asked_for c east
+    k delete pod p --grace-period=0 --force >/dev/null
+    pod p "$(of c)" '"nodeSelector": {"kubernetes.io/hostname": "west"}'
+    wait_until 10 says p "0/2 nodes are available: 1 node(s) didn't find available persistent volumes to bind, 1 node(s) didn't match Pod's node affinity/selector."
+    k annotate pvc c volume.kubernetes.io/selected-node- >/dev/null
+    wait_until 10 is_asked_for c west
+    k delete storageclass "slow-$NS" >/dev/null
 }
