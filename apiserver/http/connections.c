@@ -189,6 +189,8 @@ void connection_changed(void *argument, struct MHD_Connection *connection, void 
         peer = allocate_struct(struct peer);
         peer->socket = info->connect_fd;
         peer->address = client_address(connection);
+        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        peer_push_itself(peer, info->tls_session);
         peer_expect_within(peer, server->options.header_timeout_ms);
         add(server->connections, peer);
         *socket_context = peer;

@@ -283,6 +283,15 @@ static struct MHD_Response *body_answer(struct exchange *exchange)
                                                             read_body, exchange, NULL);
 }
 
+/* Whether libmicrohttpd is going to send the bytes of the answer. */
+static bool has_body(const struct exchange *exchange)
+{
+    const struct response *response = &exchange->response;
+    const char *method = exchange->request.method; /* NULL: the request was not looked at. */
+    return exchange->sent > 0 && response->status != 304 && method != NULL &&
+           strcmp(method, "HEAD") != 0;
+}
+
 static enum MHD_Result queue_answer(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
@@ -302,6 +311,7 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
     } else {
         size_t length = response->bytes.length;
         exchange->sent = length;
+        exchange->peer->holds = has_body(exchange);
         answer = MHD_create_response_from_buffer(length, buffer_steal(&response->bytes),
                                                  MHD_RESPMEM_MUST_FREE);
     }

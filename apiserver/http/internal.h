@@ -44,10 +44,17 @@ struct peer {
     int socket;
     char *address;               /* The client's, without its port. */
     _Atomic int64_t deadline_ns; /* When the client is late, see connections.c; 0: never. */
+    bool holds;                  /* What is sent next can wait for what follows at once … */
+    struct buffer held;          /* … here. */
     struct peer *next, *previous;
 };
 
 void peer_free(struct peer *peer);
+
+/* ---- push.c ---- */
+
+/* Has the session send by way of the peer, which has to live as long as it sends. */
+void peer_push_itself(struct peer *peer, gnutls_session_t session);
 
 /* ---- connections.c ---- */
 

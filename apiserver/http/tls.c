@@ -428,6 +428,7 @@ void peer_free(struct peer *peer)
 {
     if (peer != NULL) {
         client_certificate_free(peer->certificate);
+        buffer_free(&peer->held);
         free(peer->address);
         free(peer);
     }

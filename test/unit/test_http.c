@@ -178,6 +178,38 @@ static void pipelined_requests_are_answered_in_their_order(void **state)
     assert_has(first, "<GET /second, 0 bytes>");
 }
 
+/* More than the sockets take in, so that the server gets on by a part of an answer at a time. */
+static void answers_that_the_client_takes_late_arrive_whole(void **state)
+{
+    enum { pair_count = 30 };
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    for (int i = 1; i <= pair_count; i++) {
+        buffer_addf(&text,
+                    "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+                    "GET /%d HTTP/1.1\r\nHost: a\r\n%s\r\n",
+                    i, i < pair_count ? "" : "Connection: close\r\n");
+    }
+    struct client *client = client_open(*state);
+    int size = 64 << 10;
+    setsockopt(client->socket, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    assert_true(client_send(client, buffer_text(&text)));
+    usleep(100000); /* Lets the sockets fill; nothing that is checked depends on it. */
+    const char *rest = client_rest(client);
+    for (int i = 1; i <= pair_count; i++) {
+        cleanup(free_char)
+        char *wanted = format("<GET /%d, 0 bytes>", i);
+        rest = strstr(rest, "\r\n\r\n0123456789abcde\n");
+        assert_non_null(rest);
+        rest += strlen("\r\n\r\n") + large_bytes;
+        assert_begins(rest, "HTTP/1.1 200 ");
+        rest = strstr(rest, "\r\n\r\n");
+        assert_non_null(rest);
+        assert_begins(rest + 4, wanted);
+    }
+    client_close(client);
+}
+
 /* ---- bodies that nobody reads ---- */
 
 static void send_zeros(struct client *client, size_t length)
@@ -588,6 +620,7 @@ int main(void)
         test(a_header_name_with_a_space_behind_is_refused),
         test(a_chunked_body_is_read_and_the_connection_stays_open),
         test(pipelined_requests_are_answered_in_their_order),
+        test(answers_that_the_client_takes_late_arrive_whole),
         test(a_body_at_the_limit_is_taken),
         test(a_body_over_the_limit_is_refused_and_the_connection_goes_on),
         test(a_chunked_body_over_the_limit_is_refused_and_the_connection_goes_on),
