@@ -10,6 +10,7 @@
 #include "apiserver/registry/validation/extensions.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/regexp.h"
 
 enum level { ROOT, ITEM, MEMBER };
 
@@ -26,6 +27,20 @@ static bool is_true(const json_t *schema, const char *name)
 }
 
 /* ---- what is never allowed ---- */
+
+static void validate_pattern(const json_t *schema, const struct field_path *path,
+                             struct field_errors *errors)
+{
+    const json_t *pattern = json_object_get(schema, "pattern");
+    cleanup(free_char)
+    char *why = json_string_length(pattern) > 0
+                    ? regexp_check(json_string_value(pattern), json_string_length(pattern))
+                    : NULL;
+    if (why != NULL) {
+        field_error(errors, FIELD_INVALID, FIELD(path, "pattern"), pattern,
+                    "must be a valid regular expression, but isn't: %s", why);
+    }
+}
 
 static void validate_forbidden(const json_t *schema, const struct field_path *path,
                                struct field_errors *errors)
@@ -62,6 +77,7 @@ static void validate_forbidden(const json_t *schema, const struct field_path *pa
         field_error(errors, FIELD_FORBIDDEN, FIELD(path, "additionalProperties"), NULL,
                     "additionalProperties and properties are mutual exclusive");
     }
+    validate_pattern(schema, path, errors);
 }
 
 /* ---- lists and maps ---- */
