@@ -127,7 +127,7 @@ JSON
     gets_condition first ScalingActive "False AmbiguousSelector $words"
     gets_condition second ScalingActive "False AmbiguousSelector $words"
     k -n "$NS" delete hpa first
-    wait_until 15 eval '[[ "$(condition second ScalingActive)" == "True ValidMetricFound "* ]]'
+    gets_condition second ScalingActive "True ValidMetricFound the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)"
 }
 
 @test "metrics that nobody has are told of, and hold back a step down only" {

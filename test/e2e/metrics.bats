@@ -25,6 +25,7 @@ tops() { [ "$(top "${@:2}")" = "$1" ]; }
 # metrics PATH JQ
 metrics() { api GET "/apis/metrics.k8s.io/v1beta1${1:+/$1}" | jq -rc "$2"; }
 fails_with() { run k "${@:2}" && [ "$status" -ne 0 ] && [[ "$output" == *"$1"* ]]; }
+knows_nodes() { [ "$(top node | grep -vc unknown)" = "$1" ]; }
 # report NODE POD: a node's report that tells of one pod, as JSON.
 report() {
     jq -nc --arg node "$1" --argjson pod "$(k get pod "$2" -o json)" '{kind: "NodeReport",
@@ -62,7 +63,7 @@ one b 20m 3Mi" ]
     [ "$(top pod --sort-by=cpu | head -1)" = "two 3050m 528Mi" ]
     [ "$(top pod -A -l app=y)" = "default two 3050m 528Mi" ]
     [ "$(top pod one)" = "one 1520m 103Mi" ]
-    wait_until 10 eval '[ "$(top node | wc -l)" = 2 ] && not grep -q unknown <<<"$(top node)"'
+    wait_until 10 knows_nodes 2
     node=$(k get pod two -o jsonpath='{.spec.nodeName}')
     [ "$(top node "$node" | awk '{print $3}')" != "0%" ]
 }
@@ -113,7 +114,7 @@ one b 20m 3Mi" ]
 
 @test "whoever may view a namespace may view its metrics" {
     k create rolebinding viewer --clusterrole=view --user=viewer
-    wait_until 10 eval '[ "$(k auth can-i list pods.metrics.k8s.io --as=viewer)" = yes ]'
+    wait_until 10 k auth can-i list pods.metrics.k8s.io --as=viewer
     [ "$(k --as=viewer top pod two --no-headers | awk '{print $2}')" = 7000m ]
     fails_with 'pods.metrics.k8s.io is forbidden' --as=viewer top pod -A
     fails_with 'nodes.metrics.k8s.io is forbidden' --as=viewer top node
