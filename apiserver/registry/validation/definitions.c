@@ -186,31 +186,55 @@ static void validate_deprecation(const json_t *version, const struct field_path 
     check_message(warning, message, path, errors);
 }
 
+/* Where the parts of a version are told of; NULL: nowhere, as another version's are the same. */
+struct version_paths {
+    const struct field_path *schema, *subresources, *columns, *selectable;
+};
+
 static void validate_version(const json_t *version, const struct field_path *path,
-                             struct field_errors *errors)
+                             const struct version_paths *at, struct field_errors *errors)
 {
     const json_t *schema = json_path(version, "schema", "openAPIV3Schema");
     const json_t *scale = json_path(version, "subresources", "scale");
     const json_t *selectable = json_object_get(version, "selectableFields");
-    const struct field_path *schema_path = FIELD(FIELD(path, "schema"), "openAPIV3Schema");
     validate_label(check_text(version, "name"), FIELD(path, "name"), errors);
     validate_deprecation(version, FIELD(path, "deprecationWarning"), errors);
     if (schema == NULL) {
-        field_error(errors, FIELD_REQUIRED, schema_path, NULL, "schemas are required");
-    } else {
-        validate_definition_schema(schema, schema_path, errors);
+        field_error(errors, FIELD_REQUIRED, FIELD(FIELD(path, "schema"), "openAPIV3Schema"), NULL,
+                    "schemas are required");
+    } else if (at->schema != NULL) {
+        validate_definition_schema(schema, FIELD(at->schema, "openAPIV3Schema"), errors);
     }
-    if (scale != NULL) {
-        validate_scale(scale, FIELD(FIELD(path, "subresources"), "scale"), errors);
+    if (scale != NULL && at->subresources != NULL) {
+        validate_scale(scale, FIELD(at->subresources, "scale"), errors);
     }
-    validate_columns(json_object_get(version, "additionalPrinterColumns"),
-                     FIELD(path, "additionalPrinterColumns"), errors);
-    if (json_array_size(selectable) > SELECTABLE_MAX) {
+    if (at->columns != NULL) {
+        validate_columns(json_object_get(version, "additionalPrinterColumns"), at->columns, errors);
+    }
+    if (json_array_size(selectable) > SELECTABLE_MAX && at->selectable != NULL) {
         cleanup(json_release)
         json_t *shown = json_integer((json_int_t)json_array_size(selectable));
-        field_error(errors, FIELD_TOO_MANY, FIELD(path, "selectableFields"), shown,
-                    "must have at most %d items", SELECTABLE_MAX);
+        field_error(errors, FIELD_TOO_MANY, at->selectable, shown, "must have at most %d items",
+                    SELECTABLE_MAX);
     }
+}
+
+static bool is_same_in_all(const json_t *versions, const char *member)
+{
+    const json_t *first = json_object_get(json_array_get(versions, 0), member);
+    for (size_t i = 1; i < json_array_size(versions); i++) {
+        if (!check_equal(first, json_object_get(json_array_get(versions, i), member))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What all versions have in common is told of once, above them, where it stood in v1beta1. */
+static const struct field_path *where(const json_t *versions, size_t position, const char *member,
+                                      const struct field_path *own, const struct field_path *above)
+{
+    return !is_same_in_all(versions, member) ? own : position == 0 ? above : NULL;
 }
 
 static void validate_versions(const json_t *versions, struct field_errors *errors)
@@ -221,9 +245,18 @@ static void validate_versions(const json_t *versions, struct field_errors *error
     bool unique = true;
     for (size_t i = 0; i < json_array_size(versions); i++) {
         const json_t *version = json_array_get(versions, i);
+        const struct field_path *own = FIELD_INDEX(path, i);
+        struct version_paths at = {
+            where(versions, i, "schema", FIELD(own, "schema"), FIELD(&spec_path, "validation")),
+            where(versions, i, "subresources", FIELD(own, "subresources"),
+                  FIELD(&spec_path, "subresources")),
+            where(versions, i, "additionalPrinterColumns", FIELD(own, "additionalPrinterColumns"),
+                  FIELD(&spec_path, "additionalPrinterColumns")),
+            where(versions, i, "selectableFields", FIELD(own, "selectableFields"),
+                  FIELD(&spec_path, "selectableFields"))};
         stored += json_get_bool(version, "storage", false);
         unique = map_set(&seen, check_text(version, "name"), &seen) == NULL && unique;
-        validate_version(version, FIELD_INDEX(path, i), errors);
+        validate_version(version, own, &at, errors);
     }
     map_free(&seen, NULL);
     if (!unique) {
