@@ -12,61 +12,127 @@ static const char deletion_cost_annotation[] = "controller.kubernetes.io/pod-del
 const char pod_job_finalizer[] = "batch.kubernetes.io/job-tracking";
 const char pod_job_index_annotation[] = "batch.kubernetes.io/job-completion-index";
 
-static int64_t time_at(const json_t *object, const char *name)
+/* What is looked at, found in one pass over the text: of pods there are many events, and a tree of
+ * a whole one costs ten times as much. */
+enum span {
+    SPAN_DELETION_TIMESTAMP,
+    SPAN_ANNOTATIONS,
+    SPAN_FINALIZERS,
+    SPAN_NODE_NAME,
+    SPAN_AFFINITY,
+    SPAN_HOSTNAME,
+    SPAN_SUBDOMAIN,
+    SPAN_VOLUMES,
+    SPAN_CONTAINERS,
+    SPAN_INIT_CONTAINERS,
+    SPAN_PHASE,
+    SPAN_REASON,
+    SPAN_START_TIME,
+    SPAN_POD_IP,
+    SPAN_POD_IPS,
+    SPAN_CONDITIONS,
+    SPAN_CONTAINER_STATUSES,
+    SPAN_INIT_CONTAINER_STATUSES,
+    SPAN_COUNT
+};
+
+static const char *const span_paths[SPAN_COUNT] = {
+    "metadata.deletionTimestamp",
+    "metadata.annotations",
+    "metadata.finalizers",
+    "spec.nodeName",
+    "spec.affinity",
+    "spec.hostname",
+    "spec.subdomain",
+    "spec.volumes",
+    "spec.containers",
+    "spec.initContainers",
+    "status.phase",
+    "status.reason",
+    "status.startTime",
+    "status.podIP",
+    "status.podIPs",
+    "status.conditions",
+    "status.containerStatuses",
+    "status.initContainerStatuses",
+};
+
+static bool is_text(struct json_span span, const char *text)
 {
-    const char *text = json_get_string(object, name);
+    size_t length = strlen(text);
+    return span.text != NULL && span.text[0] == '"' && span.length == length + 2 &&
+           memcmp(span.text + 1, text, length) == 0;
+}
+
+/* The caller's; NULL when it is no string. */
+static char *string_of(struct json_span span)
+{
+    return span.text != NULL && span.text[0] == '"' ? json_span_value(span) : NULL;
+}
+
+static int int_of(struct json_span span)
+{
+    return span.text != NULL ? (int)strtol(span.text, NULL, 10) : 0;
+}
+
+static int64_t time_of(struct json_span span)
+{
+    cleanup(free_char)
+    char *text = string_of(span);
     int64_t time = 0;
     return text != NULL && timestamp_parse(text, &time) ? time : 0;
 }
 
-static enum pod_phase parse_phase(const char *text)
+static enum pod_phase parse_phase(struct json_span phase)
 {
     static const char *const names[] = {"Pending", "Running", "Succeeded", "Failed"};
     for (size_t i = 0; i < array_length(names); i++) {
-        if (text != NULL && strcmp(text, names[i]) == 0) {
+        if (is_text(phase, names[i])) {
             return (enum pod_phase)i;
         }
     }
-    return text == NULL ? POD_PENDING : POD_UNKNOWN;
+    return phase.text == NULL ? POD_PENDING : POD_UNKNOWN;
 }
 
-static bool has_text(const json_t *object, const char *name, const char *text)
+static bool look_at_condition(void *argument, struct json_span condition)
 {
-    const char *present = json_get_string(object, name);
-    return present != NULL && strcmp(present, text) == 0;
-}
-
-static void parse_conditions(struct pod_view *view, const json_t *conditions)
-{
-    size_t i;
-    const json_t *condition;
-    json_array_foreach (conditions, i, condition) {
-        const char *type = json_get_string(condition, "type");
-        const char *status = json_get_string(condition, "status");
-        if (type != NULL && status != NULL && strcmp(type, "Ready") == 0) {
-            view->is_ready = strcmp(status, "True") == 0;
-            view->is_unready = strcmp(status, "False") == 0;
-            view->ready_since = time_at(condition, "lastTransitionTime");
-        }
-        if (type != NULL && status != NULL && strcmp(type, "DisruptionTarget") == 0 &&
-            strcmp(status, "True") == 0 && !has_text(condition, "reason", "TerminationByKubelet")) {
-            view->disrupted_since = time_at(condition, "lastTransitionTime");
-        }
+    static const char *const paths[] = {"type", "status", "reason", "lastTransitionTime"};
+    struct pod_view *view = argument;
+    struct json_span spans[array_length(paths)];
+    json_scan(condition.text, condition.length, paths, array_length(paths), spans);
+    if (is_text(spans[0], "Ready")) {
+        view->is_ready = is_text(spans[1], "True");
+        view->is_unready = is_text(spans[1], "False");
+        view->ready_since = time_of(spans[3]);
     }
+    if (is_text(spans[0], "DisruptionTarget") && is_text(spans[1], "True") &&
+        !is_text(spans[2], "TerminationByKubelet")) {
+        view->disrupted_since = time_of(spans[3]);
+    }
+    return true;
 }
 
-static void count_restarts(struct pod_view *view, const json_t *status)
+static bool count_init_restarts(void *argument, struct json_span container)
 {
-    static const char *const lists[] = {"containerStatuses", "initContainerStatuses"};
-    for (size_t n = 0; n < array_length(lists); n++) {
-        size_t i;
-        const json_t *container;
-        json_array_foreach (json_object_get(status, lists[n]), i, container) {
-            int restarts = (int)json_get_int(container, "restartCount", 0);
-            view->restarts = n == 0 && restarts > view->restarts ? restarts : view->restarts;
-            view->total_restarts += restarts;
-        }
-    }
+    struct pod_view *view = argument;
+    view->total_restarts += int_of(json_scan_member(container, "restartCount"));
+    return true;
+}
+
+static bool count_restarts(void *argument, struct json_span container)
+{
+    struct pod_view *view = argument;
+    int restarts = int_of(json_scan_member(container, "restartCount"));
+    view->restarts = restarts > view->restarts ? restarts : view->restarts;
+    view->total_restarts += restarts;
+    return true;
+}
+
+static bool look_at_finalizer(void *argument, struct json_span finalizer)
+{
+    struct pod_view *view = argument;
+    view->is_job_tracked = view->is_job_tracked || is_text(finalizer, pod_job_finalizer);
+    return true;
 }
 
 static int parse_index(const char *text)
@@ -110,89 +176,122 @@ static const char *pack(struct packer *packer, const char *text)
     return packed;
 }
 
-static const char *pack_addresses(struct packer *packer, const json_t *status)
+static const char *pack_span(struct packer *packer, struct json_span span)
+{
+    cleanup(free_char)
+    char *text = string_of(span);
+    return pack(packer, text);
+}
+
+static bool pack_address(void *argument, struct json_span address)
+{
+    struct json_span ip = json_scan_member(address, "ip");
+    if (ip.length > strlen("\"\"")) {
+        pack_span(argument, ip);
+    }
+    return true;
+}
+
+static bool is_there(void *argument, struct json_span element)
+{
+    (void)element;
+    *(bool *)argument = true;
+    return false;
+}
+
+static const char *pack_addresses(struct packer *packer, const struct json_span *spans)
 {
     const char *packed = packer->at;
-    size_t i;
-    const json_t *address;
-    const json_t *list = json_object_get(status, "podIPs");
-    json_array_foreach (list, i, address) {
-        const char *ip = json_get_string(address, "ip");
-        if (ip != NULL && ip[0] != '\0') {
-            pack(packer, ip);
-        }
-    }
-    if (json_array_size(list) == 0 && json_get_string(status, "podIP") != NULL) {
-        pack(packer, json_get_string(status, "podIP"));
+    bool has_list = false;
+    json_scan_elements(spans[SPAN_POD_IPS], is_there, &has_list);
+    json_scan_elements(spans[SPAN_POD_IPS], pack_address, packer);
+    if (!has_list && spans[SPAN_POD_IP].text != NULL) {
+        pack_span(packer, spans[SPAN_POD_IP]);
     }
     pack(packer, "");
     pack(packer, ""); /* So that two NULs end even an empty list. */
     return packed;
 }
 
-static const char *pack_claims(struct packer *packer, const json_t *pod)
+struct claim_packer {
+    struct packer *packer;
+    const char *pod;
+};
+
+static bool pack_claim(void *argument, struct json_span volume)
+{
+    static const char *const paths[] = {"persistentVolumeClaim.claimName", "name", "ephemeral"};
+    const struct claim_packer *claims = argument;
+    struct json_span spans[array_length(paths)];
+    json_scan(volume.text, volume.length, paths, array_length(paths), spans);
+    cleanup(free_char)
+    char *claim = string_of(spans[0]);
+    cleanup(free_char)
+    char *name = string_of(spans[1]);
+    if (claim != NULL && claim[0] != '\0') {
+        pack(claims->packer, claim);
+    } else if (spans[2].text != NULL && spans[2].text[0] == '{' && name != NULL) {
+        cleanup(free_char)
+        char *made = format("%s-%s", claims->pod, name);
+        pack(claims->packer, made);
+    }
+    return true;
+}
+
+static const char *pack_claims(struct packer *packer, struct json_span volumes, const char *pod)
 {
     const char *packed = packer->at;
-    const char *pod_name = json_path_string(pod, "metadata", "name");
-    size_t i;
-    const json_t *volume;
-    json_array_foreach (json_path((json_t *)pod, "spec", "volumes"), i, volume) {
-        const char *claim = json_path_string(volume, "persistentVolumeClaim", "claimName");
-        const char *name = json_get_string(volume, "name");
-        if (claim != NULL && claim[0] != '\0') {
-            pack(packer, claim);
-        } else if (json_is_object(json_object_get(volume, "ephemeral")) && name != NULL) {
-            cleanup(free_char)
-            char *made = format("%s-%s", pod_name ? pod_name : "", name);
-            pack(packer, made);
-        }
-    }
+    struct claim_packer claims = {packer, pod};
+    json_scan_elements(volumes, pack_claim, &claims);
     pack(packer, "");
     pack(packer, "");
     return packed;
 }
 
-static void pack_ports_of(struct packer *packer, const json_t *container)
+static bool pack_port(void *argument, struct json_span port)
 {
-    size_t i;
-    const json_t *port;
-    json_array_foreach (json_object_get(container, "ports"), i, port) {
-        const char *name = json_get_string(port, "name");
-        const char *protocol = json_get_string(port, "protocol");
-        if (name == NULL) {
-            continue;
-        }
-        struct pod_port packed = {.name = pack(packer, name),
-                                  .protocol = pack(packer, protocol != NULL ? protocol : "TCP"),
-                                  .number = (int)json_get_int(port, "containerPort", 0)};
-        if (packer->ports != NULL) {
-            packer->ports[packer->port_count] = packed;
-        }
-        packer->port_count++;
+    static const char *const paths[] = {"name", "protocol", "containerPort"};
+    struct packer *packer = argument;
+    struct json_span spans[array_length(paths)];
+    json_scan(port.text, port.length, paths, array_length(paths), spans);
+    if (spans[0].text == NULL) {
+        return true;
     }
+    struct pod_port packed = {.name = pack_span(packer, spans[0]),
+                              .protocol = spans[1].text != NULL ? pack_span(packer, spans[1])
+                                                                : pack(packer, "TCP"),
+                              .number = int_of(spans[2])};
+    if (packer->ports != NULL) {
+        packer->ports[packer->port_count] = packed;
+    }
+    packer->port_count++;
+    return true;
 }
 
-static void pack_ports(struct packer *packer, const json_t *spec)
+static bool pack_ports(void *packer, struct json_span container)
 {
-    size_t i;
-    const json_t *container;
-    json_array_foreach (json_object_get(spec, "containers"), i, container) {
-        pack_ports_of(packer, container);
-    }
-    json_array_foreach (json_object_get(spec, "initContainers"), i, container) {
-        const char *policy = json_get_string(container, "restartPolicy");
-        if (policy != NULL && strcmp(policy, "Always") == 0) {
-            pack_ports_of(packer, container);
-        }
-    }
+    json_scan_elements(json_scan_member(container, "ports"), pack_port, packer);
+    return true;
+}
+
+static bool pack_ports_of_sidecar(void *packer, struct json_span container)
+{
+    return !is_text(json_scan_member(container, "restartPolicy"), "Always") ||
+           pack_ports(packer, container);
+}
+
+static bool has_text(const json_t *object, const char *name, const char *text)
+{
+    const char *present = json_get_string(object, name);
+    return present != NULL && strcmp(present, text) == 0;
 }
 
 /* The node that a pod of a DaemonSet is made for, as long as it has none. */
-static const char *affine_node(const json_t *spec)
+static const char *affine_node(json_t *affinity)
 {
     const json_t *terms =
-        json_path(spec, "affinity", "nodeAffinity",
-                  "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms");
+        json_path(affinity, "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution",
+                  "nodeSelectorTerms");
     size_t i;
     const json_t *term;
     json_array_foreach (terms, i, term) {
@@ -207,57 +306,69 @@ static const char *affine_node(const json_t *spec)
     return NULL;
 }
 
-static void pack_all(struct pod_view *view, struct packer *packer, const json_t *pod)
+static const char *pack_affine_node(struct packer *packer, struct json_span affinity)
 {
-    const json_t *spec = json_object_get(pod, "spec");
-    const char *node = json_get_string(spec, "nodeName");
-    bool is_scheduled = node != NULL && *node != '\0';
-    view->node_name = pack(packer, node);
-    view->target_node = is_scheduled ? view->node_name : pack(packer, affine_node(spec));
-    view->hostname = pack(packer, json_get_string(spec, "hostname"));
-    view->subdomain = pack(packer, json_get_string(spec, "subdomain"));
-    view->addresses = pack_addresses(packer, json_object_get(pod, "status"));
-    view->claims = pack_claims(packer, pod);
-    pack_ports(packer, spec);
+    cleanup(json_release)
+    json_t *tree = affinity.text != NULL ? json_parse(affinity.text, affinity.length, NULL) : NULL;
+    return pack(packer, affine_node(tree));
+}
+
+static void pack_all(struct pod_view *view, struct packer *packer, const struct cached_object *pod,
+                     const struct json_span *spans)
+{
+    bool is_scheduled = spans[SPAN_NODE_NAME].length > strlen("\"\"");
+    view->node_name = pack_span(packer, spans[SPAN_NODE_NAME]);
+    view->target_node =
+        is_scheduled ? view->node_name : pack_affine_node(packer, spans[SPAN_AFFINITY]);
+    view->hostname = pack_span(packer, spans[SPAN_HOSTNAME]);
+    view->subdomain = pack_span(packer, spans[SPAN_SUBDOMAIN]);
+    view->addresses = pack_addresses(packer, spans);
+    view->claims = pack_claims(packer, spans[SPAN_VOLUMES], pod->name);
+    json_scan_elements(spans[SPAN_CONTAINERS], pack_ports, packer);
+    json_scan_elements(spans[SPAN_INIT_CONTAINERS], pack_ports_of_sidecar, packer);
     view->port_count = packer->port_count;
 }
 
-static struct pod_view *view_with_room(const json_t *pod)
+static struct pod_view *view_with_room(const struct cached_object *pod,
+                                       const struct json_span *spans)
 {
     struct pod_view unused;
     struct packer packer = {0};
-    pack_all(&unused, &packer, pod);
+    pack_all(&unused, &packer, pod, spans);
     size_t head = sizeof unused + packer.port_count * sizeof unused.ports[0];
     struct pod_view *view = allocate_zero(1, head + packer.size);
     packer = (struct packer){.at = (char *)view + head, .ports = view->ports};
-    pack_all(view, &packer, pod);
+    pack_all(view, &packer, pod, spans);
     return view;
 }
 
 /* ---- the digest ---- */
 
+static void look_at_annotations(struct pod_view *view, struct json_span annotations)
+{
+    cleanup(free_char)
+    char *cost = string_of(json_scan_member(annotations, deletion_cost_annotation));
+    cleanup(free_char)
+    char *index = string_of(json_scan_member(annotations, pod_job_index_annotation));
+    view->deletion_cost = parse_cost(cost);
+    view->job_index = parse_index(index);
+}
+
 static void *digest(const struct cached_object *object)
 {
-    cleanup(json_release)
-    json_t *pod = cached_object_tree(object);
-    const json_t *metadata = json_object_get(pod, "metadata");
-    const json_t *status = json_object_get(pod, "status");
-    struct pod_view *view = view_with_room(pod);
+    struct json_span spans[SPAN_COUNT];
+    json_scan(object->text, object->length, span_paths, SPAN_COUNT, spans);
+    struct pod_view *view = view_with_room(object, spans);
     view->is_scheduled = view->node_name[0] != '\0';
-    view->phase = parse_phase(json_get_string(status, "phase"));
-    const char *reason = json_get_string(status, "reason");
-    view->is_evicted =
-        view->phase == POD_FAILED && reason != NULL && strcmp(reason, "Evicted") == 0;
-    view->start_time = time_at(status, "startTime");
-    view->deletion_time = time_at(metadata, "deletionTimestamp");
-    view->deletion_cost = parse_cost(
-        json_get_string(json_object_get(metadata, "annotations"), deletion_cost_annotation));
-    view->job_index = parse_index(
-        json_get_string(json_object_get(metadata, "annotations"), pod_job_index_annotation));
-    view->is_job_tracked =
-        json_array_has_string(json_object_get(metadata, "finalizers"), pod_job_finalizer);
-    count_restarts(view, status);
-    parse_conditions(view, json_object_get(status, "conditions"));
+    view->phase = parse_phase(spans[SPAN_PHASE]);
+    view->is_evicted = view->phase == POD_FAILED && is_text(spans[SPAN_REASON], "Evicted");
+    view->start_time = time_of(spans[SPAN_START_TIME]);
+    view->deletion_time = time_of(spans[SPAN_DELETION_TIMESTAMP]);
+    look_at_annotations(view, spans[SPAN_ANNOTATIONS]);
+    json_scan_elements(spans[SPAN_FINALIZERS], look_at_finalizer, view);
+    json_scan_elements(spans[SPAN_CONTAINER_STATUSES], count_restarts, view);
+    json_scan_elements(spans[SPAN_INIT_CONTAINER_STATUSES], count_init_restarts, view);
+    json_scan_elements(spans[SPAN_CONDITIONS], look_at_condition, view);
     return view;
 }
 
