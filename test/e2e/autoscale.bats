@@ -9,7 +9,7 @@ setup_file() {
         start_process scheduler "schedules pods" --leader-elect=false &&
         start_process node "plays" --simulate 2 --usage-report-frequency 500ms
 }
-teardown_file() { stop_nodes && stop_controllers && stop_server; }
+teardown_file() { each_of stop_nodes stop_controllers stop_server; }
 setup() { new_namespace; }
 
 # deployment NAME REPLICAS CONTAINERS: CONTAINERS is JSON.
