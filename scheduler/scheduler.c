@@ -51,6 +51,7 @@ struct scheduler {
     struct cluster cluster; /* Both. */
     struct decider decider;
     size_t since_collection;
+    bool had_waiting_pods; /* When the scheduling thread last looked. */
     bool stopping;
 
     struct scheduler_metrics *metrics;
@@ -69,6 +70,16 @@ static void lock(struct scheduler *scheduler)
 static void unlock_and_wake(struct scheduler *scheduler)
 {
     pthread_cond_signal(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+/* The same after something that concerns only pods that wait for a node. Most of what happens to
+ * pods does so while none waits: five events for each of a Deployment. */
+static void unlock_and_wake_for_pods(struct scheduler *scheduler)
+{
+    if (scheduler->queue.pods.count > 0 || scheduler->had_waiting_pods) {
+        pthread_cond_signal(&scheduler->changed);
+    }
     pthread_mutex_unlock(&scheduler->lock);
 }
 
@@ -107,7 +118,7 @@ static void pod_changed(void *argument, const struct cached_object *old,
     if (new == NULL || pod_of(new)->is_terminated) {
         collect_sometimes(scheduler);
     }
-    unlock_and_wake(scheduler);
+    unlock_and_wake_for_pods(scheduler);
 }
 
 /* What the cache needs of a Node: metadata, spec and status.allocatable. */
@@ -183,7 +194,7 @@ static void binding_succeeded(void *argument, struct queued_pod *pod)
     scheduler_metrics_attempted(scheduler->metrics, pod, "scheduled", timestamp_monotonic());
     lock(scheduler);
     queued_pod_free(pod); /* The informer will see it bound. */
-    unlock_and_wake(scheduler);
+    unlock_and_wake_for_pods(scheduler);
 }
 
 static struct cached_object *find_pod(struct scheduler *scheduler, const char *key)
@@ -409,6 +420,7 @@ static void schedule(struct scheduler *scheduler, struct queued_pod *pod)
 static void wait_until(struct scheduler *scheduler, int64_t moment)
 {
     scheduler_metrics_show_queue(scheduler->metrics, &scheduler->queue);
+    scheduler->had_waiting_pods = scheduler->queue.pods.count > 0;
     if (moment == INT64_MAX) {
         pthread_cond_wait(&scheduler->changed, &scheduler->lock);
     } else {
