@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/alloc.h"
 
@@ -56,53 +57,59 @@ char *base64_encode_url(const void *bytes, size_t length)
     return buffer_steal(&out);
 }
 
-/* The six bits of a character; -1 for one that is not of the alphabet. */
-static int bits_of(char c, bool url_safe)
+/* The six bits of each character of both alphabets from the space on; 64 for others. */
+static const unsigned char digits[96] = {
+    64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 62, 64, 62, 64, 63, /* " !"#$%&'()*+,-./" */
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 64, 64, 64, 64, 64, 64, /* "0123456789:;<=>?" */
+    64, 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, /* "@ABCDEFGHIJKLMNO" */
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 64, 64, 64, 64, 63, /* "PQRSTUVWXYZ[\]^_" */
+    64, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, /* "`abcdefghijklmno" */
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 64, 64, 64, 64, 64, /* "p" and on */
+};
+
+static unsigned digit_of(char c)
 {
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    if (c == (url_safe ? '-' : '+')) {
-        return 62;
-    }
-    return c == (url_safe ? '_' : '/') ? 63 : -1;
+    unsigned at = (unsigned char)c - 32U;
+    return at < sizeof digits ? digits[at] : 64;
 }
 
-static char *decode(const char *text, size_t length, size_t *decoded_length, bool url_safe)
+/* The last group, of less than four characters; false if there can't be one such. */
+static bool decode_rest(const char *text, size_t count, char *out, size_t *written)
 {
-    cleanup(free_char)
-    char *out = allocate(length / 4 * 3 + 4);
-    size_t written = 0;
     uint32_t group = 0;
-    unsigned count = 0;
-    for (size_t i = 0; i < length; i++) {
-        int bits = bits_of(text[i], url_safe);
-        if (bits < 0) {
-            return NULL;
+    for (size_t i = 0; i < count; i++) {
+        unsigned digit = digit_of(text[i]);
+        if (digit > 63) {
+            return false;
         }
-        group = group << 6 | (uint32_t)bits;
-        if (++count == 4) {
-            out[written++] = (char)(group >> 16);
-            out[written++] = (char)(group >> 8);
-            out[written++] = (char)group;
-            group = count = 0;
-        }
+        group |= digit << (18 - 6 * i);
     }
-    if (count == 1) {
+    for (size_t i = 1; i < count; i++) {
+        out[(*written)++] = (char)(group >> (24 - 8 * i));
+    }
+    return count != 1;
+}
+
+static char *decode(const char *text, size_t length, size_t *decoded_length, const char *foreign)
+{
+    size_t written = 0;
+    if (memchr(text, foreign[0], length) != NULL || memchr(text, foreign[1], length) != NULL) {
         return NULL;
     }
-    if (count > 1) {
-        group <<= 6 * (4 - count);
-        out[written++] = (char)(group >> 16);
-        if (count == 3) {
-            out[written++] = (char)(group >> 8);
+    cleanup(free_char)
+    char *out = allocate(length / 4 * 3 + 4);
+    for (; length >= 4; length -= 4, text += 4) {
+        unsigned a = digit_of(text[0]), b = digit_of(text[1]), c = digit_of(text[2]),
+                 d = digit_of(text[3]);
+        if ((a | b | c | d) > 63) {
+            return NULL;
         }
+        out[written++] = (char)(a << 2 | b >> 4);
+        out[written++] = (char)(b << 4 | c >> 2);
+        out[written++] = (char)(c << 6 | d);
+    }
+    if (!decode_rest(text, length, out, &written)) {
+        return NULL;
     }
     out[written] = '\0';
     *decoded_length = written;
@@ -118,10 +125,10 @@ char *base64_decode(const char *text, size_t length, size_t *decoded_length)
     while (padding < 2 && padding < length && text[length - 1 - padding] == '=') {
         padding++;
     }
-    return decode(text, length - padding, decoded_length, false);
+    return decode(text, length - padding, decoded_length, "-_");
 }
 
 char *base64_decode_url(const char *text, size_t length, size_t *decoded_length)
 {
-    return decode(text, length, decoded_length, true);
+    return decode(text, length, decoded_length, "+/");
 }

@@ -150,88 +150,101 @@ void warn_about_ports(struct write *write, const json_t *spec, const struct fiel
 
 /* ---- files in volumes ---- */
 
-/* Where a volume puts a file, and what says so; nothing when the volume has one source. */
+/* What puts files into a volume, by its kind and, where there are several, its name. Borrowed, as
+ * all here is: most pods have files and nothing to say of them. */
+struct source {
+    const char *kind, *name; /* Each may be NULL. */
+};
+
 struct file {
-    char *path, *source;
+    const char *path;
+    size_t length;        /* Of the path, without slashes at its end. */
+    struct source source; /* Nothing when the volume has one source. */
 };
 
 struct files {
     struct write *write;
-    const char *volume, *description;
+    const char *volume;
+    struct source source; /* Of the volume. */
     struct file *list;
-    size_t count, comparisons;
+    size_t count, capacity, comparisons;
 };
 
-static void files_clear(struct files *files)
+static char *source_text(const struct source *source)
 {
-    for (size_t i = 0; i < files->count; i++) {
-        free(files->list[i].path);
-        free(files->list[i].source);
-    }
-    free(files->list);
-    files->list = NULL;
-    files->count = 0;
-}
-
-/* They are the same, or one is a folder of the other. */
-static bool overlap(const char *a, const char *b)
-{
-    size_t a_length = strlen(a), b_length = strlen(b);
-    size_t common = a_length < b_length ? a_length : b_length;
-    const char *longer = a_length < b_length ? b : a;
-    return common > 0 && strncmp(a, b, common) == 0 &&
-           (longer[common] == '\0' || longer[common] == '/');
+    return source->name != NULL ? format("%s \"%s\"", source->kind, source->name)
+                                : duplicate(source->kind);
 }
 
 static char *file_text(const struct file *file)
 {
-    return file->source[0] != '\0' ? format("\"%s\" (%s)", file->path, file->source)
-                                   : format("\"%s\"", file->path);
+    if (file->source.kind == NULL) {
+        return format("\"%.*s\"", (int)file->length, file->path);
+    }
+    cleanup(free_char)
+    char *source = source_text(&file->source);
+    return format("\"%.*s\" (%s)", (int)file->length, file->path, source);
 }
 
-static void add_file(struct files *files, const char *path, const char *source)
+/* They are the same, or one is a folder of the other. */
+static bool overlap(const struct file *a, const struct file *b)
 {
-    size_t length = strlen(path);
-    while (length > 0 && path[length - 1] == '/') {
-        length--;
+    const struct file *shorter = a->length < b->length ? a : b;
+    const struct file *longer = shorter == a ? b : a;
+    return shorter->length > 0 && strncmp(shorter->path, longer->path, shorter->length) == 0 &&
+           (longer->length == shorter->length || longer->path[shorter->length] == '/');
+}
+
+static void warn_of_files(struct files *files, const struct file *file, const struct file *other)
+{
+    cleanup(free_char)
+    char *text = file_text(file);
+    cleanup(free_char)
+    char *other_text = file_text(other);
+    cleanup(free_char)
+    char *volume = source_text(&files->source);
+    write_warn(files->write, "volume \"%s\" (%s): overlapping paths: %s with %s", files->volume,
+               volume, text, other_text);
+}
+
+static void add_file(struct files *files, const char *path, struct source source)
+{
+    struct file file = {path, strlen(path), source};
+    while (file.length > 0 && path[file.length - 1] == '/') {
+        file.length--;
     }
-    struct file file = {format("%.*s", (int)length, path), duplicate(source)};
     for (size_t i = 0; i < files->count && files->comparisons++ < comparisons_max; i++) {
-        if (overlap(files->list[i].path, file.path)) {
-            cleanup(free_char)
-            char *text = file_text(&file);
-            cleanup(free_char)
-            char *other = file_text(&files->list[i]);
-            write_warn(files->write, "volume \"%s\" (%s): overlapping paths: %s with %s",
-                       files->volume, files->description, text, other);
+        if (overlap(&files->list[i], &file)) {
+            warn_of_files(files, &file, &files->list[i]);
         }
     }
-    files->list = reallocate(files->list, (files->count + 1) * sizeof *files->list);
+    files->list = grow(files->list, files->count, &files->capacity, sizeof *files->list);
     files->list[files->count++] = file;
 }
 
-static void add_items(struct files *files, const json_t *source, const char *description)
+static void add_items(struct files *files, const json_t *object, struct source source)
 {
-    const json_t *items = json_object_get(source, "items");
+    const json_t *items = json_object_get(object, "items");
     for (size_t i = 0; i < json_array_size(items); i++) {
-        add_file(files, check_text(json_array_get(items, i), "path"), description);
+        add_file(files, check_text(json_array_get(items, i), "path"), source);
     }
 }
 
 /* A volume of one source. */
 static void warn_about_items(struct write *write, const json_t *volume, const char *member,
-                             const char *what, const char *name_member)
+                             const char *kind, const char *name_member)
 {
-    const json_t *source = json_object_get(volume, member);
-    if (json_array_size(json_object_get(source, "items")) == 0) {
+    const json_t *object = json_object_get(volume, member);
+    if (object == NULL) {
         return;
     }
-    cleanup(free_char)
-    char *description =
-        name_member ? format("%s \"%s\"", what, check_text(source, name_member)) : duplicate(what);
-    struct files files = {write, check_text(volume, "name"), description, NULL, 0, 0};
-    add_items(&files, source, "");
-    files_clear(&files);
+    struct files files = {
+        .write = write,
+        .volume = check_text(volume, "name"),
+        .source = {kind, name_member ? check_text(object, name_member) : NULL},
+    };
+    add_items(&files, object, (struct source){NULL, NULL});
+    free(files.list);
 }
 
 static const struct {
@@ -255,7 +268,7 @@ static void add_certificate(struct files *files, const json_t *certificate)
     for (size_t i = 0; i < array_length(certificate_paths); i++) {
         const char *path = check_text(certificate, certificate_paths[i].member);
         if (path[0] != '\0') {
-            add_file(files, path, certificate_paths[i].what);
+            add_file(files, path, (struct source){certificate_paths[i].what, NULL});
         }
     }
 }
@@ -265,23 +278,17 @@ static void add_projection(struct files *files, const json_t *projection)
     const json_t *token = json_object_get(projection, "serviceAccountToken");
     const json_t *bundle = json_object_get(projection, "clusterTrustBundle");
     for (size_t i = 0; i < array_length(listed_sources); i++) {
-        const json_t *source = json_object_get(projection, listed_sources[i].member);
+        const json_t *object = json_object_get(projection, listed_sources[i].member);
         const char *name = listed_sources[i].name;
-        cleanup(free_char)
-        char *description =
-            name ? format("%s \"%s\"", listed_sources[i].what, check_text(source, name))
-                 : duplicate(listed_sources[i].what);
-        add_items(files, source, description);
+        add_items(files, object,
+                  (struct source){listed_sources[i].what, name ? check_text(object, name) : NULL});
     }
     if (token != NULL) {
-        add_file(files, check_text(token, "path"), "ServiceAccountToken");
+        add_file(files, check_text(token, "path"), (struct source){"ServiceAccountToken", NULL});
     }
     if (bundle != NULL) {
-        cleanup(free_char)
-        char *description =
-            format("ClusterTrustBundle \"%s\"",
-                   check_text(bundle, check_has(bundle, "name") ? "name" : "signerName"));
-        add_file(files, check_text(bundle, "path"), description);
+        const char *name = check_text(bundle, check_has(bundle, "name") ? "name" : "signerName");
+        add_file(files, check_text(bundle, "path"), (struct source){"ClusterTrustBundle", name});
     }
     add_certificate(files, json_object_get(projection, "podCertificate"));
 }
@@ -289,7 +296,8 @@ static void add_projection(struct files *files, const json_t *projection)
 static void warn_about_projected(struct write *write, const json_t *volume)
 {
     const json_t *sources = json_path(volume, "projected", "sources");
-    struct files files = {write, check_text(volume, "name"), "Projected", NULL, 0, 0};
+    struct files files = {
+        .write = write, .volume = check_text(volume, "name"), .source = {"Projected", NULL}};
     for (size_t i = 0; i < json_array_size(sources); i++) {
         const json_t *projection = json_array_get(sources, i);
         if (json_object_size(projection) == 0) {
@@ -297,7 +305,7 @@ static void warn_about_projected(struct write *write, const json_t *volume)
         }
         add_projection(&files, projection);
     }
-    files_clear(&files);
+    free(files.list);
 }
 
 void warn_about_overlapping_paths(struct write *write, const json_t *volumes)
