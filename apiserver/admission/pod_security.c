@@ -105,6 +105,9 @@ struct pod_security_policy pod_security_policy_of(const json_t *labels,
     const struct pod_security_standard nothing = {POD_SECURITY_PRIVILEGED, POD_SECURITY_LATEST};
     const struct pod_security_policy built_in = {nothing, nothing, nothing};
     const struct pod_security_policy *base = defaults ? defaults : &built_in;
+    if (json_object_size(labels) == 0) {
+        return *base;
+    }
     struct mode enforce =
         read_mode(labels, "enforce", &base->enforce, POD_SECURITY_RESTRICTED, errors);
     struct mode audit = read_mode(labels, "audit", &base->audit, POD_SECURITY_PRIVILEGED, errors);
@@ -291,6 +294,14 @@ static void record(const struct write *write, const struct pod_security_policy *
     }
 }
 
+/* Some label of the object may be about this. Most are not, and need not be taken apart. */
+static bool is_labelled(const struct object *object)
+{
+    static const char prefix[] = "pod-security.kubernetes.io/";
+    return memmem(object->bytes + object->labels.start, object->labels.length, prefix,
+                  strlen(prefix)) != NULL;
+}
+
 /* What holds where the write goes; nothing special in a namespace that is not there any more. */
 static struct pod_security_policy policy_here(const struct write *write)
 {
@@ -299,7 +310,7 @@ static struct pod_security_policy policy_here(const struct write *write)
         registry_get(write->registry, registry_resource(write->registry, "", "namespaces"), "",
                      write->namespace);
     cleanup(json_release)
-    json_t *labels = object != NULL ? object_labels(object) : NULL;
+    json_t *labels = object != NULL && is_labelled(object) ? object_labels(object) : NULL;
     return pod_security_policy_of(labels, defaults_of(write), NULL);
 }
 
