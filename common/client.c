@@ -464,6 +464,12 @@ static void parse_result(struct client_call *call, struct client_response *respo
         error_move(&call->error, &response->error);
         return;
     }
+    if (call->wants_text) {
+        call->result = json_true();
+        call->text = response->body;
+        response->body = (struct buffer){0};
+        return;
+    }
     call->result = json_parse(buffer_text(&response->body), response->body.length, &call->error);
 }
 

@@ -121,7 +121,9 @@ void client_send(struct client *client, struct client_request request, client_do
 /* One of several requests that are sent together and waited for. */
 struct client_call {
     struct client_request request;
+    bool wants_text;    /* Of the answer, which then is not parsed: 'result' is just true. */
     json_t *result;     /* The answer, NULL if it failed. The caller's. */
+    struct buffer text; /* The caller's. */
     struct error error; /* The caller's. */
 };
 

@@ -386,6 +386,9 @@ static json_t *make_event(const struct event_recorder *recorder, const struct ev
     if (host != NULL) {
         json_object_set_new(json_object_get(event, "source"), "host", json_string(host));
     }
+    if (target->related != NULL) {
+        json_object_set_new(event, "related", involved_object(target->related));
+    }
     return event;
 }
 

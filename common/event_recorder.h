@@ -21,7 +21,8 @@ struct event_recorder;
 /* The object that an event is about; all borrowed, NULL where unknown. */
 struct event_target {
     const char *api_version, *kind, *namespace, *name, *uid, *resource_version, *field_path;
-    const char *host; /* Where it happened, when that is not the recorder's. */
+    const char *host;                   /* Where it happened, when that is not the recorder's. */
+    const struct event_target *related; /* Which other object it has to do with. */
     /* Whom to impersonate to write the event; the group is static. */
     const char *user, *group;
 };

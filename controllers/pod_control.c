@@ -74,6 +74,18 @@ static bool is_in_doubt(struct expectations *expectations, const char *key,
 
 /* ---- creating ---- */
 
+static void tell_creation(struct controller *controller, const json_t *owner,
+                          const struct buffer *pod)
+{
+    static const char *const path[] = {"metadata.name"};
+    struct json_span span;
+    json_scan(pod->bytes, pod->length, path, 1, &span);
+    cleanup(free_char)
+    char *name = json_span_value(span);
+    event_record_about(controller->events, owner, "Normal", "SuccessfulCreate", "Created pod: %s",
+                       name != NULL ? name : "");
+}
+
 static bool create_batch(struct controller *controller, const json_t *owner, json_t *const *pods,
                          size_t count, struct expectations *expectations, const char *key,
                          size_t *created, struct error *error)
@@ -83,14 +95,13 @@ static bool create_batch(struct controller *controller, const json_t *owner, jso
     bool succeeded = true;
     for (size_t i = 0; i < count; i++) {
         calls[i].request = client_create_request(&resource_pods, namespace, pods[i]);
+        calls[i].wants_text = true;
     }
     client_call_all(controller->client, calls, count);
     for (size_t i = 0; i < count; i++) {
         if (calls[i].result != NULL) {
-            event_record_about(controller->events, owner, "Normal", "SuccessfulCreate",
-                               "Created pod: %s",
-                               json_path_string(calls[i].result, "metadata", "name"));
-            json_decref(calls[i].result);
+            tell_creation(controller, owner, &calls[i].text);
+            buffer_free(&calls[i].text);
             (*created)++;
             continue;
         }
@@ -155,13 +166,14 @@ bool pod_control_delete(struct controller *controller, const json_t *owner,
         expectations_expect_deletion(expectations, key, pods[i]->uid);
         calls[i].request =
             client_delete_request(&resource_pods, pods[i]->namespace, pods[i]->name, pods[i]->uid);
+        calls[i].wants_text = true;
     }
     client_call_all(controller->client, calls, count);
     for (size_t i = 0; i < count; i++) {
         if (calls[i].result != NULL) {
             event_record_about(controller->events, owner, "Normal", "SuccessfulDelete",
                                "Deleted pod: %s", pods[i]->name);
-            json_decref(calls[i].result);
+            buffer_free(&calls[i].text);
             continue;
         }
         if (!is_in_doubt(expectations, key, &calls[i].error)) {

@@ -97,6 +97,16 @@ static void was_deleted(void *argument, struct client_response *response)
     struct preemptor *preemptor = victim->preemptor;
     if (succeeded(victim, response)) {
         struct event_target target = event_target_of_cached(&pods_resource, victim->pod);
+        cleanup(free_char)
+        char *namespace = duplicate(preemptor->key);
+        char *slash = strchr(namespace, '/');
+        *slash = '\0';
+        struct event_target related = {.api_version = "v1",
+                                       .kind = "Pod",
+                                       .uid = preemptor->uid,
+                                       .namespace = namespace,
+                                       .name = slash + 1};
+        target.related = &related;
         event_record(preemptor->evictor->events, &target, "Normal", "Preempted",
                      "Preempted by pod %s on node %s", preemptor->uid, preemptor->node_name);
         end(victim, true);

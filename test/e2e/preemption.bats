@@ -69,6 +69,8 @@ event_of() {
         "True PreemptionByScheduler default-scheduler: preempting to accommodate a higher priority pod" ]
     wait_until 10 event_of low Preempted
     [ "$(event_of low Preempted)" = "Normal Preempted by pod $(field high '{.metadata.uid}') on node n" ]
+    [ "$(k get events --field-selector reason=Preempted -o jsonpath='{.items[*].related.name},{.items[*].related.uid}')" = \
+        "high,$(field high '{.metadata.uid}')" ]
     not leaves middle
     # As soon as there is room it is taken, by those for whom it was made.
     pod late middle 1
