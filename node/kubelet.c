@@ -16,6 +16,7 @@
 enum { try_again_ms = 1000 };
 
 static const char dead_annotation[] = "simulate.coracle.io/dead";
+static const char managed_annotation[] = "volumes.kubernetes.io/controller-managed-attach-detach";
 static const char lease_namespace[] = "kube-node-lease";
 static const struct api_resource nodes_resource = {"v1", "nodes", "Node", false};
 static const struct api_resource leases_resource = {"coordination.k8s.io/v1", "leases", "Lease",
@@ -34,6 +35,11 @@ struct kubelet {
     bool is_doubted;   /* Others say that it is not ready. */
     bool wants_report; /* It was registered by a former process: its status is to be written. */
     bool is_writing_status;
+    bool is_managed;      /* Volumes are attached for it by the controller. */
+    struct map volumes;   /* How many pods (size_t) use each, by name. */
+    bool tells_volumes;   /* It has told of some, and they are to be told anew. */
+    bool has_new_volumes; /* Since the status was written. */
+    json_t *attached;     /* status.volumesAttached, NULL: nothing. */
     bool has_lease;
     int64_t last_report; /* When it was last told what is in use, by a monotonic clock. */
     struct loop_timer register_timer, lease_timer, status_timer, usage_timer;
@@ -80,6 +86,22 @@ static json_t *capacity(const struct kubelet *kubelet)
                      "100Gi");
 }
 
+/* Also that none is left, once there were some. */
+static json_t *volumes_in_use(struct kubelet *kubelet)
+{
+    json_t *list = json_array();
+    const char *name;
+    void *count;
+    for (size_t at = 0; map_next(&kubelet->volumes, &at, &name, &count);) {
+        json_array_append_new(list, json_string(name));
+    }
+    if (json_array_size(list) == 0) {
+        json_decref(list);
+        return json_null();
+    }
+    return list;
+}
+
 static json_t *node_status(const struct kubelet *kubelet, bool are_conditions_new)
 {
     return json_pack(
@@ -121,9 +143,9 @@ static json_t *node_object(const struct kubelet *kubelet)
                   "beta.kubernetes.io/os", "linux", "kubernetes.io/arch", "amd64",
                   "kubernetes.io/os", "linux", "kubernetes.io/hostname", kubelet->name);
     add_own_labels(kubelet, labels);
-    return json_pack("{s:s, s:s, s:{s:s, s:o}, s:o}", "kind", "Node", "apiVersion", "v1",
-                     "metadata", "name", kubelet->name, "labels", labels, "status",
-                     node_status(kubelet, true));
+    return json_pack("{s:s, s:s, s:{s:s, s:o, s:{s:s}}, s:o}", "kind", "Node", "apiVersion", "v1",
+                     "metadata", "name", kubelet->name, "labels", labels, "annotations",
+                     managed_annotation, "true", "status", node_status(kubelet, true));
 }
 
 /* ---- registering ---- */
@@ -185,7 +207,8 @@ static void register_node(void *argument)
 static void status_was_written(void *argument, struct client_response *response)
 {
     struct kubelet *kubelet = argument;
-    int64_t delay_ms = kubelet->is_doubted ? 0 : kubelet->options->status_report_ms;
+    int64_t delay_ms =
+        kubelet->is_doubted || kubelet->has_new_volumes ? 0 : kubelet->options->status_report_ms;
     kubelet->is_writing_status = false;
     if (error_is_set(&response->error)) {
         log_debug("status of node %s: %s", kubelet->name, response->error.message);
@@ -204,6 +227,11 @@ static void write_status(void *argument)
     }
     cleanup(json_release)
     json_t *patch = json_pack("{s:o}", "status", node_status(kubelet, kubelet->is_doubted));
+    if (kubelet->tells_volumes) {
+        json_object_set_new(json_object_get(patch, "status"), "volumesInUse",
+                            volumes_in_use(kubelet));
+    }
+    kubelet->has_new_volumes = false;
     kubelet->is_writing_status = true;
     kubelet->is_doubted = false;
     worker_host_send(&kubelet->host,
@@ -367,6 +395,59 @@ static void set_pod_cidr(struct kubelet *kubelet, const char *cidr)
     wake_all(kubelet);
 }
 
+/* ---- volumes ---- */
+
+static void use_volume(struct worker_host *host, const char *name, int change)
+{
+    struct kubelet *kubelet = kubelet_of(host);
+    size_t *users = map_get(&kubelet->volumes, name);
+    if (users == NULL) {
+        users = allocate_zero(1, sizeof *users);
+        map_set(&kubelet->volumes, name, users);
+    }
+    *users += (size_t)change;
+    if (*users > (change > 0 ? 1 : 0)) {
+        return; /* Others use it as well. */
+    }
+    if (*users == 0) {
+        free(map_remove(&kubelet->volumes, name));
+    }
+    kubelet->tells_volumes = kubelet->has_new_volumes = true;
+    if (!kubelet->is_writing_status && kubelet->uid != NULL) {
+        loop_timer_set(loop_of(kubelet), &kubelet->status_timer, 0, write_status, kubelet);
+    }
+}
+
+static bool is_attached(struct worker_host *host, const char *name)
+{
+    const struct kubelet *kubelet = kubelet_of(host);
+    size_t i;
+    const json_t *volume;
+    json_array_foreach (kubelet->attached, i, volume) {
+        const char *attached = json_get_string(volume, "name");
+        if (attached != NULL && strcmp(attached, name) == 0) {
+            return true;
+        }
+    }
+    return !kubelet->is_managed;
+}
+
+static void set_attached(struct kubelet *kubelet, const json_t *node)
+{
+    json_t *attached = json_path(node, "status", "volumesAttached");
+    bool is_managed = json_path(node, "metadata", "annotations", managed_annotation) != NULL;
+    bool is_same =
+        kubelet->is_managed == is_managed &&
+        (attached != NULL ? kubelet->attached != NULL && json_equal(attached, kubelet->attached)
+                          : kubelet->attached == NULL);
+    if (!is_same) {
+        json_decref(kubelet->attached);
+        kubelet->attached = json_incref(attached);
+        kubelet->is_managed = is_managed;
+        wake_all(kubelet);
+    }
+}
+
 /* ---- events ---- */
 
 static void set_dead(struct kubelet *kubelet, bool is_dead)
@@ -413,6 +494,7 @@ void kubelet_node_changed(struct kubelet *kubelet, const struct cached_object *o
     if (cidr != NULL && *cidr != '\0') {
         set_pod_cidr(kubelet, cidr);
     }
+    set_attached(kubelet, node);
     kubelet->is_doubted = is_doubted(json_path(node, "status", "conditions"));
     report_if_wanted(kubelet);
 }
@@ -488,6 +570,8 @@ struct kubelet *kubelet_new(struct client *client, struct runtime *runtime, cons
         .take_address = take_address,
         .claim_address = claim_address,
         .give_back_address = give_back_address,
+        .use_volume = use_volume,
+        .is_attached = is_attached,
     };
     register_node(kubelet);
     return kubelet;
@@ -505,12 +589,14 @@ void kubelet_free(struct kubelet *kubelet)
     void *worker;
     loop_timer_cancel(loop, &kubelet->register_timer);
     loop_timer_cancel(loop, &kubelet->lease_timer);
-    loop_timer_cancel(loop, &kubelet->status_timer);
     loop_timer_cancel(loop, &kubelet->usage_timer);
     for (size_t at = 0; map_next(&kubelet->workers, &at, &key, &worker);) {
         pod_worker_drop(worker);
     }
+    loop_timer_cancel(loop, &kubelet->status_timer); /* Of volumes, too, whose pods were dropped. */
     map_free(&kubelet->workers, NULL);
+    map_free(&kubelet->volumes, free);
+    json_decref(kubelet->attached);
     ip_pool_free(kubelet->pool);
     free(kubelet->pod_cidr);
     free(kubelet->uid);

@@ -13,6 +13,7 @@
 #include "common/map.h"
 #include "common/random.h"
 #include "common/timestamp.h"
+#include "node/mounts.h"
 #include "node/pod_status.h"
 
 enum {
@@ -300,6 +301,17 @@ static void begin(struct pod_worker *worker, int64_t now)
 
 static void write_soon(struct pod_worker *worker, int64_t delay_ms);
 
+/* What ran under a former process goes on. */
+static bool has_begun(const struct pod_worker *worker)
+{
+    for (size_t i = 0; i < worker->container_count; i++) {
+        if (worker->containers[i].id != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take_step(struct pod_worker *worker, int64_t now)
 {
     bool failed = false;
@@ -307,7 +319,7 @@ static void take_step(struct pod_worker *worker, int64_t now)
     if (worker->is_deleting || worker->is_stopping) {
         worker->is_stopping = true;
         worker->has_ended = stop_all(worker);
-    } else if (!has_address(worker)) {
+    } else if (!has_address(worker) || !(mounts_are_there(worker->mounts) || has_begun(worker))) {
         return;
     } else {
         bool all_over = run_init_containers(worker, now, &failed) && run_containers(worker, now);
@@ -326,6 +338,7 @@ static void step(void *argument)
     if (worker->has_ended) {
         loop_timer_cancel(loop_of(worker), &worker->deadline_timer);
         give_address_back(worker);
+        mounts_release(worker->mounts);
     }
     pod_status_update(worker, now);
     worker->is_dirty = true;
@@ -622,6 +635,11 @@ static void read_changes(struct pod_worker *worker, const json_t *pod)
     }
 }
 
+static void mounts_are_known(void *argument)
+{
+    step_soon(argument);
+}
+
 struct pod_worker *pod_worker_new(struct worker_host *host, const json_t *pod)
 {
     const json_t *metadata = json_object_get(pod, "metadata");
@@ -639,6 +657,7 @@ struct pod_worker *pod_worker_new(struct worker_host *host, const json_t *pod)
     if (worker->has_ended) { /* That has been told; nothing is left but to delete it. */
         write_soon(worker, 0);
     } else {
+        worker->mounts = mounts_new(host, pod, mounts_are_known, worker);
         step_soon(worker);
     }
     return worker;
@@ -706,6 +725,7 @@ void pod_worker_drop(struct pod_worker *worker)
         worker->host->runtime->forget(worker->host->runtime, container);
     }
     give_address_back(worker);
+    mounts_drop(steal(worker->mounts));
     if (!worker->is_writing) {
         worker_free(worker);
     }

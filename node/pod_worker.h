@@ -21,6 +21,8 @@
 #include "node/restart_backoff.h"
 #include "node/runtime.h"
 
+struct mounts;
+
 enum container_role { ROLE_INIT, ROLE_SIDECAR, ROLE_APP };
 enum container_state { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
 
@@ -76,6 +78,10 @@ struct worker_host {
     /* This address is in use, by a pod of a former process. */
     void (*claim_address)(struct worker_host *host, const char *address);
     void (*give_back_address)(struct worker_host *host, const char *address);
+    /* One more pod (1), or one less (-1), uses the volume of that name. */
+    void (*use_volume)(struct worker_host *host, const char *name, int change);
+    /* The volume may be mounted on the node. */
+    bool (*is_attached)(struct worker_host *host, const char *name);
 };
 
 struct pod_worker {
@@ -94,6 +100,7 @@ struct pod_worker {
     const char *reason, *message; /* Static; NULL: none. */
     int64_t start_time;
     char *address;
+    struct mounts *mounts; /* NULL: it has no claims. */
     struct {
         bool status;
         int64_t since;
@@ -121,7 +128,7 @@ void worker_host_send(const struct worker_host *host, struct client_request requ
 struct pod_worker *pod_worker_new(struct worker_host *host, const json_t *pod);
 /* The object changed: it may be being deleted, or its readiness gates may have turned. */
 void pod_worker_update(struct pod_worker *worker, const json_t *pod);
-/* Something that it waits for may have come: an address, or the node's return to life. */
+/* Something that it waits for may have come: an address, a volume, or the node's return to life. */
 void pod_worker_wake(struct pod_worker *worker);
 /* The object is gone: ends everything without a word and frees. */
 void pod_worker_drop(struct pod_worker *worker);

@@ -272,6 +272,31 @@ snapshot() {
         (.status.conditions[] | select(.type == "Ready").lastTransitionTime)]'
 }
 
+attachments() { k get volumeattachments -o name; }
+uses() { [ "$(k get node node-1 -o json | jq -c '.status.volumesInUse')" = "$1" ]; }
+
+@test "a pod waits for its volume to be attached, and the node lets go of it" {
+    local name="kubernetes.io/csi/disks.example.com^$NS" attachment
+    create_at /api/v1/persistentvolumes <<<'{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "'"$NS"'"},
+        "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "claimRef": {"namespace": "'"$NS"'", "name": "c"},
+        "csi": {"driver": "disks.example.com", "volumeHandle": "'"$NS"'"}}}'
+    create_at "/api/v1/namespaces/$NS/persistentvolumeclaims" <<<'{"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "c"}, "spec": {"storageClassName": "", "volumeName": "'"$NS"'", "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}}'
+    pod db '{"nodeSelector": {"kubernetes.io/hostname": "node-1"},
+        "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}'
+    wait_until 20 attachments_are 1
+    wait_until 20 uses "[\"$name\"]"
+    becomes db '.status.containerStatuses[0].state.waiting.reason' ContainerCreating
+    attachment=$(attachments)
+    k patch "$attachment" --subresource=status --type=merge -p '{"status": {"attached": true}}' >/dev/null
+    becomes db .status.phase Running
+    k -n "$NS" delete pod db --grace-period=1 >/dev/null
+    wait_until 20 uses null
+    wait_until 20 attachments_are 0
+}
+attachments_are() { [ "$(attachments | wc -l)" = "$1" ]; }
+
 @test "pods go on when the process of their nodes is killed and started again" {
     pod ended '{"restartPolicy": "Never"}' "run=0s exit=4"
     pod dying '{"terminationGracePeriodSeconds": 600}' "stop=10m"
