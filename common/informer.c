@@ -364,12 +364,14 @@ bool informer_factory_wait(struct informer_factory *factory)
     return synced;
 }
 
-static void end_stream(void *argument)
+static void end_streams(void *argument)
 {
     struct informer *informer = argument;
-    loop_timer_cancel(client_loop(informer->factory->client), &informer->timer);
-    if (informer->watch != NULL) {
-        client_watch_stop(informer->watch);
+    for (; informer != NULL; informer = informer->next) {
+        loop_timer_cancel(client_loop(informer->factory->client), &informer->timer);
+        if (informer->watch != NULL) {
+            client_watch_stop(informer->watch);
+        }
     }
 }
 
@@ -378,12 +380,9 @@ void informer_factory_stop(struct informer_factory *factory)
     pthread_mutex_lock(&factory->lock);
     factory->stopped = true;
     pthread_cond_broadcast(&factory->changed);
-    for (struct informer *informer = factory->informers; informer; informer = informer->next) {
-        if (informer->started) {
-            loop_post(client_loop(factory->client), end_stream, informer);
-        }
-    }
+    struct informer *informers = factory->informers; /* Later ones do not open a stream any more. */
     pthread_mutex_unlock(&factory->lock);
+    loop_call(client_loop(factory->client), end_streams, informers);
 }
 
 /* ---- an informer ---- */

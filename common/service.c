@@ -255,6 +255,7 @@ static bool work(struct running *running, struct error *error)
     }
     atomic_store(&running->works, true);
     wait_for(running, false);
+    informer_factory_stop(running->service.informers); /* Handlers know what 'stop' frees. */
     running->program->stop(&running->service);
     return true;
 }

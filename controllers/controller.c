@@ -258,19 +258,12 @@ static void stop_controller(struct running *running)
     }
 }
 
-static void nothing(void *argument)
-{
-    (void)argument;
-}
-
 void controller_set_stop(struct controller_set *set)
 {
     if (set == NULL) {
         return;
     }
-    /* What the loop was told before it does before: afterwards no handler is called any more. */
-    informer_factory_stop(set->service->informers);
-    loop_call(set->service->loop, nothing, NULL);
+    informer_factory_stop(set->service->informers); /* No handler is called any more. */
     for (struct running *running = set->first; running != NULL; running = running->next) {
         work_queue_stop(running->controller.queue);
     }

@@ -3,8 +3,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 /* cmocka needs the headers above. */
 #include <cmocka.h>
@@ -331,6 +333,35 @@ static void a_digest_outlives_the_text(void **state)
     cached_object_unref(stripped);
 }
 
+/* ---- the end ---- */
+
+struct visit {
+    struct fixture *fixture;
+    atomic_bool lasts;
+};
+
+static void visit_long(void *argument, const struct cached_object *old,
+                       const struct cached_object *new)
+{
+    struct visit *visit = argument;
+    atomic_store(&visit->lasts, true);
+    tell(visit->fixture, old, new);
+    usleep(20000); /* Long enough to be met by a stop that doesn't wait. */
+    atomic_store(&visit->lasts, false);
+}
+
+static void a_stop_waits_for_the_handlers(void **state)
+{
+    struct fixture *fixture = *state;
+    struct visit visit = {.fixture = fixture};
+    informer_add_handler(fixture->informer, visit_long, &visit); /* Beside tell(). */
+    stream(fixture, EVENT("ADDED", OBJECT("a", "1", "")), true);
+    informer_factory_start(fixture->factory);
+    wait_for_log(fixture, "+a +a ");
+    informer_factory_stop(fixture->factory);
+    assert_false(atomic_load(&visit.lasts));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +375,7 @@ int main(void)
         fixture_test(a_broken_list_is_not_half_a_list),
         fixture_test(one_made_anew_is_deleted_and_added),
         fixture_test(a_factory_shares_informers_of_the_same_kind),
+        fixture_test(a_stop_waits_for_the_handlers),
         fixture_test(indexes_follow_the_objects),
         cmocka_unit_test(an_object_moves_from_one_index_value_to_another),
         cmocka_unit_test(objects_are_selected_by_label),
