@@ -287,9 +287,10 @@ static void add_condition(const struct store_write *write, struct buffer *body)
     add_key(body, write->key);
     if (write->expected == STORE_ANY) {
         buffer_add_literal(body, ",\"result\":\"GREATER\",\"version\":\"0\"");
-    } else if (write->expected != 0) {
+    } else if (write->expected != 0 || write->operation == STORE_DELETE) {
+        /* What does not exist can't be deleted: no key has a revision of -1. */
         buffer_add_literal(body, ",\"target\":\"MOD\",");
-        etcd_add_int(body, "mod_revision", write->expected);
+        etcd_add_int(body, "mod_revision", write->expected != 0 ? write->expected : -1);
     }
     buffer_add_literal(body, "}],");
 }
@@ -377,11 +378,10 @@ static bool send_once(struct etcd_store *store, const struct store_write *write,
 /* What the write expects is so, by now. */
 static bool holds(const struct store_write *write, const struct store_item *current)
 {
-    bool exists = current->key != NULL;
-    if (write->expected == STORE_ANY) {
-        return exists || write->operation == STORE_PUT;
+    if (current->key == NULL) {
+        return write->operation == STORE_PUT && write->expected <= 0;
     }
-    return exists ? current->mod_revision == write->expected : write->expected == 0;
+    return write->expected == STORE_ANY || current->mod_revision == write->expected;
 }
 
 static bool etcd_commit(struct store *base, const struct store_write *write, int64_t *revision,
