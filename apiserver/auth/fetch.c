@@ -7,6 +7,7 @@
 #include "common/alloc.h"
 #include "common/buffer.h"
 #include "common/client_transport.h"
+#include "common/fiber.h"
 #include "common/json.h"
 
 enum { idle_max = 8, tries = 5, redirections_max = 10 };
@@ -135,6 +136,9 @@ static bool ask(struct fetcher *fetcher, const char *path, const char *text, str
                 long *code, struct error *error)
 {
     char detail[CURL_ERROR_SIZE] = "";
+    if (fiber_refuses_to_block()) {
+        return error_unavailable(error, "no server can be asked here");
+    }
     pthread_mutex_lock(&fetcher->lock);
     CURL *easy = take_idle(fetcher);
     struct curl_slist *headers = client_transport_prepare(fetcher->transport, easy, path, NULL,

@@ -4,7 +4,7 @@
  * takes answers of up to 1 MiB unless told otherwise; redirections are not followed unless told so.
  * Connections are kept for the next question.
  *
- * Threads: fetch_json() from any thread.
+ * Threads: fetch_json() from any thread; on a fiber it fails, refusing to block.
  */
 #ifndef APISERVER_AUTH_FETCH_H
 #define APISERVER_AUTH_FETCH_H

@@ -503,7 +503,7 @@ enum waits registry_waits(const struct registry *registry, const struct request 
         return WAITS_FOR_ANYTHING; /* The store is asked how it is. */
     }
     if (strcmp(request->info.group, "metrics.k8s.io") == 0) {
-        return true; /* Made when it is asked for. */
+        return WAITS_FOR_ANYTHING; /* Made when it is asked for. */
     }
     bool reads =
         strcmp(verb, "get") == 0 || strcmp(verb, "list") == 0 || strcmp(verb, "watch") == 0;
