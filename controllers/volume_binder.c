@@ -12,6 +12,7 @@
 #include "common/alloc.h"
 #include "controllers/all.h"
 #include "controllers/controller.h"
+#include "controllers/pod_view.h"
 #include "controllers/resources.h"
 #include "controllers/volume_match.h"
 #include "controllers/volume_provision.h"
@@ -22,7 +23,7 @@
 
 struct binder_state {
     struct controller *controller;
-    struct informer *claims, *volumes, *classes;
+    struct informer *claims, *volumes, *classes, *pods;
 };
 
 /* ---- keys ---- */
@@ -348,14 +349,54 @@ static bool is_late(const json_t *class)
     return mode != NULL && strcmp(mode, "WaitForFirstConsumer") == 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp((*(struct cached_object *const *)a)->name,
+                  (*(struct cached_object *const *)b)->name);
+}
+
+/* Pods that name the claim and have no node yet, "a,b"; the caller's. */
+static char *waiting_pods(struct binder_state *state, const char *key, size_t *count)
+{
+    cleanup(cached_list_free)
+    struct cached_list pods = CACHED_LIST_INIT;
+    cleanup(buffer_free)
+    struct buffer names = BUFFER_INIT;
+    *count = 0;
+    indexer_find(informer_indexer(state->pods), "claim", key, &pods);
+    if (pods.count > 1) {
+        qsort(pods.items, pods.count, sizeof(struct cached_object *), compare_names);
+    }
+    for (size_t i = 0; i < pods.count; i++) {
+        if (!pod_view(pods.items[i])->is_scheduled && pod_is_active(pods.items[i])) {
+            buffer_addf(&names, "%s%s", (*count)++ > 0 ? "," : "", pods.items[i]->name);
+        }
+    }
+    return buffer_steal(&names);
+}
+
+static void tell_of_wait(struct binder_state *state, const char *key, const json_t *claim)
+{
+    size_t count;
+    cleanup(free_char)
+    char *names = waiting_pods(state, key, &count);
+    if (count == 0) {
+        tell(state, claim, "Normal", "WaitForFirstConsumer",
+             "waiting for first consumer to be created before binding");
+        return;
+    }
+    cleanup(free_char)
+    char *message = format("waiting for pod%s %s to be scheduled", count > 1 ? "s" : "", names);
+    tell(state, claim, "Normal", "WaitForPodScheduled", message);
+}
+
 /* Nothing suits: one is to be made, or the claim waits. */
-static bool want_volume(struct binder_state *state, json_t **claim, const json_t *class,
-                        struct error *error)
+static bool want_volume(struct binder_state *state, const char *key, json_t **claim,
+                        const json_t *class, struct error *error)
 {
     bool done = true;
     if (is_late(class) && !has_annotation(*claim, SELECTED_NODE)) {
-        tell(state, *claim, "Normal", "WaitForFirstConsumer",
-             "waiting for first consumer to be created before binding");
+        tell_of_wait(state, key, *claim);
     } else if (volume_class(*claim)[0] != '\0') {
         done = volume_provision(state->controller, claim, class, error);
     } else {
@@ -374,7 +415,7 @@ static bool sync_unbound(struct binder_state *state, const char *key, json_t **c
     cleanup(json_release)
     json_t *volume = find_volume(state, key, *claim, !is_late(class));
     return volume != NULL ? bind_both(state, claim, &volume, error)
-                          : want_volume(state, claim, class, error);
+                          : want_volume(state, key, claim, class, error);
 }
 
 /* ---- claims that name their volume ---- */
@@ -545,6 +586,7 @@ static void *start(struct controller *controller, struct error *error)
     state->claims = informer_factory_get(informers, &resource_persistent_volume_claims, NULL, NULL);
     state->volumes = informer_factory_get(informers, &resource_persistent_volumes, NULL, NULL);
     state->classes = informer_factory_get(informers, &resource_storage_classes, NULL, NULL);
+    state->pods = pod_informer(informers);
     indexer_add_index(informer_indexer(state->claims), "volume", index_by_volume);
     indexer_add_index(informer_indexer(state->claims), "pending", index_pending);
     indexer_add_index(informer_indexer(state->volumes), "claim", index_by_claim);

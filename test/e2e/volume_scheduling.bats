@@ -113,10 +113,11 @@ is_gone() { [ -z "$(k get "$1" "$2" --ignore-not-found)" ]; }
 }
 
 @test "a late claim gets a volume where its pod can stand" {
-    claim c late
     pod p "$(of c)" '"nodeSelector": {"topology.kubernetes.io/zone": "west"}'
+    claim c late
     wait_until 10 says p "0/2 nodes are available: 1 node(s) didn't find available persistent volumes to bind, 1 node(s) didn't match Pod's node affinity/selector."
     volume wrong late "$path" east
+    wait_until 10 has_event c WaitForPodScheduled "waiting for pod p to be scheduled"
     volume right late "$path" west
     wait_until 10 is_on p west
     is_bound c "$NS-right"
