@@ -31,6 +31,7 @@ struct transfer {
     loop_transfer_done done;
     void *argument;
     struct transfer *previous, *next;
+    bool is_held; /* Curl did not take it yet. */
 };
 
 struct loop {
@@ -40,6 +41,7 @@ struct loop {
     int64_t curl_due; /* When curl wants to be called, monotonic; INT64_MAX: not by itself. */
     struct heap timers;
     struct transfer *transfers;
+    bool has_held; /* Some of them are. */
 
     pthread_mutex_t lock; /* Guards what follows. */
     struct task *tasks;
@@ -174,13 +176,30 @@ bool loop_is_current(const struct loop *loop)
 void loop_transfer(struct loop *loop, CURL *easy, loop_transfer_done done, void *argument)
 {
     struct transfer *transfer = allocate_struct(struct transfer);
-    *transfer = (struct transfer){easy, done, argument, NULL, loop->transfers};
+    *transfer = (struct transfer){
+        .easy = easy, .done = done, .argument = argument, .next = loop->transfers};
     if (loop->transfers != NULL) {
         loop->transfers->previous = transfer;
     }
     loop->transfers = transfer;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-    curl_multi_add_handle(loop->multi, easy);
+    /* Within one of curl's callbacks, such as a watch's event, it takes none. */
+    transfer->is_held = curl_multi_add_handle(loop->multi, easy) == CURLM_RECURSIVE_API_CALL;
+    loop->has_held = loop->has_held || transfer->is_held;
+}
+
+static void add_held_transfers(struct loop *loop)
+{
+    if (!loop->has_held) {
+        return;
+    }
+    loop->has_held = false;
+    for (struct transfer *transfer = loop->transfers; transfer != NULL; transfer = transfer->next) {
+        if (transfer->is_held) {
+            transfer->is_held = false;
+            curl_multi_add_handle(loop->multi, transfer->easy);
+        }
+    }
 }
 
 /* Takes it off the loop. */
@@ -307,6 +326,7 @@ static void wait_for_work(struct loop *loop)
         }
     }
     run_curl_timer(loop);
+    add_held_transfers(loop);
     end_finished_transfers(loop);
 }
 

@@ -182,8 +182,7 @@ struct mounts *mounts_new(struct worker_host *host, const json_t *pod,
                         .count = count,
                         .changed = changed,
                         .argument = argument};
-    /* Not at once: this may be within a watch's own transfer. */
-    loop_timer_set(client_loop(host->client), &mounts->timer, 0, ask, mounts);
+    ask(mounts);
     return mounts;
 }
 

@@ -454,6 +454,56 @@ static void a_watch_that_is_refused_tells_why(void **state)
     buffer_free(&seen.lines);
 }
 
+/* ---- requests from within a watch ---- */
+
+static void ignore_answer(void *argument, struct client_response *response)
+{
+    (void)argument;
+    (void)response;
+}
+
+static bool ask_on_event(void *argument, const char *line, size_t length)
+{
+    struct seen *seen = argument;
+    (void)line;
+    (void)length;
+    client_send(seen->fixture->client,
+                (struct client_request){.method = "GET", .path = duplicate("/asked")},
+                ignore_answer, NULL);
+    return true;
+}
+
+static void begin_asking_watch(void *argument)
+{
+    static const struct client_watch_handler handler = {ask_on_event, watch_ended};
+    struct seen *seen = argument;
+    client_watch_start(seen->fixture->client, duplicate("/watch"), NULL, 60000, &handler, seen);
+}
+
+static void an_event_may_ask_for_more(void **state)
+{
+    (void)state;
+    cleanup(stop)
+    struct fixture fixture = start();
+    struct seen seen = {.fixture = &fixture,
+                        .lock = PTHREAD_MUTEX_INITIALIZER,
+                        .changed = PTHREAD_COND_INITIALIZER};
+    api_stub_answer(fixture.stub,
+                    (struct api_stub_answer){.code = 200, .body = "{1}\n", .keeps_open = true});
+    api_stub_answer(fixture.stub, (struct api_stub_answer){.code = 200, .body = "{}"});
+    loop_post(fixture.loop, begin_asking_watch, &seen);
+    api_stub_wait(fixture.stub, 2);
+    cleanup(free_char)
+    char *asked = api_stub_request(fixture.stub, 1);
+    assert_string_equal(asked, "GET /asked");
+    api_stub_release(fixture.stub);
+    pthread_mutex_lock(&seen.lock);
+    while (!seen.ended) {
+        pthread_cond_wait(&seen.changed, &seen.lock);
+    }
+    pthread_mutex_unlock(&seen.lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_request_may_impersonate),
         cmocka_unit_test(a_watch_gives_line_after_line),
         cmocka_unit_test(a_watch_that_is_refused_tells_why),
+        cmocka_unit_test(an_event_may_ask_for_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
