@@ -156,7 +156,10 @@ static void *work(void *argument)
 
 static void start_workers(struct running *running)
 {
-    running->worker_count = (size_t)running->controller.type->workers;
+    const struct controller_type *type = running->controller.type;
+    running->worker_count = type->workers_of != NULL
+                                ? (size_t)type->workers_of(running->controller.settings)
+                                : (size_t)type->workers;
     running->workers = allocate_zero(running->worker_count, sizeof(pthread_t));
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);

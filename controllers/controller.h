@@ -25,6 +25,7 @@
 #include "controllers/certificate_view.h"
 
 struct controller;
+struct controller_settings;
 
 struct controller_type {
     const char *name;  /* As upstream's: "replicaset-controller". */
@@ -35,7 +36,9 @@ struct controller_type {
      * identity. */
     const char *account;
     bool is_off_by_default; /* Runs only when --controllers names it. */
-    int workers;            /* How many keys are worked on at a time. */
+    int workers;            /* How many keys are worked on at a time … */
+    /* … unless the command line says how many; NULL: it doesn't. */
+    int64_t (*workers_of)(const struct controller_settings *settings);
     /* Returns the controller's state; NULL with an error when it can't work at all. */
     void *(*start)(struct controller *controller, struct error *error);
     bool (*sync)(void *state, const char *key, struct error *error);
@@ -61,6 +64,7 @@ struct controller_settings {
     int64_t autoscaler_sync_period, autoscaler_downscale_stabilization,
         autoscaler_cpu_initialization_period, autoscaler_initial_readiness_delay;
     double autoscaler_tolerance;
+    int64_t autoscaler_syncs; /* At a time. */
     /* node-ipam-controller; the ranges as "10.244.0.0/16,fd00::/48", masks 0: not given. */
     bool allocate_node_cidrs;
     const char *cluster_cidr, *service_cluster_ip_range;

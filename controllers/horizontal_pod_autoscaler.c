@@ -509,6 +509,11 @@ static void *start(struct controller *controller, struct error *error)
     return state;
 }
 
+static int64_t workers_of(const struct controller_settings *settings)
+{
+    return settings->autoscaler_syncs;
+}
+
 static void stop(void *argument)
 {
     struct autoscaler_state *state = argument;
@@ -523,7 +528,7 @@ const struct controller_type horizontal_pod_autoscaler_controller = {
     .alias = "horizontalpodautoscaling",
     .event_source = "horizontal-pod-autoscaler",
     .account = "horizontal-pod-autoscaler",
-    .workers = 5,
+    .workers_of = workers_of,
     .start = start,
     .sync = sync_autoscaler,
     .stop = stop,

@@ -5,6 +5,8 @@
 #include "controllers/address_pool.h"
 #include "controllers/controller.h"
 
+enum { workers_max = 1000 };
+
 static const char *controllers = "*";
 static struct controller_settings settings = {
     .root_ca_file = "",
@@ -22,6 +24,7 @@ static struct controller_settings settings = {
     .autoscaler_cpu_initialization_period = 300000000000,
     .autoscaler_initial_readiness_delay = 30000000000,
     .autoscaler_tolerance = 0.1,
+    .autoscaler_syncs = 5,
     .node_monitor_period = 5000000000,
     .node_monitor_grace_period = 50000000000,
     .node_startup_grace_period = 60000000000,
@@ -64,6 +67,12 @@ static bool check_autoscalers(struct error *error)
     if (settings.autoscaler_sync_period < 100000000) {
         return error_bad_request(error,
                                  "--horizontal-pod-autoscaler-sync-period must be 100ms or more");
+    }
+    if (settings.autoscaler_syncs < 1 || settings.autoscaler_syncs > workers_max) {
+        return error_bad_request(error,
+                                 "--concurrent-horizontal-pod-autoscaler-syncs must be between 1 "
+                                 "and %d",
+                                 workers_max);
     }
     return (settings.autoscaler_tolerance >= 0 &&
             settings.autoscaler_downscale_stabilization >= 0 &&
@@ -142,6 +151,9 @@ static struct flag flags[] = {
      &settings.autoscaler_initial_readiness_delay,
      "Within which time after its start a pod's change to unready counts as never having been "
      "ready."},
+    {"concurrent-horizontal-pod-autoscaler-syncs", FLAG_NUMBER, &settings.autoscaler_syncs,
+     "How many autoscalers are worked on at a time: one whose metrics somebody else serves may "
+     "take long."},
     {"", FLAG_TEXT, NULL, "Certificates"},
     {"cluster-signing-cert-file", FLAG_TEXT,
      &settings.cluster_signing[SIGNER_COUNT].certificate_file,

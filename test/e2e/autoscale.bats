@@ -5,7 +5,7 @@
 load helpers
 
 setup_file() {
-    start_server && start_controllers --horizontal-pod-autoscaler-sync-period=500ms &&
+    start_server && start_controllers --horizontal-pod-autoscaler-sync-period=500ms --concurrent-horizontal-pod-autoscaler-syncs=2 &&
         start_process scheduler "schedules pods" --leader-elect=false &&
         start_process node "plays" --simulate 2 --usage-report-frequency 500ms
 }
@@ -166,6 +166,8 @@ JSON
 @test "flags that can't be are refused" {
     run "$BIN/coracle-controller-manager" --horizontal-pod-autoscaler-sync-period=0s
     [ "$status" = 2 ] && [[ "$output" == *"--horizontal-pod-autoscaler-sync-period must be 100ms or more"* ]]
+    run "$BIN/coracle-controller-manager" --concurrent-horizontal-pod-autoscaler-syncs=0
+    [ "$status" = 2 ] && [[ "$output" == *"--concurrent-horizontal-pod-autoscaler-syncs must be between 1 and 1000"* ]]
     run "$BIN/coracle-controller-manager" --horizontal-pod-autoscaler-tolerance=-1
     [ "$status" = 2 ]
 }
