@@ -48,7 +48,7 @@ struct fiber {
     struct completion *awaited; /* NULL: none. */
     void (*wake)(void *argument);
     void *wake_argument;
-    bool refused;
+    bool ended, refused;
     struct side own, runner;
     struct fiber *next_kept;
 };
@@ -94,7 +94,7 @@ static void begin(void)
     arrive(&fiber->own, &fiber->runner);
     for (;;) {
         fiber->run(fiber->argument);
-        fiber->run = NULL;
+        fiber->ended = true;
         switch_sides(&fiber->own, &fiber->runner);
     }
 }
@@ -152,7 +152,7 @@ struct fiber *fiber_new(void (*run)(void *argument), void *argument)
     if (fiber != NULL) {
         fiber->run = run;
         fiber->argument = argument;
-        fiber->refused = false;
+        fiber->ended = fiber->refused = false;
     }
     return fiber;
 }
@@ -184,7 +184,7 @@ bool fiber_run(struct fiber *fiber)
     current = fiber;
     switch_sides(&fiber->runner, &fiber->own);
     current = before;
-    return fiber->run == NULL;
+    return fiber->ended;
 }
 
 bool fiber_refuses_to_block(void)

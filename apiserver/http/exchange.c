@@ -18,15 +18,13 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <semaphore.h>
 #include <string.h>
 #include <strings.h>
 
 #include "apiserver/http/internal.h"
 #include "apiserver/http/uri.h"
-#include "common/random.h"
 #include "common/alloc.h"
-#include "common/fiber.h"
+#include "common/random.h"
 #include "common/timestamp.h"
 
 enum {
@@ -38,36 +36,6 @@ enum {
 
 /* ---- turns ---- */
 
-static void turn_sleep(struct turn *turn)
-{
-    struct exchange *exchange = container_of(turn, struct exchange, turn);
-    exchange->state = EXCHANGE_WAITING;
-    MHD_suspend_connection(exchange->connection);
-}
-
-static void turn_wake(struct turn *turn)
-{
-    struct exchange *exchange = container_of(turn, struct exchange, turn);
-    exchange->state = EXCHANGE_CALLED;
-    MHD_resume_connection(exchange->connection);
-}
-
-static void note_turn(struct exchange *exchange)
-{
-    const struct handler *handler = &exchange->server->handler;
-    if (handler->note != NULL) {
-        handler->note(handler->argument, &exchange->turn, &exchange->response);
-    }
-}
-
-static void leave_turn(struct exchange *exchange)
-{
-    const struct handler *handler = &exchange->server->handler;
-    if (exchange->turn.ticket != NULL) {
-        handler->leave(handler->argument, &exchange->turn);
-    }
-}
-
 void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *connection)
 {
     struct exchange *exchange = allocate_struct(struct exchange);
@@ -78,7 +46,7 @@ void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *con
     peer_expect_within(exchange->peer, exchange->server->options.header_timeout_ms);
     exchange->uri = duplicate(uri);
     exchange->request.received_ns = timestamp_monotonic();
-    exchange->turn = (struct turn){.sleep = turn_sleep, .wake = turn_wake};
+    exchange_await_turn(exchange);
     return exchange;
 }
 
@@ -292,7 +260,7 @@ static bool has_body(const struct exchange *exchange)
            strcmp(method, "HEAD") != 0;
 }
 
-static enum MHD_Result queue_answer(struct exchange *exchange)
+enum MHD_Result exchange_answer(struct exchange *exchange)
 {
     struct response *response = &exchange->response;
     const struct handler *handler = &exchange->server->handler;
@@ -363,7 +331,7 @@ static enum authorization may_proceed(struct exchange *exchange, bool may_block,
     return result;
 }
 
-static void refuse(struct exchange *exchange, const struct error *error)
+void exchange_refuse(struct exchange *exchange, const struct error *error)
 {
     response_set_error(&exchange->response, &exchange->request, error);
 }
@@ -377,25 +345,25 @@ void exchange_authenticate(struct exchange *exchange)
         may_proceed(exchange, true, &error) == AUTHORIZATION_GRANTED) {
         exchange->state = EXCHANGE_ADMITTED;
     } else {
-        refuse(exchange, &error);
+        exchange_refuse(exchange, &error);
         exchange->state = EXCHANGE_TURNED_AWAY;
     }
 }
 
-static enum MHD_Result refuse_while_stopping(struct exchange *exchange)
+enum MHD_Result exchange_refuse_while_stopping(struct exchange *exchange)
 {
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     error_unavailable(&error, "the server is shutting down");
     response_set_error(&exchange->response, &exchange->request, &error);
-    return queue_answer(exchange);
+    return exchange_answer(exchange);
 }
 
 static enum MHD_Result authenticate_elsewhere(struct exchange *exchange)
 {
     return workers_add(exchange->server->authenticators, exchange)
                ? MHD_YES
-               : refuse_while_stopping(exchange);
+               : exchange_refuse_while_stopping(exchange);
 }
 
 /* Waits for what is left of a refused body, or does not. */
@@ -404,7 +372,7 @@ static enum MHD_Result turn_away(struct exchange *exchange)
     exchange->state = EXCHANGE_REFUSED;
     if (header(exchange, "Expect")[0] != '\0' || announced_length(exchange) > drain_limit_bytes) {
         close_after_answer(exchange);
-        return queue_answer(exchange);
+        return exchange_answer(exchange);
     }
     return MHD_YES;
 }
@@ -430,7 +398,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
     if (!is_well_framed(exchange, &error)) {
         response_set_error(&exchange->response, &exchange->request, &error);
         close_after_answer(exchange);
-        return queue_answer(exchange);
+        return exchange_answer(exchange);
     }
     if (take_apart(exchange, method, &error)) {
         enum authentication result = authenticate(exchange, false, &error);
@@ -447,7 +415,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
             return MHD_YES;
         }
     }
-    refuse(exchange, &error);
+    exchange_refuse(exchange, &error);
     return turn_away(exchange);
 }
 
@@ -486,135 +454,6 @@ static void set_active(struct exchange *exchange, bool active)
     pthread_mutex_unlock(&server->lock);
 }
 
-/* ---- serving ---- */
-
-static void serve_request(void *argument)
-{
-    struct exchange *exchange = argument;
-    const struct handler *handler = &exchange->server->handler;
-    handler->serve(handler->argument, &exchange->request, &exchange->response);
-}
-
-static void finish_serving(struct exchange *exchange)
-{
-    note_turn(exchange);
-    if (exchange->response.body != NULL && exchange->response.body->stream) {
-        leave_turn(exchange);
-    }
-    exchange->state = EXCHANGE_SERVED;
-}
-
-void exchange_serve(struct exchange *exchange)
-{
-    serve_request(exchange);
-    finish_serving(exchange);
-}
-
-static enum MHD_Result serve_on_worker(struct exchange *exchange)
-{
-    return workers_add(exchange->server->workers, exchange) ? MHD_YES
-                                                            : refuse_while_stopping(exchange);
-}
-
-/* Counts a fiber in, unless the server is closing, or out. */
-static bool count_fiber(struct server *server, bool begins)
-{
-    pthread_mutex_lock(&server->lock);
-    bool counted = !begins || !server->closing;
-    if (counted) {
-        server->fibers = begins ? server->fibers + 1 : server->fibers - 1;
-    }
-    if (server->fibers == 0) {
-        pthread_cond_signal(&server->idle);
-    }
-    pthread_mutex_unlock(&server->lock);
-    return counted;
-}
-
-static enum MHD_Result end_fiber(struct exchange *exchange)
-{
-    bool refused = fiber_was_refused(exchange->fiber);
-    fiber_free(exchange->fiber);
-    exchange->fiber = NULL;
-    count_fiber(exchange->server, false);
-    if (refused) {
-        response_clear(&exchange->response);
-        exchange->response = (struct response){0};
-        return serve_on_worker(exchange);
-    }
-    finish_serving(exchange);
-    return queue_answer(exchange);
-}
-
-static void resume(void *argument)
-{
-    struct exchange *exchange = argument;
-    MHD_resume_connection(exchange->connection);
-}
-
-/* Serves as far as it goes. */
-static enum MHD_Result go_on(struct exchange *exchange)
-{
-    while (!fiber_run(exchange->fiber)) {
-        if (fiber_waits(exchange->fiber)) {
-            exchange->state = EXCHANGE_PARKED;
-            MHD_suspend_connection(exchange->connection);
-            if (!fiber_park(exchange->fiber, resume, exchange)) {
-                MHD_resume_connection(exchange->connection);
-            }
-            return MHD_YES;
-        }
-    }
-    return end_fiber(exchange);
-}
-
-static enum MHD_Result serve_on_fiber(struct exchange *exchange)
-{
-    if (!count_fiber(exchange->server, true)) {
-        return refuse_while_stopping(exchange);
-    }
-    exchange->fiber = fiber_new(serve_request, exchange);
-    if (exchange->fiber == NULL) {
-        count_fiber(exchange->server, false);
-        return serve_on_worker(exchange);
-    }
-    return go_on(exchange);
-}
-
-static enum admittance admit(struct exchange *exchange, struct error *error)
-{
-    const struct handler *handler = &exchange->server->handler;
-    return handler->admit != NULL
-               ? handler->admit(handler->argument, &exchange->request, &exchange->turn, error)
-               : ADMITTANCE_NOW;
-}
-
-/* Serves the request if its turn has come. */
-static enum MHD_Result take_turn(struct exchange *exchange)
-{
-    cleanup(error_clear)
-    struct error error = ERROR_INIT;
-    struct server *server = exchange->server;
-    enum admittance admittance = admit(exchange, &error);
-    if (admittance == ADMITTANCE_WAIT) {
-        return MHD_YES; /* Another thread may have it by now. */
-    }
-    if (admittance == ADMITTANCE_REFUSED) {
-        refuse(exchange, &error);
-        note_turn(exchange);
-        return queue_answer(exchange);
-    }
-    switch (server->handler.waits(server->handler.argument, &exchange->request)) {
-    case WAITS_FOR_NOTHING:
-        exchange_serve(exchange);
-        return queue_answer(exchange);
-    case WAITS_FOR_COMPLETIONS:
-        return serve_on_fiber(exchange);
-    default:
-        return serve_on_worker(exchange);
-    }
-}
-
 /* All of the request is there. */
 static enum MHD_Result serve(struct exchange *exchange)
 {
@@ -622,12 +461,12 @@ static enum MHD_Result serve(struct exchange *exchange)
     set_active(exchange, true);
     peer_expect_within(exchange->peer, 0);
     if (atomic_load(&server->stopping)) {
-        return refuse_while_stopping(exchange);
+        return exchange_refuse_while_stopping(exchange);
     }
     struct request *request = &exchange->request;
     request->body_length = exchange->body.length;
     request->body = exchange->body.bytes ? buffer_steal(&exchange->body) : NULL;
-    return take_turn(exchange);
+    return exchange_take_turn(exchange);
 }
 
 enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connection, const char *url,
@@ -651,40 +490,16 @@ enum MHD_Result exchange_handle(void *argument, struct MHD_Connection *connectio
         return *upload_size > 0 ? take_upload(exchange, upload, upload_size) : serve(exchange);
     case EXCHANGE_REFUSED:
         return *upload_size > 0 ? take_upload(exchange, upload, upload_size)
-                                : queue_answer(exchange);
+                                : exchange_answer(exchange);
     case EXCHANGE_CALLED:
-        return take_turn(exchange);
+        return exchange_take_turn(exchange);
     case EXCHANGE_PARKED:
-        return go_on(exchange);
+        return exchange_go_on(exchange);
     case EXCHANGE_SERVED:
-        return queue_answer(exchange);
+        return exchange_answer(exchange);
     default:
         return MHD_YES;
     }
-}
-
-static void post(void *semaphore)
-{
-    sem_post(semaphore);
-}
-
-/* The connection was closed before its fiber could go on: what it has begun comes to its end, on
- * the one thread that it may run on. What it waits for has limits. */
-static void end_abandoned_fiber(struct exchange *exchange)
-{
-    sem_t woken;
-    sem_init(&woken, 0, 0);
-    while (!fiber_run(exchange->fiber)) {
-        if (fiber_park(exchange->fiber, post, &woken)) {
-            while (sem_wait(&woken) != 0) {
-                continue; /* Interrupted by a signal. */
-            }
-        }
-    }
-    sem_destroy(&woken);
-    fiber_free(exchange->fiber);
-    exchange->fiber = NULL;
-    count_fiber(exchange->server, false);
 }
 
 void exchange_completed(void *argument, struct MHD_Connection *connection, void **context,
@@ -699,11 +514,11 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
     }
     *context = NULL;
     if (exchange->fiber != NULL) {
-        end_abandoned_fiber(exchange);
+        exchange_end_fiber(exchange);
     }
     response_clear(&exchange->response); /* No wake comes behind the body's close() … */
     stream_forget(exchange);             /* … so none is queued behind this. */
-    leave_turn(exchange);
+    exchange_leave_turn(exchange);
     if (server->handler.served != NULL) {
         server->handler.served(server->handler.argument, &exchange->request, exchange->status,
                                exchange->sent);

@@ -121,6 +121,25 @@ enum MHD_Result exchange_handle(void *server, struct MHD_Connection *connection,
 void exchange_completed(void *server, struct MHD_Connection *connection, void **context,
                         enum MHD_RequestTerminationCode code);
 
+/* Queues the answer that the response says. */
+enum MHD_Result exchange_answer(struct exchange *exchange);
+/* Makes the error the response. */
+void exchange_refuse(struct exchange *exchange, const struct error *error);
+/* Queues the answer that the server stops. */
+enum MHD_Result exchange_refuse_while_stopping(struct exchange *exchange);
+
+/* ---- its turn, and its serving: serving.c ---- */
+
+void exchange_await_turn(struct exchange *exchange);
+/* Serves a request that is all there, if its turn has come. */
+enum MHD_Result exchange_take_turn(struct exchange *exchange);
+/* Serves it further, on its fiber. */
+enum MHD_Result exchange_go_on(struct exchange *exchange);
+/* Gives back what it has of a turn, once. */
+void exchange_leave_turn(struct exchange *exchange);
+/* The connection is closed, and the exchange has a fiber: waits for its end. */
+void exchange_end_fiber(struct exchange *exchange);
+
 /* What fibers and workers do: fills the response, or finds out who asks; leaves the next state
  * behind. */
 void exchange_serve(struct exchange *exchange);
