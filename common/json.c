@@ -479,14 +479,17 @@ static bool next_key(struct scanner *scanner, struct json_span *key)
     return true;
 }
 
-static bool enter(struct scanner *scanner, char opening)
+static bool begins_with(struct scanner *scanner, char opening)
 {
     skip_space(scanner);
-    if (scanner->at >= scanner->end || *scanner->at != opening) {
-        return false;
-    }
-    scanner->at++;
-    return true;
+    return scanner->at < scanner->end && *scanner->at == opening;
+}
+
+static bool enter(struct scanner *scanner, char opening)
+{
+    bool enters = begins_with(scanner, opening);
+    scanner->at += enters;
+    return enters;
 }
 
 void json_scan_members(struct json_span object,
@@ -553,15 +556,17 @@ enum path_match { PATH_NO, PATH_HERE, PATH_BELOW };
 
 static enum path_match match_step(const char *path, struct json_span key)
 {
-    size_t step = strcspn(path, ".");
-    if (key.length != step || memcmp(path, key.text, step) != 0) {
-        return PATH_NO;
+    for (size_t i = 0; i < key.length; i++) {
+        if (path[i] != key.text[i] || path[i] == '\0' || path[i] == '.') {
+            return PATH_NO;
+        }
     }
-    return path[step] == '\0' ? PATH_HERE : PATH_BELOW;
+    char end = path[key.length];
+    return end == '\0' ? PATH_HERE : end == '.' ? PATH_BELOW : PATH_NO;
 }
 
-/* Reads one object. 'wanted' are the paths that may lie in it, 'steps[i]' how far path i has been
- * followed. */
+/* Reads one object, up to its end. 'wanted' are the paths that may lie in it, 'steps[i]' how far
+ * path i has been followed. */
 static void scan_object(struct scanner *scanner, const char *const *paths, const size_t *steps,
                         const size_t *wanted, size_t wanted_count, struct json_span *spans)
 {
@@ -585,6 +590,11 @@ static void scan_object(struct scanner *scanner, const char *const *paths, const
             case PATH_NO:
                 break;
             }
+        }
+        if (below_count > 0 && here_count == 0 && begins_with(scanner, '{')) {
+            scan_object(scanner, paths, below_steps, below, below_count, spans);
+            enter(scanner, '}');
+            continue;
         }
         struct scanner inside = *scanner;
         struct json_span value = scan_value(scanner);

@@ -299,6 +299,26 @@ static bool take_members(void *argument, struct json_span key, struct json_span 
     return key.text[0] != 'z';
 }
 
+static void scanning_goes_on_behind_an_object_that_it_looked_into(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\" : { \"x\":{\"b\":1} , \"b\" : {\"c\":2 } } , \"d\":[3],\"ab\":4, "
+        "\"e\":{\"f\":{}},\"g\":5}";
+    static const char *const paths[] = {"a.b", "a.b.c", "d.e", "d", "a.x.b", "e.f.g", "g"};
+    static const char *const values[] = {"{\"c\":2 }", "2", NULL, "[3]", "1", NULL, "5"};
+    struct json_span spans[array_length(paths)];
+    json_scan(text, strlen(text), paths, array_length(paths), spans);
+    for (size_t i = 0; i < array_length(paths); i++) {
+        if (values[i] == NULL) {
+            assert_null(spans[i].text);
+            continue;
+        }
+        assert_int_equal(spans[i].length, strlen(values[i]));
+        assert_memory_equal(spans[i].text, values[i], spans[i].length);
+    }
+}
+
 static void members_are_scanned_in_order_until_told_to_stop(void **state)
 {
     (void)state;
@@ -345,6 +365,7 @@ int main(void)
         cmocka_unit_test(values_are_found_in_text),
         cmocka_unit_test(scanning_stays_inside_the_text),
         cmocka_unit_test(keys_with_dots_or_nuls_are_no_path),
+        cmocka_unit_test(scanning_goes_on_behind_an_object_that_it_looked_into),
         cmocka_unit_test(members_are_scanned_in_order_until_told_to_stop),
         cmocka_unit_test(span_values_lose_their_quotes_and_escapes),
     };
