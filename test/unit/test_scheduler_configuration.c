@@ -179,6 +179,7 @@ static void plugins_take_their_arguments(void **state)
              "  - {name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: "
              "[{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}\n"
              "  - {name: DefaultPreemption, args: {minCandidateNodesAbsolute: 5}}\n"
+             "  - {name: VolumeBinding, args: {bindTimeoutSeconds: 7}}\n"
              "  - {name: NodeResourcesBalancedAllocation, args: {resources: [{name: cpu, weight: "
              "1}]}}\n");
     const struct profile *profile = &configuration.profiles[0];
@@ -195,6 +196,7 @@ static void plugins_take_their_arguments(void **state)
     assert_int_equal(json_array_size(profile->default_constraints), 1);
     assert_int_equal(profile->min_candidate_nodes_percentage, 10);
     assert_int_equal(profile->min_candidate_nodes_absolute, 5);
+    assert_int_equal(profile->bind_timeout_s, 7);
     assert_int_equal(profile->balanced_resources.count, 1);
     scheduler_configuration_clear(&configuration);
 }
