@@ -7,6 +7,8 @@
 #include "common/alloc.h"
 #include "common/fiber.h"
 
+enum { fibers_max = 1024 };
+
 /* ---- its turn ---- */
 
 static void turn_sleep(struct turn *turn)
@@ -75,19 +77,23 @@ static enum MHD_Result serve_on_worker(struct exchange *exchange)
                : exchange_refuse_while_stopping(exchange);
 }
 
-/* Counts a fiber in, unless the server is closing, or out. */
-static bool count_fiber(struct server *server, bool begins)
+/* Whether there may be one more: each keeps a stack, and none may be there when the server ends. */
+static bool count_fiber_in(struct server *server)
 {
     pthread_mutex_lock(&server->lock);
-    bool counted = !begins || !server->closing;
-    if (counted) {
-        server->fibers = begins ? server->fibers + 1 : server->fibers - 1;
-    }
-    if (server->fibers == 0) {
+    bool counted = !server->closing && server->fibers < fibers_max;
+    server->fibers += counted;
+    pthread_mutex_unlock(&server->lock);
+    return counted;
+}
+
+static void count_fiber_out(struct server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    if (--server->fibers == 0) {
         pthread_cond_signal(&server->idle);
     }
     pthread_mutex_unlock(&server->lock);
-    return counted;
 }
 
 static enum MHD_Result end_fiber(struct exchange *exchange)
@@ -95,7 +101,7 @@ static enum MHD_Result end_fiber(struct exchange *exchange)
     bool refused = fiber_was_refused(exchange->fiber);
     fiber_free(exchange->fiber);
     exchange->fiber = NULL;
-    count_fiber(exchange->server, false);
+    count_fiber_out(exchange->server);
     if (refused) {
         response_clear(&exchange->response);
         exchange->response = (struct response){0};
@@ -129,12 +135,12 @@ enum MHD_Result exchange_go_on(struct exchange *exchange)
 
 static enum MHD_Result serve_on_fiber(struct exchange *exchange)
 {
-    if (!count_fiber(exchange->server, true)) {
-        return exchange_refuse_while_stopping(exchange);
+    if (!count_fiber_in(exchange->server)) {
+        return serve_on_worker(exchange);
     }
     exchange->fiber = fiber_new(serve_request, exchange);
     if (exchange->fiber == NULL) {
-        count_fiber(exchange->server, false);
+        count_fiber_out(exchange->server);
         return serve_on_worker(exchange);
     }
     return exchange_go_on(exchange);
@@ -195,5 +201,5 @@ void exchange_end_fiber(struct exchange *exchange)
     sem_destroy(&woken);
     fiber_free(exchange->fiber);
     exchange->fiber = NULL;
-    count_fiber(exchange->server, false);
+    count_fiber_out(exchange->server);
 }
