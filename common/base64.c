@@ -93,7 +93,8 @@ static bool decode_rest(const char *text, size_t count, char *out, size_t *writt
 static char *decode(const char *text, size_t length, size_t *decoded_length, const char *foreign)
 {
     size_t written = 0;
-    if (memchr(text, foreign[0], length) != NULL || memchr(text, foreign[1], length) != NULL) {
+    if (length > 0 && /* Of nothing, the text may be NULL. */
+        (memchr(text, foreign[0], length) != NULL || memchr(text, foreign[1], length) != NULL)) {
         return NULL;
     }
     cleanup(free_char)
