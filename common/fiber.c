@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/stack_size.h"
 
 #if defined(__has_feature)
 #define HAS_FEATURE(name) __has_feature(name)
@@ -28,10 +29,7 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-enum {
-    stack_bytes = 512 << 10, /* Of which only what is used takes memory. */
-    most_kept = 64,
-};
+enum { most_kept = 64 };
 
 /* One side of a switch: a fiber, or the thread that runs it. */
 struct side {
@@ -113,16 +111,16 @@ static void prepare(ucontext_t *context, void *stack, size_t size)
 static struct fiber *make(void)
 {
     size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-    char *memory = mmap(NULL, guard + stack_bytes, PROT_READ | PROT_WRITE,
+    char *memory = mmap(NULL, guard + SMALL_STACK_BYTES, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return NULL;
     }
     mprotect(memory, guard, PROT_NONE);
     size_t room = (sizeof(struct fiber) + 63) & ~(size_t)63;
-    struct fiber *fiber = (struct fiber *)(memory + guard + stack_bytes - room);
+    struct fiber *fiber = (struct fiber *)(memory + guard + SMALL_STACK_BYTES - room);
     fiber->own.stack = memory + guard;
-    fiber->own.stack_size = stack_bytes - room;
+    fiber->own.stack_size = SMALL_STACK_BYTES - room;
 #ifdef TELLS_THREAD_SANITIZER
     fiber->own.shadow = __tsan_create_fiber(0);
 #endif
@@ -136,7 +134,7 @@ static void destroy(struct fiber *fiber)
     __tsan_destroy_fiber(fiber->own.shadow);
 #endif
     size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-    munmap((char *)fiber->own.context.uc_stack.ss_sp - guard, guard + stack_bytes);
+    munmap((char *)fiber->own.context.uc_stack.ss_sp - guard, guard + SMALL_STACK_BYTES);
 }
 
 struct fiber *fiber_new(void (*run)(void *argument), void *argument)

@@ -6,6 +6,7 @@
 
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/stack_size.h"
 #include "common/timestamp.h"
 #include "controllers/account.h"
 
@@ -163,7 +164,7 @@ static void start_workers(struct running *running)
     running->workers = allocate_zero(running->worker_count, sizeof(pthread_t));
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 512 * 1024);
+    pthread_attr_setstacksize(&attributes, SMALL_STACK_BYTES);
     for (size_t i = 0; i < running->worker_count; i++) {
         pthread_create(&running->workers[i], &attributes, work, running);
     }

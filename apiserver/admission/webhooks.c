@@ -19,9 +19,10 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/schema_rules.h"
+#include "common/stack_size.h"
 #include "common/timestamp.h"
 
-enum { parallel_max = 16, thread_stack_bytes = 512 << 10 };
+enum { parallel_max = 16 };
 
 static const char group[] = "admissionregistration.k8s.io";
 
@@ -483,7 +484,7 @@ static bool validate_by(const struct write *write, struct asking *askings, size_
         return error_unavailable(error, "no webhook can be asked here");
     }
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, thread_stack_bytes);
+    pthread_attr_setstacksize(&attributes, SMALL_STACK_BYTES);
     for (size_t i = 0; i < number; i++) {
         askings[i].review = webhook_review(write, askings[i].resource);
     }

@@ -5,8 +5,7 @@
 
 #include "apiserver/http/internal.h"
 #include "common/alloc.h"
-
-enum { stack_size_bytes = 512 << 10 };
+#include "common/stack_size.h"
 
 struct worker {
     struct workers *pool;
@@ -79,7 +78,7 @@ struct workers *workers_start(void (*work)(struct exchange *exchange), unsigned 
     pthread_mutex_init(&workers->lock, NULL);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, stack_size_bytes);
+    pthread_attr_setstacksize(&attributes, SMALL_STACK_BYTES);
     for (; workers->count < count; workers->count++) {
         struct worker *worker = &workers->each[workers->count];
         worker->pool = workers;

@@ -18,14 +18,9 @@
 #include "common/json.h"
 #include "common/schema_rules.h"
 #include "common/selector.h"
+#include "common/stack_size.h"
 #include "common/yaml.h"
 
-/* As http/workers.c has it; sanitizers make frames larger. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { stack_bytes = 4 * 512 << 10 };
-#else
-enum { stack_bytes = 512 << 10 };
-#endif
 enum { too_deep = 10000 };
 
 /* Runs it on a stack like a worker's; a false answer fails the test, an overflow ends it. */
@@ -35,7 +30,7 @@ static void on_small_stack(void *(*body)(void *argument), const void *argument)
     pthread_attr_t attributes;
     void *result = NULL;
     pthread_attr_init(&attributes);
-    assert_int_equal(pthread_attr_setstacksize(&attributes, stack_bytes), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attributes, SMALL_STACK_BYTES), 0);
     assert_int_equal(pthread_create(&thread, &attributes, body, (void *)argument), 0);
     assert_int_equal(pthread_join(thread, &result), 0);
     pthread_attr_destroy(&attributes);
