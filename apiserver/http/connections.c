@@ -195,6 +195,8 @@ void connection_changed(void *argument, struct MHD_Connection *connection, void 
         add(server->connections, peer);
         *socket_context = peer;
     } else if (peer != NULL) {
+        void *begun = peer->begun; /* libmicrohttpd drops what it finds too large without a word. */
+        exchange_completed(server, connection, &begun, MHD_REQUEST_TERMINATED_WITH_ERROR);
         take_out(server->connections, peer);
         peer_free(peer);
         *socket_context = NULL;

@@ -36,6 +36,21 @@ enum {
 
 /* ---- turns ---- */
 
+/* libmicrohttpd may have no room for so many parameters, and then neither answers nor goes on: such
+ * a request has a moment to get as far as its headers' end. */
+static unsigned header_timeout(const struct server *server, const char *uri)
+{
+    enum { parameters_many = 128, moment_ms = 1000 };
+    unsigned parameters = 0;
+    while ((uri = strchr(uri, '&')) != NULL) {
+        parameters++;
+        uri++;
+    }
+    return parameters > parameters_many && server->options.header_timeout_ms > moment_ms
+               ? moment_ms
+               : server->options.header_timeout_ms;
+}
+
 void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *connection)
 {
     struct exchange *exchange = allocate_struct(struct exchange);
@@ -43,10 +58,11 @@ void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *con
     exchange->connection = connection;
     exchange->peer =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    peer_expect_within(exchange->peer, exchange->server->options.header_timeout_ms);
+    peer_expect_within(exchange->peer, header_timeout(exchange->server, uri));
     exchange->uri = duplicate(uri);
     exchange->request.received_ns = timestamp_monotonic();
     exchange_await_turn(exchange);
+    exchange->peer->begun = exchange;
     return exchange;
 }
 
@@ -513,6 +529,7 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
         return;
     }
     *context = NULL;
+    exchange->peer->begun = NULL;
     if (exchange->fiber != NULL) {
         exchange_end_fiber(exchange);
     }

@@ -44,6 +44,7 @@ struct peer {
     int socket;
     char *address;               /* The client's, without its port. */
     _Atomic int64_t deadline_ns; /* When the client is late, see connections.c; 0: never. */
+    struct exchange *begun;      /* That libmicrohttpd has not said the end of; NULL: none. */
     bool holds;                  /* What is sent next can wait for what follows at once … */
     struct buffer held;          /* … here. */
     struct peer *next, *previous;
