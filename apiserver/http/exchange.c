@@ -34,7 +34,7 @@ enum {
     large_body_bytes = 64 << 10,  /* Its tree takes megabytes. */
 };
 
-/* ---- turns ---- */
+/* ---- beginning ---- */
 
 /* libmicrohttpd may have no room for so many parameters, and then neither answers nor goes on: such
  * a request has a moment to get as far as its headers' end. */
