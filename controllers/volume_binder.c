@@ -14,6 +14,7 @@
 #include "controllers/controller.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
+#include "controllers/volume_class.h"
 #include "controllers/volume_match.h"
 #include "controllers/volume_provision.h"
 
@@ -406,6 +407,19 @@ static bool want_volume(struct binder_state *state, const char *key, json_t **cl
     return set_claim_phase(state, claim, "Pending", NULL, done ? error : NULL) && done;
 }
 
+/* A claim that was made before there was a class by default gets it now: '*given'. */
+static bool give_class(struct binder_state *state, json_t **claim, bool *given, struct error *error)
+{
+    cleanup(free_char)
+    char *name = volume_class_is_open(*claim) ? volume_class_default(state->classes) : NULL;
+    *given = name != NULL;
+    if (name == NULL) {
+        return true;
+    }
+    json_object_set_new(json_object_get(*claim, "spec"), "storageClassName", json_string(name));
+    return put(state, &resource_persistent_volume_claims, NULL, claim, error);
+}
+
 static bool sync_unbound(struct binder_state *state, const char *key, json_t **claim,
                          struct error *error)
 {
@@ -414,8 +428,12 @@ static bool sync_unbound(struct binder_state *state, const char *key, json_t **c
         volume_class(*claim)[0] != '\0' ? tree_of(state->classes, volume_class(*claim)) : NULL;
     cleanup(json_release)
     json_t *volume = find_volume(state, key, *claim, !is_late(class));
-    return volume != NULL ? bind_both(state, claim, &volume, error)
-                          : want_volume(state, key, claim, class, error);
+    if (volume != NULL) {
+        return bind_both(state, claim, &volume, error);
+    }
+    bool given;
+    return give_class(state, claim, &given, error) &&
+           (given || want_volume(state, key, claim, class, error));
 }
 
 /* ---- claims that name their volume ---- */

@@ -129,6 +129,21 @@ has_event() {
     wait_until 10 no_volumes
 }
 
+@test "a claim without a class gets the one by default, also when that comes later" {
+    k create -n "$NS" -f - <<EOF
+{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"early"},"spec":{
+ "accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}
+EOF
+    claim never 1Gi
+    wait_until 10 has_event early "FailedBinding: no persistent volumes available for this claim and no storage class is set"
+    class default kubernetes.io/host-path
+    k annotate storageclass default storageclass.kubernetes.io/is-default-class=true
+    wait_until 10 is_phase pvc/early Bound
+    [ "$(k get pvc early -n "$NS" -o jsonpath='{.spec.storageClassName}')" = default ]
+    [ "$(k get pvc never -n "$NS" -o jsonpath='{.status.phase}{.spec.storageClassName}')" = Pending ]
+    k delete storageclass default
+}
+
 @test "an external provisioner is asked, and a late class waits for a pod" {
     class external example.com/disks
     class late example.com/disks '"volumeBindingMode":"WaitForFirstConsumer"'
