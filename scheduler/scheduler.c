@@ -109,10 +109,8 @@ static void pod_changed(void *argument, const struct cached_object *old,
 {
     struct scheduler *scheduler = argument;
     lock(scheduler);
-    if (new == NULL || new->is_deleting ||
-        strcmp(new->uid, old != NULL ? old->uid : new->uid) != 0) {
-        const struct cached_object *gone = old != NULL ? old : new;
-        volume_binder_forget(scheduler->volume_binder, gone->key, gone->uid);
+    if (old != NULL && (new == NULL || new->is_deleting || strcmp(new->uid, old->uid) != 0)) {
+        volume_binder_forget(scheduler->volume_binder, old->key, old->uid);
     }
     cluster_pod_changed(&scheduler->cluster, old, new, new != NULL &&is_ours(scheduler, new));
     if (new == NULL || pod_of(new)->is_terminated) {

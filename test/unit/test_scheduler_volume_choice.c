@@ -82,7 +82,7 @@ static void try_node(struct world *world, const struct random_volume *volumes, c
         snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%sc%zu=v%d",
                  i > 0 ? " " : "", i, chosen[i]);
     }
-    strcat(spec, "]");
+    snprintf(spec + strlen(spec), sizeof spec - strlen(spec), "]");
     assert_int_equal(decide(world, "p", spec)[0] == node_name, fits);
     if (fits) {
         assert_string_equal(planned(world, "ns/p"), expected);
