@@ -124,7 +124,7 @@ static bool fill_request(struct exchange *exchange, const char *method, struct e
 /* What the headers say about how the body is framed, and by whom. */
 struct framing {
     struct exchange *exchange;
-    unsigned lengths, encodings, authorizations;
+    unsigned lengths, encodings, authorizations, hosts;
     bool malformed; /* An encoding other than chunked, or a name that others may read otherwise. */
 };
 
@@ -144,6 +144,7 @@ static enum MHD_Result check_header(void *argument, enum MHD_ValueKind kind, con
     keep_header(framing->exchange, name, value);
     framing->lengths += strcasecmp(name, "Content-Length") == 0;
     framing->authorizations += strcasecmp(name, "Authorization") == 0;
+    framing->hosts += strcasecmp(name, "Host") == 0;
     if (strcasecmp(name, "Transfer-Encoding") == 0) {
         framing->encodings++;
         framing->malformed |= value == NULL || strcasecmp(value, "chunked") != 0;
@@ -164,6 +165,9 @@ static bool is_well_framed(struct exchange *exchange, struct error *error)
     }
     if (framing.authorizations > 1) {
         return error_bad_request(error, "the request has more than one Authorization header");
+    }
+    if (framing.hosts > 1) {
+        return error_bad_request(error, "the request has more than one Host header");
     }
     return !framing.malformed ||
            error_bad_request(error, "the headers of the request are malformed");

@@ -32,18 +32,34 @@ void serve_object(struct registry *registry, struct request *request, struct res
     render_object(&renderer, request, response, status, object, object->revision);
 }
 
-bool serve_check_dry_run(const struct request *request, struct error *error)
+static const char *options_kind(const struct request *request)
 {
-    const char *dry_run = request_parameter(request, "dryRun");
-    if (dry_run == NULL || strcmp(dry_run, "All") == 0) {
-        return true;
-    }
-    struct field_errors errors = FIELD_ERRORS_INIT;
-    cleanup(json_release)
-    json_t *value = json_pack("[s]", dry_run);
+    return strcmp(request->method, "PUT") == 0      ? "UpdateOptions"
+           : strcmp(request->method, "PATCH") == 0  ? "PatchOptions"
+           : strcmp(request->method, "DELETE") == 0 ? "DeleteOptions"
+                                                    : "CreateOptions";
+}
+
+bool serve_check_options(const struct request *request, struct error *error)
+{
+    enum { manager_bytes_max = 128 };
     static const char *const supported[] = {"All", NULL};
-    field_error_not_supported(&errors, FIELD(NULL, "dryRun"), value, supported);
-    return error_invalid(error, "meta.k8s.io", "CreateOptions", "", &errors);
+    const char *dry_run = request_parameter(request, "dryRun");
+    const char *manager = request_parameter(request, "fieldManager");
+    cleanup(field_errors_clear)
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    if (manager != NULL && strlen(manager) > manager_bytes_max &&
+        strcmp(request->method, "DELETE") != 0) {
+        field_error(&errors, FIELD_TOO_LONG, FIELD(NULL, "fieldManager"), NULL,
+                    "may not be more than %d bytes", manager_bytes_max);
+    }
+    if (dry_run != NULL && strcmp(dry_run, "All") != 0) {
+        cleanup(json_release)
+        json_t *value = json_pack("[s]", dry_run);
+        field_error_not_supported(&errors, FIELD(NULL, "dryRun"), value, supported);
+    }
+    return !field_errors_any(&errors) ||
+           error_invalid(error, "meta.k8s.io", options_kind(request), "", &errors);
 }
 
 static void rename_kind(const struct resource *resource, json_t *object)
@@ -99,7 +115,7 @@ static void serve_create(struct registry *registry, struct request *request,
     cleanup(object_release)
     struct object *object = NULL;
     write_begin(&write, registry, request, response, request->resource, WRITE_CREATE);
-    bool created = serve_check_dry_run(request, &error) &&
+    bool created = serve_check_options(request, &error) &&
                    (write.object = decode_own(&write, &error)) != NULL &&
                    registry_create(&write, &object, &error);
     if (!created) {
@@ -199,7 +215,7 @@ static void serve_update(struct registry *registry, struct request *request,
     cleanup(object_release)
     struct object *object = NULL;
     write_begin(&write, registry, request, response, request->resource, WRITE_UPDATE);
-    if (!serve_check_dry_run(request, &error) ||
+    if (!serve_check_options(request, &error) ||
         !registry_update(&write, transform, NULL, &object, NULL, &error)) {
         response_set_error(response, request, &error);
         return;
@@ -342,7 +358,7 @@ static void serve_delete(struct registry *registry, struct request *request,
     bool gone = false;
     write_begin(&write, registry, request, response, request->resource, WRITE_DELETE);
     write.dry_run = write.dry_run || json_object_get(body, "dryRun") != NULL;
-    if (body == NULL || !serve_check_dry_run(request, &error) ||
+    if (body == NULL || !serve_check_options(request, &error) ||
         !serve_delete_options(request, body, &options, &error) ||
         !registry_delete(&write, &options, &object, &gone, &error)) {
         response_set_error(response, request, &error);
@@ -390,7 +406,7 @@ static void serve_delete_collection(struct registry *registry, struct request *r
     json_t *body = serve_delete_body(request, &error);
     bool dry_run =
         request_parameter(request, "dryRun") != NULL || json_object_get(body, "dryRun") != NULL;
-    bool done = body != NULL && serve_check_dry_run(request, &error) &&
+    bool done = body != NULL && serve_check_options(request, &error) &&
                 serve_delete_options(request, body, &options, &error) &&
                 list_query_parse(request, &query, &error) &&
                 renderer_init(&renderer, request, request->resource, &error);

@@ -11,8 +11,8 @@ void serve_object(struct registry *registry, struct request *request, struct res
 /* Brings a tree from another version of the resource to the stored one, and back. */
 void serve_to_storage(const struct write *write, const struct resource *resource, json_t *object);
 void serve_from_storage(const struct write *write, const struct resource *resource, json_t *object);
-/* ?dryRun= is absent or "All". */
-bool serve_check_dry_run(const struct request *request, struct error *error);
+/* ?dryRun= is absent or "All", and ?fieldManager= not too long. */
+bool serve_check_options(const struct request *request, struct error *error);
 /* Applies the request's body, by its Content-Type, to the tree. The type is
  * known to be one of a patch's. */
 bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,

@@ -21,7 +21,7 @@ static json_t *decode(struct registry *registry, struct request *request, struct
                                resource->version, resource->kind, error);
     cleanup(write_clear)
     struct write shown = {0};
-    if (body == NULL || !serve_check_dry_run(request, error)) {
+    if (body == NULL || !serve_check_options(request, error)) {
         return NULL;
     }
     write_begin_body(&shown, registry, request, response, body, NULL);

@@ -392,7 +392,7 @@ static bool read_eviction(struct eviction *eviction, struct write *shown, struct
     struct request *request = eviction->request;
     cleanup(json_release)
     json_t *body = decode_body_any(request, error);
-    if (body == NULL || !check_name(body, request, error) || !serve_check_dry_run(request, error)) {
+    if (body == NULL || !check_name(body, request, error) || !serve_check_options(request, error)) {
         return false;
     }
     write_begin_body(shown, eviction->registry, request, eviction->response, body, NULL);

@@ -242,7 +242,7 @@ static void serve_binding(struct registry *registry, struct request *request,
     struct write shown = {0};
     write_begin_body(&shown, registry, request, response, binding, NULL);
     write_address(&shown, request->info.namespace, name ? name : "");
-    bool done = binding != NULL && serve_check_dry_run(request, &error) &&
+    bool done = binding != NULL && serve_check_options(request, &error) &&
                 admission_admit_body(&shown, &error) && check_target(shown.object, name, &error) &&
                 admission_validate_body(&shown, &error);
     if (done) {

@@ -244,7 +244,7 @@ static void serve(struct registry *registry, struct request *request, struct res
         cleanup(write_clear)
         struct write write = {0};
         write_begin(&write, registry, request, response, request->resource, WRITE_UPDATE);
-        if (serve_check_dry_run(request, &error)) {
+        if (serve_check_options(request, &error)) {
             registry_update(&write, set_replicas, NULL, &object, NULL, &error);
         }
     }

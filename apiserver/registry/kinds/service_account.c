@@ -281,7 +281,7 @@ static bool decode(struct token_request *token, struct error *error)
 {
     const struct schema *schema = scheme_kind_schema(token->request->scheme, group, "v1", kind);
     token->body = decode_body(token->request, token->response, schema, group, "v1", kind, error);
-    if (token->body == NULL || !serve_check_dry_run(token->request, error)) {
+    if (token->body == NULL || !serve_check_options(token->request, error)) {
         return false;
     }
     schema_default(schema, token->body);
