@@ -231,10 +231,10 @@ static bool is_same_in_all(const json_t *versions, const char *member)
 }
 
 /* What all versions have in common is told of once, above them, where it stood in v1beta1. */
-static const struct field_path *where(const json_t *versions, size_t position, const char *member,
-                                      const struct field_path *own, const struct field_path *above)
+static const struct field_path *where(bool is_shared, size_t position, const struct field_path *own,
+                                      const struct field_path *above)
 {
-    return !is_same_in_all(versions, member) ? own : position == 0 ? above : NULL;
+    return !is_shared ? own : position == 0 ? above : NULL;
 }
 
 static void validate_versions(const json_t *versions, struct field_errors *errors)
@@ -243,16 +243,19 @@ static void validate_versions(const json_t *versions, struct field_errors *error
     struct map seen = MAP_INIT;
     size_t stored = 0;
     bool unique = true;
+    bool schema = is_same_in_all(versions, "schema");
+    bool subresources = is_same_in_all(versions, "subresources");
+    bool columns = is_same_in_all(versions, "additionalPrinterColumns");
+    bool selectable = is_same_in_all(versions, "selectableFields");
     for (size_t i = 0; i < json_array_size(versions); i++) {
         const json_t *version = json_array_get(versions, i);
         const struct field_path *own = FIELD_INDEX(path, i);
         struct version_paths at = {
-            where(versions, i, "schema", FIELD(own, "schema"), FIELD(&spec_path, "validation")),
-            where(versions, i, "subresources", FIELD(own, "subresources"),
-                  FIELD(&spec_path, "subresources")),
-            where(versions, i, "additionalPrinterColumns", FIELD(own, "additionalPrinterColumns"),
+            where(schema, i, FIELD(own, "schema"), FIELD(&spec_path, "validation")),
+            where(subresources, i, FIELD(own, "subresources"), FIELD(&spec_path, "subresources")),
+            where(columns, i, FIELD(own, "additionalPrinterColumns"),
                   FIELD(&spec_path, "additionalPrinterColumns")),
-            where(versions, i, "selectableFields", FIELD(own, "selectableFields"),
+            where(selectable, i, FIELD(own, "selectableFields"),
                   FIELD(&spec_path, "selectableFields"))};
         stored += json_get_bool(version, "storage", false);
         unique = map_set(&seen, check_text(version, "name"), &seen) == NULL && unique;
