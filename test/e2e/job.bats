@@ -168,9 +168,9 @@ JSON
     wait_until 20 is job/now .status.ready 1
     wait_until 20 is job/later .status.ready 1
     k delete pods --all --wait=false
-    wait_until 20 is job/now .status.failed 1
-    wait_until 20 is job/later .status.terminating 1
+    wait_until 20 is job/later .status.terminating 1 # While it stops.
     [ "$(k get pods -l job-name=later -o name | wc -l)" = 1 ]
+    wait_until 20 is job/now .status.failed 1
     wait_until 20 is job/later .status.ready 1
     [ "$(counts later)" = 0/1/1 ]
 }
