@@ -25,7 +25,7 @@ struct running {
     struct service_options options;
     struct leader_election *election;
     struct health_server *health;
-    atomic_bool works; /* 'start' has returned. */
+    atomic_bool ready; /* It works, or waits for its turn to. */
     sigset_t signals;
 
     pthread_mutex_t lock; /* Guards what follows. */
@@ -170,7 +170,7 @@ static bool elect(struct running *running, struct error *error)
 static bool is_ready(void *argument)
 {
     struct running *running = argument;
-    return atomic_load(&running->works) || running->election != NULL;
+    return atomic_load(&running->ready);
 }
 
 static bool open_client(struct running *running, struct error *error)
@@ -244,6 +244,7 @@ static bool work(struct running *running, struct error *error)
         if (!elect(running, error)) {
             return false;
         }
+        atomic_store(&running->ready, true);
         log_info("waiting for lease %s/%s", running->options.lease_namespace,
                  running->options.lease_name);
         if (!wait_for(running, true)) {
@@ -253,7 +254,7 @@ static bool work(struct running *running, struct error *error)
     if (!running->program->start(&running->service, error)) {
         return is_stopping(running);
     }
-    atomic_store(&running->works, true);
+    atomic_store(&running->ready, true);
     wait_for(running, false);
     informer_factory_stop(running->service.informers); /* Handlers know what 'stop' frees. */
     running->program->stop(&running->service);

@@ -21,8 +21,8 @@ manager() {
     local log=$BATS_TEST_TMPDIR/$1
     shift
     "$BIN/coracle-controller-manager" --kubeconfig "$DATA/pki/controllers.kubeconfig" \
-        --use-service-account-credentials --healthz-bind-address 127.0.0.1:0 --leader-elect-lease-duration 3s \
-        --leader-elect-renew-deadline 2s --leader-elect-retry-period 500ms "$@" \
+        --use-service-account-credentials --healthz-bind-address 127.0.0.1:0 --leader-elect-lease-duration 6s \
+        --leader-elect-renew-deadline 5s --leader-elect-retry-period 500ms "$@" \
         >"$log" 2>&1 3>&- 4>&- &
     PID=$!
     PIDS="${PIDS:-} $PID"
