@@ -17,7 +17,8 @@
  *   - Reads are linearizable: they see every transaction acknowledged before they began.
  *
  * Threads: every function may be called from any thread, and those marked "blocks" wait for disk or
- * network; never call them while holding a lock or from an HTTP thread. Callbacks come from a
+ * network (on a fiber without its thread, but for the reads of the embedded store); never call them
+ * while holding a lock, or from an HTTP thread that is on none. Callbacks come from a
  * thread of the store's and must return soon; they must not call blocking functions of the store.
  *
  * Not for: anything per object. The store knows bytes; it never looks into a value.
