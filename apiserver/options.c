@@ -251,7 +251,8 @@ static const struct option table[] = {
      "Range of ports for services of type NodePort."},
     HEADING("Other"),
     {"workers", FLAG_NUMBER, AT(workers),
-     "Threads for requests that wait for the store; 0 for the default of 32."},
+     "Threads for requests that wait for more than the commit of a write; 0 for the default of "
+     "32."},
     {"verbose", FLAG_BOOLEAN, AT(verbose), "Log details."},
     {"test-fault-percent", FLAG_NUMBER, AT(fault_percent),
      "For tests only: how many of a hundred requests of the cluster's own services fail on "

@@ -231,6 +231,13 @@ char *cached_object_label_value(const struct cached_object *object, const char *
     return value != NULL ? duplicate_bytes(value, length) : NULL;
 }
 
+char *cached_object_value(const struct cached_object *object, const char *path)
+{
+    struct json_span span;
+    json_scan(object->text, object->length, &path, 1, &span);
+    return json_span_value(span);
+}
+
 void cached_list_add(struct cached_list *list, const struct cached_object *object)
 {
     list->items = grow(list->items, list->count, &list->capacity, sizeof(struct cached_object *));

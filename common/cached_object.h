@@ -66,6 +66,8 @@ json_t *cached_object_labels(const struct cached_object *object);
 const char *cached_object_label(const void *object, const char *key, size_t *length);
 /* One label's value; the caller's, NULL when it is not there. */
 char *cached_object_label_value(const struct cached_object *object, const char *key);
+/* The scalar at a path ("spec.nodeName"); the caller's, NULL when it is not there. */
+char *cached_object_value(const struct cached_object *object, const char *path);
 
 /* A list of objects, such as an index finds; holds references. */
 struct cached_list {

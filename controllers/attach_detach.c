@@ -52,24 +52,17 @@ struct turn {
 
 /* ---- what changes matter to which nodes ---- */
 
-static char *text_at(const struct cached_object *object, const char *path)
-{
-    struct json_span span;
-    json_scan(object->text, object->length, &path, 1, &span);
-    return json_span_value(span);
-}
-
 static void index_by_node(const struct cached_object *attachment, struct index_values *values)
 {
     cleanup(free_char)
-    char *name = text_at(attachment, "spec.nodeName");
+    char *name = cached_object_value(attachment, "spec.nodeName");
     index_values_add(values, name != NULL ? name : "");
 }
 
 static void index_by_volume(const struct cached_object *attachment, struct index_values *values)
 {
     cleanup(free_char)
-    char *name = text_at(attachment, "spec.source.persistentVolumeName");
+    char *name = cached_object_value(attachment, "spec.source.persistentVolumeName");
     index_values_add(values, name != NULL ? name : "");
 }
 
@@ -107,9 +100,9 @@ static void claim_changed(void *argument, const struct cached_object *old,
 static void add_nodes_of_volume(struct attach_state *state, const struct cached_object *volume)
 {
     cleanup(free_char)
-    char *namespace = text_at(volume, "spec.claimRef.namespace");
+    char *namespace = cached_object_value(volume, "spec.claimRef.namespace");
     cleanup(free_char)
-    char *name = text_at(volume, "spec.claimRef.name");
+    char *name = cached_object_value(volume, "spec.claimRef.name");
     if (namespace != NULL && name != NULL) {
         cleanup(free_char)
         char *key = format("%s/%s", namespace, name);
@@ -132,13 +125,13 @@ static void attachment_changed(void *argument, const struct cached_object *old,
 {
     struct attach_state *state = argument;
     cleanup(free_char)
-    char *node_name = text_at(new != NULL ? new : old, "spec.nodeName");
+    char *node_name = cached_object_value(new != NULL ? new : old, "spec.nodeName");
     if (node_name != NULL) {
         controller_add(state->controller, node_name);
     }
     if (new == NULL) {
         cleanup(free_char)
-        char *name = text_at(old, "spec.source.persistentVolumeName");
+        char *name = cached_object_value(old, "spec.source.persistentVolumeName");
         cleanup(cached_object_release)
         struct cached_object *volume =
             name != NULL ? indexer_get(informer_indexer(state->volumes), name) : NULL;
@@ -315,7 +308,7 @@ static bool is_elsewhere(const struct turn *turn, const struct need *need)
     indexer_find(informer_indexer(turn->state->attachments), "volume", need->name, &attachments);
     for (size_t i = 0; i < attachments.count; i++) {
         cleanup(free_char)
-        char *node_name = text_at(attachments.items[i], "spec.nodeName");
+        char *node_name = cached_object_value(attachments.items[i], "spec.nodeName");
         elsewhere = elsewhere || (node_name != NULL && strcmp(node_name, turn->node_name) != 0);
     }
     return elsewhere;

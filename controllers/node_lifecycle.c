@@ -148,17 +148,14 @@ static char *zone_of(const json_t *node)
 
 static int64_t renew_time_of(struct lifecycle *state, const char *node)
 {
-    static const char *const path[] = {"spec.renewTime"};
     cleanup(cached_object_release)
     struct cached_object *lease = informer_get(state->leases, "kube-node-lease", node);
     int64_t time = 0;
-    struct json_span span;
     if (lease == NULL) {
         return 0;
     }
-    json_scan(lease->text, lease->length, path, 1, &span);
     cleanup(free_char)
-    char *text = json_span_value(span);
+    char *text = cached_object_value(lease, "spec.renewTime");
     return text != NULL && timestamp_parse(text, &time) ? time : 0;
 }
 

@@ -43,18 +43,10 @@ static void add_volume(struct binder_state *state, const char *name)
     controller_add(state->controller, key);
 }
 
-/* The value at a path of the object's text; the caller's, NULL when there is none. */
-static char *text_at(const struct cached_object *object, const char *path)
-{
-    struct json_span span;
-    json_scan(object->text, object->length, &path, 1, &span);
-    return json_span_value(span);
-}
-
 static void index_by_volume(const struct cached_object *claim, struct index_values *values)
 {
     cleanup(free_char)
-    char *name = text_at(claim, "spec.volumeName");
+    char *name = cached_object_value(claim, "spec.volumeName");
     index_values_add(values, name != NULL ? name : "");
 }
 
@@ -62,16 +54,16 @@ static void index_by_volume(const struct cached_object *claim, struct index_valu
 static void index_pending(const struct cached_object *claim, struct index_values *values)
 {
     cleanup(free_char)
-    char *name = text_at(claim, "spec.volumeName");
+    char *name = cached_object_value(claim, "spec.volumeName");
     index_values_add(values, name == NULL || name[0] == '\0' ? "pending" : "");
 }
 
 static void index_by_claim(const struct cached_object *volume, struct index_values *values)
 {
     cleanup(free_char)
-    char *namespace = text_at(volume, "spec.claimRef.namespace");
+    char *namespace = cached_object_value(volume, "spec.claimRef.namespace");
     cleanup(free_char)
-    char *name = text_at(volume, "spec.claimRef.name");
+    char *name = cached_object_value(volume, "spec.claimRef.name");
     if (namespace != NULL && name != NULL) {
         cleanup(free_char)
         char *key = format("%s/%s", namespace, name);
@@ -97,7 +89,7 @@ static void claim_changed(void *argument, const struct cached_object *old,
     struct binder_state *state = argument;
     const struct cached_object *claim = new != NULL ? new : old;
     cleanup(free_char)
-    char *volume = text_at(claim, "spec.volumeName");
+    char *volume = cached_object_value(claim, "spec.volumeName");
     cleanup(cached_list_free)
     struct cached_list volumes = CACHED_LIST_INIT;
     add_claim(state, claim->key);
@@ -126,9 +118,9 @@ static void volume_changed(void *argument, const struct cached_object *old,
     struct binder_state *state = argument;
     const struct cached_object *volume = new != NULL ? new : old;
     cleanup(free_char)
-    char *namespace = text_at(volume, "spec.claimRef.namespace");
+    char *namespace = cached_object_value(volume, "spec.claimRef.namespace");
     cleanup(free_char)
-    char *name = text_at(volume, "spec.claimRef.name");
+    char *name = cached_object_value(volume, "spec.claimRef.name");
     add_volume(state, volume->name);
     add_claims(state, "volume", volume->name);
     if (name != NULL && namespace != NULL) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Pools of threads for requests that wait for disk or network. Of the idle ones the one that worked
+/* Pools of threads for requests that may block. Of the idle ones the one that worked
  * last gets the next request: its stack and what it keeps of memory are still in the caches. */
 #include <semaphore.h>
 

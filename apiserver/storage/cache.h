@@ -46,9 +46,9 @@ const struct object_class *cache_table_class(const struct cache_table *table);
 /* Everything up to this revision is in the cache. */
 int64_t cache_revision(struct cache *cache);
 
-/* Blocks, unless the store is local: after it, the cache holds every write that was acknowledged
- * before the call. Callers that wait at the same time share one question to the store. False with
- * 504 after 5 seconds, or 503. */
+/* Blocks, unless the store is local, and refuses to on a fiber (503), as the next: after it, the
+ * cache holds every write that was acknowledged before the call. Callers that wait at the same time
+ * share one question to the store. False with 504 after 5 seconds, or 503. */
 bool cache_wait_current(struct cache *cache, struct error *error);
 /* Blocks until the cache has reached a revision; 504 Timeout after 'timeout_ms', in upstream's
  * words

@@ -211,6 +211,13 @@ static inline bool client_send(struct client *client, const char *text)
     return client_send_bytes(client, text, strlen(text));
 }
 
+static inline void client_ask(struct client *client, const char *path)
+{
+    cleanup(free_char)
+    char *text = format("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    client_send(client, text);
+}
+
 /* Waits for more; false at the end of the connection. */
 static inline bool client_receive(struct client *client)
 {

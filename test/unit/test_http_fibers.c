@@ -115,19 +115,12 @@ static void wait_until_served(int count)
     }
 }
 
-static void ask(struct client *client, const char *path)
-{
-    cleanup(free_char)
-    char *text = format("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
-    client_send(client, text);
-}
-
 static void a_request_goes_on_whenever_what_it_waits_for_has_happened(void **state)
 {
     static const char *const paths[] = {"/a", "/a/b", "/a/b/c"};
     struct client *client = client_open(*state);
     for (int i = 0; i < 3; i++) {
-        ask(client, paths[i]);
+        client_ask(client, paths[i]);
         for (int waits_left = i; waits_left > 0; waits_left--) {
             completion_signal(next_that_waits());
         }
@@ -140,11 +133,11 @@ static void a_request_goes_on_whenever_what_it_waits_for_has_happened(void **sta
 static void others_are_served_while_one_waits(void **state)
 {
     struct client *client = client_open(*state), *others[8];
-    ask(client, "/a/b");
+    client_ask(client, "/a/b");
     struct completion *completion = next_that_waits();
     for (int i = 0; i < 8; i++) { /* More than there are HTTP threads. */
         others[i] = client_open(*state);
-        ask(others[i], "/quick");
+        client_ask(others[i], "/quick");
         client_expect(others[i], "/quick");
         client_close(others[i]);
     }
@@ -156,12 +149,12 @@ static void others_are_served_while_one_waits(void **state)
 static void who_refuses_to_block_is_served_on_a_worker(void **state)
 {
     struct client *client = client_open(*state);
-    ask(client, "/refuse");
+    client_ask(client, "/refuse");
     client_expect(client, "/refuse");
     assert_begins(buffer_text(&client->received), "HTTP/1.1 200 ");
     assert_int_equal(count_of(buffer_text(&client->received), "nobody sees this"), 0);
     assert_int_equal(atomic_load(&refused_count), 1);
-    ask(client, "/quick");
+    client_ask(client, "/quick");
     client_expect(client, "/quick");
     client_close(client);
 }
@@ -169,7 +162,7 @@ static void who_refuses_to_block_is_served_on_a_worker(void **state)
 static void a_client_that_leaves_meanwhile_does_no_harm(void **state)
 {
     struct client *client = client_open(*state);
-    ask(client, "/a/b");
+    client_ask(client, "/a/b");
     struct completion *completion = next_that_waits();
     client_close(client);
     completion_signal(completion);
@@ -198,7 +191,7 @@ static void what_happens_at_once_is_not_lost(void **state)
     for (int i = 0; i < 200; i++) {
         cleanup(free_char)
         char *path = format("/fast/%d-/", i);
-        ask(client, path);
+        client_ask(client, path);
         client_expect(client, path);
     }
     pthread_join(signaller, NULL);
@@ -217,7 +210,7 @@ static void a_stop_waits_for_who_waits(void **state)
     struct fixture *fixture = *state;
     struct client *client = client_open(fixture);
     pthread_t signaller;
-    ask(client, "/a/b");
+    client_ask(client, "/a/b");
     assert_int_equal(pthread_create(&signaller, NULL, signal_later, next_that_waits()), 0);
     server_stop(fixture->server, 0);
     fixture->server = NULL;

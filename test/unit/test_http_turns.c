@@ -124,19 +124,12 @@ static void wait_until_left(int count)
     assert_int_equal(atomic_load(&left), count);
 }
 
-static void ask(struct client *client, const char *path)
-{
-    cleanup(free_char)
-    char *text = format("GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
-    client_send(client, text);
-}
-
 static void a_request_is_served_when_its_turn_comes(void **state)
 {
     static const char *const paths[] = {"/fast", "/slow"};
     struct client *client = client_open(*state);
     for (int i = 0; i < 2; i++) {
-        ask(client, paths[i]);
+        client_ask(client, paths[i]);
         struct turn *turn = wait_for_turn();
         assert_int_equal(atomic_load(&served_count), i);
         turn->wake(turn);
@@ -150,7 +143,7 @@ static void a_request_is_served_when_its_turn_comes(void **state)
 static void a_request_whose_turn_does_not_come_is_refused_and_the_connection_stays(void **state)
 {
     struct client *client = client_open(*state);
-    ask(client, "/refused");
+    client_ask(client, "/refused");
     struct turn *turn = wait_for_turn();
     turn->wake(turn);
     client_expect(client, "come again");
@@ -158,7 +151,7 @@ static void a_request_whose_turn_does_not_come_is_refused_and_the_connection_sta
     assert_has(buffer_text(&client->received), "X-Noted: yes");
     wait_until_left(1);
     assert_int_equal(atomic_load(&served_count), 0);
-    ask(client, "/fast");
+    client_ask(client, "/fast");
     turn = wait_for_turn();
     turn->wake(turn);
     client_expect(client, "/fast");
@@ -168,7 +161,7 @@ static void a_request_whose_turn_does_not_come_is_refused_and_the_connection_sta
 static void a_client_that_leaves_while_it_waits_gives_its_turn_back(void **state)
 {
     struct client *client = client_open(*state);
-    ask(client, "/fast");
+    client_ask(client, "/fast");
     struct turn *turn = wait_for_turn();
     client_close(client);
     turn->wake(turn);
@@ -194,7 +187,7 @@ static void a_wake_that_follows_at_once_is_not_lost(void **state)
     for (int i = 0; i < 200; i++) {
         cleanup(free_char)
         char *path = format("/fast/%d-", i);
-        ask(client, path);
+        client_ask(client, path);
         client_expect(client, path);
     }
     pthread_join(waker, NULL);
