@@ -421,8 +421,8 @@ static void emit_resource_index(struct emitter *emitter, struct buffer *out, con
     for (size_t i = 0; i < count; i++) {
         const struct resource *resource = &ordered[i]->resource;
         entries[i] = (struct index_entry){
-            .names = {resource->group, resource->version,
-                      by_kind ? resource->kind : resource->plural},
+            .names = {by_kind ? resource->kind : resource->plural, resource->group,
+                      resource->version},
             .position = i,
         };
     }

@@ -301,7 +301,8 @@ static bool can_be_empty(const struct schema *schema)
 }
 
 /* Go writes a field that is zero unless it has "omitempty", and one that is a pointer
- * when it is set at all. What OpenAPI calls required has no "omitempty". */
+ * when it is set at all. What OpenAPI calls required has no "omitempty". A zero gives way to
+ * a default in any case. */
 static void decide_zero(struct compiler *compiler, const struct field_text *text,
                         const struct schema_field *field)
 {
@@ -311,12 +312,13 @@ static void decide_zero(struct compiler *compiler, const struct field_text *text
     const char *zero = zero_text(schema, false);
     bool is_zero =
         schema->default_value != NULL && zero != NULL && strcmp(schema->default_value, zero) == 0;
+    bool defaults = schema->default_value != NULL;
     bool written =
         is_flag_set(compiler, text->node, "written") || field->presence != SCHEMA_OPTIONAL;
     if (!pointer && written && schema->default_value == NULL) {
         schema->default_value = zero_text(schema, required);
     }
-    schema->omits_zero = !pointer && !written && !is_zero && can_be_empty(schema);
+    schema->omits_zero = !pointer && (!written || defaults) && !is_zero && can_be_empty(schema);
 }
 
 void field_check(struct compiler *compiler, const struct field_text *text,

@@ -5,7 +5,6 @@
 #include "apiserver/registry/validation/check.h"
 #include "apiserver/registry/validation/cluster.h"
 #include "apiserver/registry/validation/resources.h"
-#include "apiserver/registry/validation/selectors.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/names.h"
@@ -89,7 +88,6 @@ static void validate_identifier(const json_t *source, const struct field_path *p
         check_message(name, names_check_path_segment(json_string_value(name)), FIELD(here, "name"),
                       errors);
     }
-    validate_label_selector(json_object_get(metric, "selector"), FIELD(here, "selector"), errors);
 }
 
 static void validate_object_metric(const json_t *source, const struct field_path *path,
@@ -130,7 +128,7 @@ static void validate_pods_metric(const json_t *source, const struct field_path *
     const struct field_path *here = FIELD(path, "target");
     validate_identifier(source, path, errors);
     validate_target(target, here, errors);
-    if (sign_of(target, "averageValue") != 1) {
+    if (!check_has(target, "averageValue")) {
         field_error(errors, FIELD_REQUIRED, FIELD(here, "averageValue"), NULL,
                     "must specify a positive target averageValue");
     }
@@ -146,8 +144,12 @@ static void validate_resource_metric(const json_t *source, const struct field_pa
 static void validate_container_metric(const json_t *source, const struct field_path *path,
                                       struct field_errors *errors)
 {
+    const char *name = check_text(source, "name");
     require_text(source, "container", "must specify a container", path, errors);
     check_label(json_object_get(source, "container"), FIELD(path, "container"), errors);
+    if (name[0] != '\0') {
+        validate_container_resource_name(name, FIELD(path, "name"), errors);
+    }
     validate_resource_metric(source, path, errors);
 }
 
@@ -171,7 +173,7 @@ static void validate_metric(const json_t *metric, const struct field_path *path,
                                         "Resource",          NULL};
     size_t present = 0;
     require_text(metric, "type", "must specify a metric source type", path, errors);
-    if (!check_one_of(type, types)) {
+    for (int i = 0; i < 2 && !check_one_of(type, types); i++) { /* Twice, as upstream does. */
         check_not_supported(type, types, FIELD(path, "type"), errors);
     }
     for (size_t i = 0; i < array_length(sources); i++) {
@@ -234,7 +236,69 @@ static void validate_scaling_rules(const json_t *rules, const struct field_path 
     }
     if (tolerance != NULL && sign_of(rules, "tolerance") < 0) {
         field_error(errors, FIELD_INVALID, FIELD(path, "tolerance"), tolerance,
-                    "must be greater or equal to 0");
+                    "must be greater than or equal to 0");
+    }
+}
+
+/* ---- what is referred to ---- */
+
+/* NULL: nothing is wrong with it. */
+static char *check_api_version(const json_t *reference, bool needs_group)
+{
+    const char *version = check_text(reference, "apiVersion");
+    const char *slash = strchr(version, '/');
+    if (slash != NULL && strchr(slash + 1, '/') != NULL) {
+        return format("unexpected GroupVersion string: %s", version);
+    }
+    return needs_group && (slash == NULL || slash == version)
+               ? duplicate("apiVersion must specify API group")
+               : NULL;
+}
+
+static void validate_api_version(const json_t *reference, bool needs_group,
+                                 const struct field_path *path, struct field_errors *errors)
+{
+    cleanup(free_char)
+    char *message = check_api_version(reference, needs_group);
+    check_invalid_text(check_text(reference, "apiVersion"), message, FIELD(path, "apiVersion"),
+                       errors);
+}
+
+/* Only one kind without a group can be scaled. What was let in earlier may stay. */
+static void validate_scale_target(const json_t *spec, const json_t *live,
+                                  struct field_errors *errors)
+{
+    const json_t *target = json_object_get(spec, "scaleTargetRef");
+    const json_t *before = json_object_get(live, "scaleTargetRef");
+    bool changed = live == NULL ||
+                   strcmp(check_text(target, "kind"), check_text(before, "kind")) != 0 ||
+                   strcmp(check_text(target, "apiVersion"), check_text(before, "apiVersion")) != 0;
+    if (changed) {
+        validate_api_version(target, !check_is(target, "kind", "ReplicationController"),
+                             FIELD(&spec_path, "scaleTargetRef"), errors);
+    }
+}
+
+static bool has_valid_versions(const json_t *metrics)
+{
+    for (size_t i = 0; i < json_array_size(metrics); i++) {
+        cleanup(free_char)
+        char *message = check_api_version(
+            json_path(json_array_get(metrics, i), "object", "describedObject"), false);
+        if (message != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void validate_described_objects(const json_t *metrics, const struct field_path *path,
+                                       struct field_errors *errors)
+{
+    for (size_t i = 0; i < json_array_size(metrics); i++) {
+        const struct field_path *here = FIELD(FIELD_INDEX(path, i), "object");
+        validate_api_version(json_path(json_array_get(metrics, i), "object", "describedObject"),
+                             false, FIELD(here, "describedObject"), errors);
     }
 }
 
@@ -249,6 +313,7 @@ static void validate_status(const json_t *status, struct field_errors *errors)
 void validate_autoscaler(const struct write *write, struct field_errors *errors)
 {
     const json_t *spec = json_object_get(write->object, "spec");
+    const json_t *live = json_object_get(write->live, "spec");
     const json_t *metrics = json_object_get(spec, "metrics");
     const json_t *most = json_object_get(spec, "maxReplicas");
     const struct field_path *behavior = FIELD(&spec_path, "behavior");
@@ -266,9 +331,13 @@ void validate_autoscaler(const struct write *write, struct field_errors *errors)
         field_error(errors, FIELD_INVALID, FIELD(&spec_path, "maxReplicas"), most,
                     "must be greater than or equal to `minReplicas`");
     }
+    validate_scale_target(spec, live, errors);
     for (size_t i = 0; i < json_array_size(metrics); i++) {
         validate_metric(json_array_get(metrics, i), FIELD_INDEX(FIELD(&spec_path, "metrics"), i),
                         errors);
+    }
+    if (has_valid_versions(json_object_get(live, "metrics"))) {
+        validate_described_objects(metrics, FIELD(&spec_path, "metrics"), errors);
     }
     validate_scaling_rules(json_path(spec, "behavior", "scaleUp"), FIELD(behavior, "scaleUp"),
                            errors);

@@ -27,6 +27,25 @@ bool check_has(const json_t *object, const char *name)
     return json_object_get(object, name) != NULL;
 }
 
+void check_members_list(const json_t *object, const char *const *names, size_t count,
+                        const json_t **members)
+{
+    const char *key;
+    json_t *member;
+    for (size_t i = 0; i < count; i++) {
+        members[i] = NULL;
+    }
+    json_object_foreach ((json_t *)object, key, member) {
+        size_t i = 0;
+        while (i < count && (names[i][0] != key[0] || strcmp(names[i], key) != 0)) {
+            i++;
+        }
+        if (i < count) {
+            members[i] = member;
+        }
+    }
+}
+
 static bool is_empty(const json_t *value)
 {
     return value == NULL || json_is_null(value) ||
@@ -42,7 +61,7 @@ bool check_equal(const json_t *a, const json_t *b)
 bool check_one_of(const char *text, const char *const *list)
 {
     for (; *list != NULL; list++) {
-        if (strcmp(text, *list) == 0) {
+        if (text[0] == (*list)[0] && strcmp(text, *list) == 0) {
             return true;
         }
     }
@@ -78,9 +97,11 @@ void check_message(const json_t *value, const char *message, const struct field_
 void check_invalid_text(const char *text, const char *message, const struct field_path *path,
                         struct field_errors *errors)
 {
-    cleanup(json_release)
-    json_t *value = json_string(text);
-    check_message(value, message, path, errors);
+    if (message != NULL) {
+        cleanup(json_release)
+        json_t *value = json_string(text);
+        check_message(value, message, path, errors);
+    }
 }
 
 void check_duplicate_text(const char *text, const struct field_path *path,

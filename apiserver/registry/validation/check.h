@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "common/alloc.h"
 #include "common/error.h"
 #include "common/map.h"
 
@@ -23,6 +24,13 @@
 const char *check_text(const json_t *object, const char *name);
 bool check_is(const json_t *object, const char *name, const char *text);
 bool check_has(const json_t *object, const char *name);
+/* What the object has of the members in the array 'names', each at its name's place in 'members',
+ * NULL where there is none. An object has few of all that it could have, so this costs much less
+ * than to ask for each. */
+#define check_members(object, names, members)                                                      \
+    check_members_list((object), (names), array_length(names), (members))
+void check_members_list(const json_t *object, const char *const *names, size_t count,
+                        const json_t **members);
 /* An absent and an empty value count as equal, as two nil ones do in Go. */
 bool check_equal(const json_t *a, const json_t *b);
 /* One of the texts; the list ends with NULL. */

@@ -28,7 +28,7 @@ static void validate_ports(const json_t *container, const struct field_path *pat
 {
     const json_t *ports = json_object_get(container, "ports");
     const struct field_path *list = FIELD(path, "ports");
-    struct map names = MAP_INIT;
+    struct map names = {.borrows_keys = true};
     for (size_t i = 0; i < json_array_size(ports); i++) {
         const json_t *port = json_array_get(ports, i);
         const struct field_path *here = FIELD_INDEX(list, i);
@@ -248,7 +248,7 @@ static void validate_ephemeral(const struct pod_view *view, const struct map *na
 void validate_containers(const struct pod_view *view, const struct field_path *path,
                          struct field_errors *errors)
 {
-    struct map names = MAP_INIT;
+    struct map names = {.borrows_keys = true};
     validate_regular(view, &names, path, errors);
     validate_init(view, &names, path, errors);
     validate_ephemeral(view, &names, path, errors);

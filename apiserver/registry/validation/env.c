@@ -179,16 +179,12 @@ void validate_resource_field_ref(const json_t *reference, bool in_volume,
 
 /* ---- variables ---- */
 
-static void validate_source(const json_t *variable, const struct field_path *path,
-                            struct field_errors *errors)
+static void validate_source(const json_t *variable, const json_t *source,
+                            const struct field_path *path, struct field_errors *errors)
 {
     static const char *const kinds[] = {"fieldRef", "resourceFieldRef", "configMapKeyRef",
                                         "secretKeyRef", "fileKeyRef"};
-    const json_t *source = json_object_get(variable, "valueFrom");
     size_t count = 0;
-    if (source == NULL) {
-        return;
-    }
     for (size_t i = 0; i < array_length(kinds); i++) {
         count += check_has(source, kinds[i]);
     }
@@ -235,8 +231,11 @@ void validate_env(const json_t *container, const struct field_path *path,
         const json_t *variable = json_array_get(variables, i);
         const struct field_path *here = FIELD_INDEX(env, i);
         const struct field_path *source_path = FIELD(here, "valueFrom");
-        validate_source(variable, source_path, errors);
-        validate_entry_names(json_object_get(variable, "valueFrom"), source_path, errors);
+        const json_t *source = json_object_get(variable, "valueFrom");
+        if (source != NULL) {
+            validate_source(variable, source, source_path, errors);
+            validate_entry_names(source, source_path, errors);
+        }
     }
     for (size_t i = 0; i < json_array_size(sources); i++) {
         const json_t *source = json_array_get(sources, i);

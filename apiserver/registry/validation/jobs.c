@@ -92,20 +92,25 @@ static void validate_restarts(const json_t *spec, const struct field_path *path,
     const json_t *policy = json_path(spec, "template", "spec", "restartPolicy");
     const char *text = json_string_value(policy) ? json_string_value(policy) : "";
     const struct field_path *here = FIELD(FIELD(FIELD(path, "template"), "spec"), "restartPolicy");
+    static const char *const supported[] = {"OnFailure", "Never", NULL};
     if (text[0] == '\0' || strcmp(text, "Always") == 0) {
         field_error(errors, FIELD_REQUIRED, here, NULL, "valid values: \"OnFailure\", \"Never\"");
     } else if (strcmp(text, "OnFailure") == 0 && check_has(spec, "podFailurePolicy")) {
         field_error(errors, FIELD_INVALID, here, policy,
                     "only \"Never\" is supported when podFailurePolicy is specified");
+    } else if (!check_one_of(text, supported)) {
+        check_not_supported(text, supported, here, errors);
     }
 }
 
 static void validate_replacement(const json_t *spec, const struct field_path *path,
                                  struct field_errors *errors)
 {
-    static const char *const supported[] = {"Failed", NULL};
+    static const char *const all[] = {"Failed", "TerminatingOrFailed", NULL};
+    static const char *const failed[] = {"Failed", NULL};
+    const char *const *supported = check_has(spec, "podFailurePolicy") ? failed : all;
     const char *policy = json_get_string(spec, "podReplacementPolicy");
-    if (policy != NULL && check_has(spec, "podFailurePolicy") && strcmp(policy, "Failed") != 0) {
+    if (policy != NULL && !check_one_of(policy, supported)) {
         check_not_supported(policy, supported, FIELD(path, "podReplacementPolicy"), errors);
     }
 }

@@ -12,6 +12,12 @@ struct taken {
     struct map mounted, mount_paths, devices, device_paths;
 };
 
+static const char *text_of(const json_t *string)
+{
+    const char *text = json_string_value(string);
+    return text ? text : "";
+}
+
 static const json_t *find_volume(const struct pod_view *view, const char *name)
 {
     return map_get(&view->volumes, name);
@@ -19,12 +25,11 @@ static const json_t *find_volume(const struct pod_view *view, const char *name)
 
 /* ---- mounts ---- */
 
-static void validate_sub_path(const struct pod_view *view, const json_t *mount,
+static void validate_sub_path(const json_t *volume, const json_t *mount,
                               const struct field_path *path, const struct field_path *list,
                               struct field_errors *errors)
 {
     static const char *const members[] = {"subPath", "subPathExpr"};
-    const json_t *volume = find_volume(view, check_text(mount, "name"));
     for (size_t i = 0; i < array_length(members); i++) {
         const json_t *value = json_object_get(mount, members[i]);
         if (json_string_length(value) == 0) {
@@ -45,12 +50,11 @@ static void validate_sub_path(const struct pod_view *view, const json_t *mount,
 static void validate_propagation(const json_t *mount, const json_t *container,
                                  const struct field_path *list, struct field_errors *errors)
 {
-    const json_t *security = json_object_get(container, "securityContext");
     const char *propagation = check_text(mount, "mountPropagation");
     const char *recursive = check_text(mount, "recursiveReadOnly");
     const struct field_path *recursive_path = FIELD(list, "recursiveReadOnly");
     if (strcmp(propagation, "Bidirectional") == 0 &&
-        !json_get_bool(security, "privileged", false)) {
+        !json_is_true(json_path(container, "securityContext", "privileged"))) {
         field_error(errors, FIELD_FORBIDDEN, FIELD(list, "mountPropagation"), NULL,
                     "Bidirectional mount propagation is available only to privileged containers");
     }
@@ -76,18 +80,19 @@ static void validate_mount(const struct pod_view *view, const json_t *mount,
 {
     const json_t *name = json_object_get(mount, "name");
     const json_t *mount_path = json_object_get(mount, "mountPath");
-    if (find_volume(view, check_text(mount, "name")) == NULL) {
+    const json_t *volume = find_volume(view, text_of(name));
+    if (volume == NULL) {
         field_error(errors, FIELD_NOT_FOUND, FIELD(path, "name"), name, NULL);
     }
-    if (map_get(&taken->devices, check_text(mount, "name")) != NULL) {
+    if (map_get(&taken->devices, text_of(name)) != NULL) {
         field_error(errors, FIELD_INVALID, FIELD(path, "name"), name,
                     "must not already exist in volumeDevices");
     }
-    if (map_get(&taken->device_paths, check_text(mount, "mountPath")) != NULL) {
+    if (map_get(&taken->device_paths, text_of(mount_path)) != NULL) {
         field_error(errors, FIELD_INVALID, FIELD(path, "mountPath"), mount_path,
                     "must not already exist as a path in volumeDevices");
     }
-    validate_sub_path(view, mount, path, list, errors);
+    validate_sub_path(volume, mount, path, list, errors);
     validate_propagation(mount, container, list, errors);
 }
 
@@ -125,8 +130,8 @@ static void validate_device(const struct pod_view *view, const json_t *device,
 static void validate_distinct(const json_t *list, const char *member, const struct field_path *path,
                               struct field_errors *errors)
 {
-    struct map seen = MAP_INIT;
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    struct map seen = {.borrows_keys = true};
+    for (size_t i = 0; json_array_size(list) > 1 && i < json_array_size(list); i++) {
         const json_t *element = json_array_get(list, i);
         if (map_set(&seen, check_text(element, member), &seen) != NULL) {
             field_error(errors, FIELD_INVALID, FIELD(FIELD_INDEX(path, i), member),
@@ -143,11 +148,14 @@ void validate_mounts(const struct pod_view *view, const json_t *container,
     const json_t *devices = json_object_get(container, "volumeDevices");
     const struct field_path *mounts_path = FIELD(path, "volumeMounts");
     const struct field_path *devices_path = FIELD(path, "volumeDevices");
-    struct taken taken = {.mounted = MAP_INIT};
-    check_collect(&taken.mounted, mounts, "name");
-    check_collect(&taken.mount_paths, mounts, "mountPath");
-    check_collect(&taken.devices, devices, "name");
-    check_collect(&taken.device_paths, devices, "devicePath");
+    const struct map texts = {.borrows_keys = true};
+    struct taken taken = {texts, texts, texts, texts};
+    if (json_array_size(devices) > 0) { /* Else nothing can be both. */
+        check_collect(&taken.mounted, mounts, "name");
+        check_collect(&taken.mount_paths, mounts, "mountPath");
+        check_collect(&taken.devices, devices, "name");
+        check_collect(&taken.device_paths, devices, "devicePath");
+    }
     for (size_t i = 0; i < json_array_size(mounts); i++) {
         validate_mount(view, json_array_get(mounts, i), container, &taken,
                        FIELD_INDEX(mounts_path, i), mounts_path, errors);

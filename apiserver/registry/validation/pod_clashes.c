@@ -66,14 +66,16 @@ static void add_port(struct ports *ports, struct port *port)
     const char *ip = check_text(port->json, "hostIP");
     const char *protocol = check_text(port->json, "protocol");
     json_int_t number = json_get_int(port->json, "containerPort", 0);
-    json_int_t host_port = json_get_int(port->json, "hostPort", 0);
-    if (ip[0] != '\0' && host_port == 0) {
+    if (ip[0] != '\0' && json_get_int(port->json, "hostPort", 0) == 0) {
         cleanup(free_char)
         char *path = port_path(ports, port);
         write_warn(ports->write,
                    "%s: hostIP set without hostPort: {Name:%s HostPort:0 ContainerPort:%lld "
                    "Protocol:%s HostIP:%s}",
                    path, check_text(port->json, "name"), (long long)number, protocol, ip);
+    }
+    if (ports->count == 1) {
+        return; /* With nothing to get in its way. */
     }
     cleanup(free_char)
     char *key = format("%lld/%s", (long long)number, protocol);
@@ -115,7 +117,10 @@ static void gather_ports(struct ports *ports, const json_t *spec, const char *li
     for (size_t i = 0; i < json_array_size(containers); i++) {
         const json_t *container_ports = json_object_get(json_array_get(containers, i), "ports");
         size_t count = json_array_size(container_ports);
-        ports->list = reallocate(ports->list, (ports->count + count + 1) * sizeof *ports->list);
+        if (count == 0) {
+            continue;
+        }
+        ports->list = reallocate(ports->list, (ports->count + count) * sizeof *ports->list);
         for (size_t j = 0; j < count; j++) {
             ports->list[ports->count++] =
                 (struct port){json_array_get(container_ports, j), list, i, j, NULL};
@@ -138,7 +143,7 @@ void warn_about_ports(struct write *write, const json_t *spec, const struct fiel
     for (size_t i = 0; i < ports.count; i++) {
         add_port(&ports, &ports.list[i]);
     }
-    for (size_t i = 0; i < ports.count; i++) {
+    for (size_t i = 0; ports.count > 1 && i < ports.count; i++) {
         if (stays(spec, &ports.list[i])) {
             add_port_name(&ports, &ports.list[i]);
         }
@@ -231,10 +236,9 @@ static void add_items(struct files *files, const json_t *object, struct source s
 }
 
 /* A volume of one source. */
-static void warn_about_items(struct write *write, const json_t *volume, const char *member,
+static void warn_about_items(struct write *write, const json_t *volume, const json_t *object,
                              const char *kind, const char *name_member)
 {
-    const json_t *object = json_object_get(volume, member);
     if (object == NULL) {
         return;
     }
@@ -247,13 +251,14 @@ static void warn_about_items(struct write *write, const json_t *volume, const ch
     free(files.list);
 }
 
+/* Projections that list their files come first. */
+enum { listed_sources = 3 };
+static const char *const projections[] = {"configMap",          "secret",
+                                          "downwardAPI",        "serviceAccountToken",
+                                          "clusterTrustBundle", "podCertificate"};
 static const struct {
-    const char *member, *what, *name;
-} listed_sources[] = {
-    {"configMap", "ConfigMap", "name"},
-    {"secret", "Secret", "name"},
-    {"downwardAPI", "DownwardAPI", NULL},
-};
+    const char *what, *name;
+} listed[listed_sources] = {{"ConfigMap", "name"}, {"Secret", "name"}, {"DownwardAPI", NULL}};
 
 static const struct {
     const char *member, *what;
@@ -275,13 +280,15 @@ static void add_certificate(struct files *files, const json_t *certificate)
 
 static void add_projection(struct files *files, const json_t *projection)
 {
-    const json_t *token = json_object_get(projection, "serviceAccountToken");
-    const json_t *bundle = json_object_get(projection, "clusterTrustBundle");
-    for (size_t i = 0; i < array_length(listed_sources); i++) {
-        const json_t *object = json_object_get(projection, listed_sources[i].member);
-        const char *name = listed_sources[i].name;
-        add_items(files, object,
-                  (struct source){listed_sources[i].what, name ? check_text(object, name) : NULL});
+    const json_t *values[array_length(projections)];
+    check_members(projection, projections, values);
+    const json_t *token = values[3], *bundle = values[4], *certificate = values[5];
+    for (size_t i = 0; i < listed_sources; i++) {
+        const char *name = listed[i].name;
+        if (values[i] != NULL) {
+            add_items(files, values[i],
+                      (struct source){listed[i].what, name ? check_text(values[i], name) : NULL});
+        }
     }
     if (token != NULL) {
         add_file(files, check_text(token, "path"), (struct source){"ServiceAccountToken", NULL});
@@ -290,12 +297,17 @@ static void add_projection(struct files *files, const json_t *projection)
         const char *name = check_text(bundle, check_has(bundle, "name") ? "name" : "signerName");
         add_file(files, check_text(bundle, "path"), (struct source){"ClusterTrustBundle", name});
     }
-    add_certificate(files, json_object_get(projection, "podCertificate"));
+    if (certificate != NULL) {
+        add_certificate(files, certificate);
+    }
 }
 
-static void warn_about_projected(struct write *write, const json_t *volume)
+static void warn_about_projected(struct write *write, const json_t *volume, const json_t *projected)
 {
-    const json_t *sources = json_path(volume, "projected", "sources");
+    const json_t *sources = json_object_get(projected, "sources");
+    if (sources == NULL) {
+        return;
+    }
     struct files files = {
         .write = write, .volume = check_text(volume, "name"), .source = {"Projected", NULL}};
     for (size_t i = 0; i < json_array_size(sources); i++) {
@@ -310,11 +322,13 @@ static void warn_about_projected(struct write *write, const json_t *volume)
 
 void warn_about_overlapping_paths(struct write *write, const json_t *volumes)
 {
+    static const char *const members[] = {"configMap", "secret", "downwardAPI", "projected"};
     for (size_t i = 0; i < json_array_size(volumes); i++) {
-        const json_t *volume = json_array_get(volumes, i);
-        warn_about_items(write, volume, "configMap", "ConfigMap", "name");
-        warn_about_items(write, volume, "secret", "Secret", "secretName");
-        warn_about_items(write, volume, "downwardAPI", "DownwardAPI", NULL);
-        warn_about_projected(write, volume);
+        const json_t *volume = json_array_get(volumes, i), *values[array_length(members)];
+        check_members(volume, members, values);
+        warn_about_items(write, volume, values[0], "ConfigMap", "name");
+        warn_about_items(write, volume, values[1], "Secret", "secretName");
+        warn_about_items(write, volume, values[2], "DownwardAPI", NULL);
+        warn_about_projected(write, volume, values[3]);
     }
 }

@@ -15,7 +15,7 @@
 /* A pod, or a template, and where it is. */
 struct subject {
     struct write *write;
-    const json_t *annotations, *spec;
+    const json_t *annotations, *spec, *affinity;
     const struct field_path *path;      /* Of the whole; NULL for a pod. */
     const struct field_path *spec_path; /* Of 'spec'. */
 };
@@ -51,7 +51,10 @@ static void warn_about_term(struct write *write, const json_t *term, bool checks
 
 static void warn_about_node_affinity(const struct subject *subject)
 {
-    const json_t *affinity = json_path(subject->spec, "affinity", "nodeAffinity");
+    const json_t *affinity = json_object_get(subject->affinity, "nodeAffinity");
+    if (affinity == NULL) {
+        return;
+    }
     const struct field_path *path = FIELD(FIELD(subject->spec_path, "affinity"), "nodeAffinity");
     const struct field_path *required_path =
         FIELD(FIELD(path, "requiredDuringSchedulingIgnoredDuringExecution"), "nodeSelectorTerms");
@@ -121,8 +124,8 @@ static void warn_about_pod_affinity(const struct subject *subject)
     static const char *const kinds[] = {"podAffinity", "podAntiAffinity"};
     static const char required[] = "requiredDuringSchedulingIgnoredDuringExecution";
     static const char preferred[] = "preferredDuringSchedulingIgnoredDuringExecution";
-    for (size_t i = 0; i < array_length(kinds); i++) {
-        const json_t *affinity = json_path(subject->spec, "affinity", kinds[i]);
+    for (size_t i = 0; subject->affinity != NULL && i < array_length(kinds); i++) {
+        const json_t *affinity = json_object_get(subject->affinity, kinds[i]);
         const struct field_path *path = FIELD(FIELD(subject->spec_path, "affinity"), kinds[i]);
         warn_about_selectors(subject->write, json_object_get(affinity, required), NULL,
                              FIELD(path, required));
@@ -160,19 +163,21 @@ static void warn_about_volumes(const struct subject *subject)
         {"glusterfs", "deprecated in v1.25, non-functional in v1.26+"},
         {"cephfs", "deprecated in v1.28, non-functional in v1.31+"},
         {"rbd", "deprecated in v1.28, non-functional in v1.31+"},
+        {NULL, NULL},
     };
     const json_t *volumes = json_object_get(subject->spec, "volumes");
     const struct field_path *path = FIELD(subject->spec_path, "volumes");
     for (size_t i = 0; i < json_array_size(volumes); i++) {
         const json_t *volume = json_array_get(volumes, i);
         const struct field_path *here = FIELD_INDEX(path, i);
-        for (size_t source = 0; source < array_length(sources); source++) {
-            if (check_has(volume, sources[source].name)) {
+        const char *name;
+        json_t *source;
+        json_object_foreach ((json_t *)volume, name, source) {
+            const char *message = deprecation_of(sources, name);
+            if (message != NULL) {
                 /* The one whose Go name differs from the field's. */
-                const char *name = sources[source].name;
                 warn_at(subject->write,
-                        FIELD(here, strcmp(name, "storageos") == 0 ? "storageOS" : name),
-                        sources[source].message);
+                        FIELD(here, strcmp(name, "storageos") == 0 ? "storageOS" : name), message);
             }
         }
         warn_about_claim_spec(
@@ -183,13 +188,12 @@ static void warn_about_volumes(const struct subject *subject)
 
 /* ---- lists whose entries hide each other ---- */
 
-static void warn_about_duplicates(const struct subject *subject, const char *list,
-                                  const char *member)
+static void warn_about_duplicates(const struct subject *subject, const json_t *entries,
+                                  const char *list, const char *member)
 {
-    const json_t *entries = json_object_get(subject->spec, list);
     const struct field_path *path = FIELD(subject->spec_path, list);
-    struct map seen = MAP_INIT;
-    for (size_t i = 0; i < json_array_size(entries); i++) {
+    struct map seen = {.borrows_keys = true};
+    for (size_t i = 0; json_array_size(entries) > 1 && i < json_array_size(entries); i++) {
         const char *text = check_text(json_array_get(entries, i), member);
         if (map_set(&seen, text, subject->write) != NULL) {
             cleanup(free_char)
@@ -204,7 +208,7 @@ static void warn_about_pull_secrets(const struct subject *subject)
 {
     const json_t *secrets = json_object_get(subject->spec, "imagePullSecrets");
     const struct field_path *path = FIELD(subject->spec_path, "imagePullSecrets");
-    warn_about_duplicates(subject, "imagePullSecrets", "name");
+    warn_about_duplicates(subject, secrets, "imagePullSecrets", "name");
     for (size_t i = 0; i < json_array_size(secrets); i++) {
         if (check_text(json_array_get(secrets, i), "name")[0] == '\0') {
             warn_at(subject->write, FIELD(FIELD_INDEX(path, i), "name"), "invalid empty name \"\"");
@@ -226,8 +230,8 @@ static void warn_about_env(struct write *write, const json_t *container,
                            const struct field_path *path)
 {
     const json_t *env = json_object_get(container, "env");
-    struct map seen = MAP_INIT;
-    for (size_t i = 0; i < json_array_size(env); i++) {
+    struct map seen = {.borrows_keys = true};
+    for (size_t i = 0; json_array_size(env) > 1 && i < json_array_size(env); i++) {
         const json_t *variable = json_array_get(env, i);
         const char *name = check_text(variable, "name");
         if (map_set(&seen, name, write) != NULL && hides(variable, name)) {
@@ -248,9 +252,10 @@ static void warn_about_amounts(struct write *write, const json_t *amounts,
                                const struct field_path *path)
 {
     static const char *const counted[] = {"memory", "ephemeral-storage"};
+    const json_t *values[array_length(counted)];
+    check_members(amounts, counted, values);
     for (size_t i = 0; i < array_length(counted); i++) {
-        warn_about_fraction(write, json_object_get(amounts, counted[i]),
-                            FIELD_KEY(path, counted[i]));
+        warn_about_fraction(write, values[i], FIELD_KEY(path, counted[i]));
     }
 }
 
@@ -259,11 +264,8 @@ static void warn_about_amounts(struct write *write, const json_t *amounts,
 static void warn_about_annotation(const struct subject *subject, const char *prefix,
                                   const char *name, const char *message)
 {
-    if (json_object_size(subject->annotations) == 0) {
-        return;
-    }
     cleanup(free_char)
-    char *key = format("%s%s", prefix, name);
+    char *key = concatenate(prefix, name);
     if (check_has(subject->annotations, key)) {
         warn_at(subject->write,
                 FIELD_KEY(FIELD(FIELD(subject->path, "metadata"), "annotations"), key), message);
@@ -295,7 +297,9 @@ static void warn_about_container(const struct subject *subject, const json_t *co
 {
     const json_t *resources = json_object_get(container, "resources");
     const struct field_path *resources_path = FIELD(path, "resources");
-    warn_about_profiles(subject, container);
+    if (json_object_size(subject->annotations) > 0) {
+        warn_about_profiles(subject, container);
+    }
     warn_about_amounts(subject->write, json_object_get(resources, "limits"),
                        FIELD(resources_path, "limits"));
     warn_about_amounts(subject->write, json_object_get(resources, "requests"),
@@ -334,16 +338,17 @@ static void warn_about_addresses(const struct subject *subject)
 static void warn_about_pod_spec(const struct subject *subject)
 {
     struct write *write = subject->write;
-    const json_t *security = json_object_get(subject->spec, "securityContext");
     warn_about_nodes(subject);
     warn_about_pod_annotations(subject);
     warn_about_volumes(subject);
     warn_about_overlapping_paths(write, json_object_get(subject->spec, "volumes"));
-    warn_about_duplicates(subject, "hostAliases", "ip");
+    warn_about_duplicates(subject, json_object_get(subject->spec, "hostAliases"), "hostAliases",
+                          "ip");
     warn_about_pull_secrets(subject);
     warn_about_amounts(write, json_object_get(subject->spec, "overhead"),
                        FIELD(subject->spec_path, "overhead"));
-    if (!check_has(security, "seccompProfile")) {
+    if (json_object_size(subject->annotations) > 0 &&
+        json_path(subject->spec, "securityContext", "seccompProfile") == NULL) {
         warn_about_annotation(subject, "seccomp.security.alpha.kubernetes.io/pod", "",
                               seccomp_message);
     }
@@ -373,10 +378,12 @@ static void warn_about_name(struct write *write, const char *where)
 /* People seldom update pods themselves. */
 void warn_about_pod(struct write *write)
 {
+    const json_t *spec = json_object_get(write->object, "spec");
     const struct subject subject = {
         .write = write,
         .annotations = json_path(write->object, "metadata", "annotations"),
-        .spec = json_object_get(write->object, "spec"),
+        .spec = spec,
+        .affinity = json_object_get(spec, "affinity"),
         .spec_path = FIELD(NULL, "spec"),
     };
     if (write->live == NULL) {
@@ -388,10 +395,12 @@ void warn_about_pod(struct write *write)
 static void warn_about_template(struct write *write, const json_t *template,
                                 const struct field_path *path)
 {
+    const json_t *spec = json_object_get(template, "spec");
     const struct subject subject = {
         .write = write,
         .annotations = json_path(template, "metadata", "annotations"),
-        .spec = json_object_get(template, "spec"),
+        .spec = spec,
+        .affinity = json_object_get(spec, "affinity"),
         .path = path,
         .spec_path = FIELD(path, "spec"),
     };

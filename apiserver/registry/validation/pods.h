@@ -30,6 +30,8 @@ void validate_pod(const json_t *pod, const json_t *live, struct field_errors *er
 void validate_pod_ephemeral_containers(const json_t *pod, const json_t *live,
                                        struct field_errors *errors);
 void validate_pod_resize(const json_t *pod, const json_t *live, struct field_errors *errors);
+/* pod_status.c */
+void validate_pod_status(const json_t *pod, const json_t *live, struct field_errors *errors);
 
 /* scheduling.c: of a list, which may be NULL. */
 void validate_tolerations(const json_t *tolerations, const struct field_path *path,

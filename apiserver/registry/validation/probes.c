@@ -133,7 +133,7 @@ void validate_probes(const struct pod_view *view, const json_t *container,
     static const char *const hooks[] = {"postStart", "preStop"};
     const json_t *lifecycle = json_object_get(container, "lifecycle");
     const struct field_path *lifecycle_path = FIELD(path, "lifecycle");
-    for (size_t i = 0; i < array_length(hooks); i++) {
+    for (size_t i = 0; lifecycle != NULL && i < array_length(hooks); i++) {
         const json_t *handler = json_object_get(lifecycle, hooks[i]);
         if (handler != NULL) {
             validate_handler(view, handler, FIELD(lifecycle_path, hooks[i]), errors);

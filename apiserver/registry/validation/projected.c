@@ -146,17 +146,22 @@ static void validate_projection(const json_t *source, struct map *taken,
                                 const struct field_path *path, const struct field_path *volume,
                                 struct field_errors *errors)
 {
-    static const char *const entries[] = {"secret", "configMap"};
-    const json_t *fields = json_object_get(source, "downwardAPI");
-    const json_t *token = json_object_get(source, "serviceAccountToken");
-    const json_t *bundle = json_object_get(source, "clusterTrustBundle");
-    for (size_t i = 0; i < array_length(entries); i++) {
-        const json_t *object = json_object_get(source, entries[i]);
-        validate_key_paths(object, FIELD(path, entries[i]), errors);
-        take_items(object, check_text(object, "name"), taken, volume, errors);
+    enum { entries = 2 };
+    static const char *const kinds[] = {"secret", "configMap", "downwardAPI", "serviceAccountToken",
+                                        "clusterTrustBundle"};
+    const json_t *values[array_length(kinds)];
+    check_members(source, kinds, values);
+    const json_t *fields = values[2], *token = values[3], *bundle = values[4];
+    for (size_t i = 0; i < entries; i++) {
+        if (values[i] != NULL) {
+            validate_key_paths(values[i], FIELD(path, kinds[i]), errors);
+            take_items(values[i], check_text(values[i], "name"), taken, volume, errors);
+        }
     }
-    validate_downward_api(fields, FIELD(path, "downwardAPI"), errors);
-    take_items(fields, NULL, taken, volume, errors);
+    if (fields != NULL) {
+        validate_downward_api(fields, FIELD(path, "downwardAPI"), errors);
+        take_items(fields, NULL, taken, volume, errors);
+    }
     if (token != NULL) {
         validate_token(token, FIELD(path, "serviceAccountToken"), volume, errors);
     }

@@ -145,9 +145,12 @@ void validate_amount(const char *name, const json_t *amount, const struct field_
 static void validate_huge_pages(const char *name, const json_t *amount,
                                 const struct field_path *path, struct field_errors *errors)
 {
+    if (!resource_is_huge_page(name)) {
+        return;
+    }
     struct quantity page, quantity = resource_amount(amount);
-    if (resource_is_huge_page(name) && (!quantity_parse(name + strlen(huge_pages), &page) ||
-                                        page.nano <= 0 || quantity.nano % page.nano != 0)) {
+    if (!quantity_parse(name + strlen(huge_pages), &page) || page.nano <= 0 ||
+        quantity.nano % page.nano != 0) {
         field_error(errors, FIELD_INVALID, path, amount,
                     "%s is not positive integer multiple of %s", json_string_value(amount), name);
     }
@@ -180,7 +183,6 @@ static void validate_request(const char *name, const json_t *request, const json
 {
     const json_t *limit = json_object_get(limits, name);
     const struct field_path *requests_path = FIELD(path, "requests");
-    struct quantity wanted = resource_amount(request), most = resource_amount(limit);
     if (limit == NULL) {
         if (!resource_may_be_overcommitted(name)) {
             field_error(errors, FIELD_REQUIRED, FIELD(path, "limits"), NULL,
@@ -188,6 +190,7 @@ static void validate_request(const char *name, const json_t *request, const json
         }
         return;
     }
+    struct quantity wanted = resource_amount(request), most = resource_amount(limit);
     int order = quantity_compare(&wanted, &most);
     if (order != 0 && !resource_may_be_overcommitted(name)) {
         field_error(errors, FIELD_INVALID, requests_path, request,

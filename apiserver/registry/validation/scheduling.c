@@ -127,6 +127,9 @@ static void validate_node_affinity(const json_t *affinity, const struct field_pa
 static void validate_affinity(const json_t *affinity, const struct field_path *path,
                               struct field_errors *errors)
 {
+    if (affinity == NULL) {
+        return;
+    }
     validate_node_affinity(json_object_get(affinity, "nodeAffinity"), FIELD(path, "nodeAffinity"),
                            errors);
     validate_pod_affinity(json_object_get(affinity, "podAffinity"), FIELD(path, "podAffinity"),
@@ -140,20 +143,25 @@ static void validate_affinity(const json_t *affinity, const struct field_path *p
 static void validate_toleration(const json_t *toleration, const struct field_path *path,
                                 struct field_errors *errors)
 {
-    const char *operator= check_text(toleration, "operator");
-    const char *value = check_text(toleration, "value");
+    static const char *const members[] = {"key", "operator", "value", "effect",
+                                          "tolerationSeconds"};
+    const json_t *values[array_length(members)];
+    const char *texts[array_length(members)];
+    check_members(toleration, members, values);
+    for (size_t i = 0; i < array_length(members); i++) {
+        texts[i] = json_is_string(values[i]) ? json_string_value(values[i]) : "";
+    }
+    const char *key = texts[0], *operator= texts[1], *value = texts[2], *effect = texts[3];
     const struct field_path *operator_path = FIELD(path, "operator");
     bool exists = strcmp(operator, "Exists") == 0;
-    if (check_text(toleration, "key")[0] == '\0' && !exists) {
+    if (key[0] == '\0' && !exists) {
         check_invalid_text(operator,
                            "operator must be Exists when `key` is empty, which means \"match all "
                            "values and all keys\"",
                            operator_path, errors);
     }
-    if (check_has(toleration, "tolerationSeconds") &&
-        !check_is(toleration, "effect", "NoExecute")) {
-        check_invalid_text(check_text(toleration, "effect"),
-                           "effect must be 'NoExecute' when `tolerationSeconds` is set",
+    if (values[4] != NULL && strcmp(effect, "NoExecute") != 0) {
+        check_invalid_text(effect, "effect must be 'NoExecute' when `tolerationSeconds` is set",
                            FIELD(path, "effect"), errors);
     }
     if (exists && value[0] != '\0') {

@@ -57,6 +57,9 @@ static void validate_app_armor(const json_t *profile, const struct field_path *p
 static void validate_profiles(const json_t *security, const struct field_path *path,
                               struct field_errors *errors)
 {
+    if (json_object_size(security) == 0) {
+        return; /* As it is with most. */
+    }
     validate_seccomp(json_object_get(security, "seccompProfile"), FIELD(path, "seccompProfile"),
                      errors);
     validate_app_armor(json_object_get(security, "appArmorProfile"), FIELD(path, "appArmorProfile"),

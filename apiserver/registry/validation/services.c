@@ -272,6 +272,18 @@ static void validate_external_traffic(const json_t *spec, const json_t *live,
     }
 }
 
+/* Told in the order in which upstream lists them. */
+static void validate_distribution(const json_t *spec, struct field_errors *errors)
+{
+    static const char *const supported[] = {"PreferClose", "PreferSameZone", "PreferSameNode",
+                                            NULL};
+    const char *distribution = check_text(spec, "trafficDistribution");
+    if (check_has(spec, "trafficDistribution") && !check_one_of(distribution, supported)) {
+        check_not_supported(distribution, supported, FIELD(&spec_path, "trafficDistribution"),
+                            errors);
+    }
+}
+
 static void validate_topology(const json_t *object, struct field_errors *errors)
 {
     const json_t *annotations = json_path((json_t *)object, "metadata", "annotations");
@@ -353,5 +365,6 @@ void validate_service(const struct write *write, struct field_errors *errors)
     }
     validate_balancer(write->object, live, errors);
     validate_external_traffic(spec, live, errors);
+    validate_distribution(spec, errors);
     validate_topology(write->object, errors);
 }

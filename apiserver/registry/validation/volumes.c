@@ -129,13 +129,38 @@ static const struct {
     {"image", NULL, NULL},
 };
 
+static size_t source_index(const char *member)
+{
+    size_t i = 0;
+    while (i < array_length(sources) &&
+           (sources[i].name[0] != member[0] || strcmp(sources[i].name, member) != 0)) {
+        i++;
+    }
+    return i;
+}
+
+/* A bit for each source that the volume has. */
+static uint32_t present_sources(const json_t *volume)
+{
+    _Static_assert(array_length(sources) < 32, "a bit each, and one for all else");
+    const char *member;
+    json_t *value;
+    uint32_t present = 0;
+    json_object_foreach ((json_t *)volume, member, value) {
+        present |= UINT32_C(1) << source_index(member);
+    }
+    return present;
+}
+
 /* What a source may be depends on the volume's name, or on the pod's. */
 static void validate_named(const struct pod_view *view, const json_t *volume,
                            const struct field_path *path, struct field_errors *errors)
 {
-    const char *name = check_text(volume, "name"), *pod = check_text(view->metadata, "name");
-    const json_t *iscsi = json_object_get(volume, "iscsi");
-    const json_t *image = json_object_get(volume, "image");
+    static const char *const members[] = {"name", "iscsi", "ephemeral", "image"};
+    const json_t *values[array_length(members)];
+    check_members(volume, members, values);
+    const char *name = json_string_value(values[0]) ? json_string_value(values[0]) : "";
+    const json_t *iscsi = values[1], *ephemeral = values[2], *image = values[3];
     if (check_has(iscsi, "initiatorName") &&
         strlen(name) + 1 + strlen(check_text(iscsi, "targetPortal")) > 64) {
         check_invalid_text(name,
@@ -143,7 +168,8 @@ static void validate_named(const struct pod_view *view, const json_t *volume,
                            "characters if iscsi.initiatorName is specified.",
                            FIELD(path, "name"), errors);
     }
-    if (check_has(volume, "ephemeral") && pod[0] != '\0' && name[0] != '\0') {
+    const char *pod = ephemeral ? check_text(view->metadata, "name") : "";
+    if (pod[0] != '\0' && name[0] != '\0') {
         cleanup(free_char)
         char *claim = format("%s-%s", pod, name);
         const char *message = names_check_dns_subdomain(claim);
@@ -160,10 +186,10 @@ static void validate_named(const struct pod_view *view, const json_t *volume,
 void validate_volume_source(const struct pod_view *view, const json_t *volume,
                             const struct field_path *path, struct field_errors *errors)
 {
+    uint32_t present = present_sources(volume);
     bool found = false;
     for (size_t i = 0; i < array_length(sources); i++) {
-        const json_t *source = json_object_get(volume, sources[i].name);
-        if (source == NULL) {
+        if ((present >> i & 1) == 0) {
             continue;
         }
         const char *in_error =
@@ -172,7 +198,8 @@ void validate_volume_source(const struct pod_view *view, const json_t *volume,
             field_error(errors, FIELD_FORBIDDEN, FIELD(path, in_error), NULL,
                         "may not specify more than 1 volume type");
         } else if (sources[i].validate != NULL) {
-            sources[i].validate(source, FIELD(path, sources[i].name), errors);
+            sources[i].validate(json_object_get(volume, sources[i].name),
+                                FIELD(path, sources[i].name), errors);
         }
         found = true;
     }

@@ -24,13 +24,17 @@ static const struct deprecation node_labels[] = {
     {NULL, NULL},
 };
 
+const char *deprecation_of(const struct deprecation *list, const char *name)
+{
+    while (list->name != NULL && strcmp(list->name, name) != 0) {
+        list++;
+    }
+    return list->message;
+}
+
 const char *node_label_deprecation(const char *label)
 {
-    const struct deprecation *at = node_labels;
-    while (at->name != NULL && strcmp(at->name, label) != 0) {
-        at++;
-    }
-    return at->message;
+    return deprecation_of(node_labels, label);
 }
 
 void warn_at(struct write *write, const struct field_path *path, const char *message)
@@ -43,7 +47,7 @@ void warn_at(struct write *write, const struct field_path *path, const char *mes
 void warn_about_annotations(struct write *write, const json_t *annotations,
                             const struct field_path *path, const struct deprecation *list)
 {
-    for (; list->name != NULL; list++) {
+    for (; json_object_size(annotations) > 0 && list->name != NULL; list++) {
         if (check_has(annotations, list->name)) {
             warn_at(write, FIELD_KEY(path, list->name), list->message);
         }
@@ -116,6 +120,9 @@ void warn_about_persistent_volume(struct write *write)
 
 void warn_about_fraction(struct write *write, const json_t *amount, const struct field_path *path)
 {
+    if (amount == NULL) {
+        return;
+    }
     struct quantity quantity = resource_amount(amount);
     if (quantity_milli_value(&quantity) % 1000 != 0) {
         cleanup(free_char)
@@ -128,10 +135,11 @@ void warn_about_fraction(struct write *write, const json_t *amount, const struct
 void warn_about_claim_spec(struct write *write, const json_t *spec, const struct field_path *path)
 {
     static const char *const lists[] = {"requests", "limits"};
-    const struct field_path *resources = FIELD(path, "resources");
-    for (size_t i = 0; i < array_length(lists); i++) {
-        warn_about_fraction(write, json_path(spec, "resources", lists[i], "storage"),
-                            FIELD_KEY(FIELD(resources, lists[i]), "storage"));
+    const json_t *resources = json_object_get(spec, "resources");
+    const struct field_path *resources_path = FIELD(path, "resources");
+    for (size_t i = 0; resources != NULL && i < array_length(lists); i++) {
+        warn_about_fraction(write, json_path(resources, lists[i], "storage"),
+                            FIELD_KEY(FIELD(resources_path, lists[i]), "storage"));
     }
 }
 

@@ -38,6 +38,8 @@ struct deprecation {
     const char *name, *message;
 };
 
+/* NULL when the name is not in the list, which ends with NULL. */
+const char *deprecation_of(const struct deprecation *list, const char *name);
 void warn_at(struct write *write, const struct field_path *path, const char *message);
 /* The annotations of the list, which ends with NULL, that are there. */
 void warn_about_annotations(struct write *write, const json_t *annotations,

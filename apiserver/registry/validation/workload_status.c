@@ -32,7 +32,7 @@ static void check_collisions(const struct write *write, struct field_errors *err
     const json_t *was = json_path(write->live, "status", "collisionCount");
     const struct field_path *path = FIELD(&status_path, "collisionCount");
     check_not_negative(now, path, errors);
-    if (was != NULL && json_integer_value(now) < json_integer_value(was)) {
+    if (was != NULL && (now == NULL || json_integer_value(now) < json_integer_value(was))) {
         cleanup(json_release)
         json_t *shown = json_integer(json_integer_value(now));
         field_error(errors, FIELD_INVALID, path, shown, "cannot be decremented");

@@ -118,6 +118,16 @@ static void validate_strategy(const json_t *strategy, const struct field_path *p
     }
 }
 
+/* The revision that an annotation asks for; upstream tells of the field that it once was. */
+static void validate_rollback(const json_t *object, struct field_errors *errors)
+{
+    const char *text = json_path_string((json_t *)object, "metadata", "annotations",
+                                        "deprecated.deployment.rollback.to");
+    cleanup(json_release)
+    json_t *revision = json_integer(text ? strtoll(text, NULL, 10) : 0);
+    check_not_negative(revision, FIELD(FIELD(&spec_path, "rollback"), "version"), errors);
+}
+
 void validate_deployment(const struct write *write, struct field_errors *errors)
 {
     const json_t *spec = json_object_get(write->object, "spec");
@@ -134,6 +144,7 @@ void validate_deployment(const struct write *write, struct field_errors *errors)
         field_error(errors, FIELD_INVALID, FIELD(&spec_path, "progressDeadlineSeconds"), deadline,
                     "must be greater than minReadySeconds");
     }
+    validate_rollback(write->object, errors);
 }
 
 void validate_replica_set(const struct write *write, struct field_errors *errors)
@@ -300,5 +311,8 @@ void validate_controller_revision(const struct write *write, struct field_errors
     const json_t *data = json_object_get(write->object, "data");
     if (data == NULL || json_is_null(data)) {
         field_error(errors, FIELD_REQUIRED, FIELD(NULL, "data"), NULL, "data is mandatory");
+    } else if (!json_is_object(data)) {
+        field_error(errors, FIELD_REQUIRED, FIELD(NULL, "data"), NULL,
+                    "data must be a valid JSON object");
     }
 }
