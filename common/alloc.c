@@ -62,6 +62,19 @@ char *format_list(const char *text, va_list arguments)
     return check(result);
 }
 
+char *concatenate_list(const char *const *texts)
+{
+    size_t length = 0;
+    for (const char *const *text = texts; *text != NULL; text++) {
+        length += strlen(*text);
+    }
+    char *result = allocate(length + 1), *end = result;
+    for (*end = '\0'; *texts != NULL; texts++) {
+        end = stpcpy(end, *texts);
+    }
+    return result;
+}
+
 void *grow(void *array, size_t count, size_t *capacity, size_t element_size)
 {
     if (count < *capacity) {
@@ -69,6 +82,13 @@ void *grow(void *array, size_t count, size_t *capacity, size_t element_size)
     }
     *capacity = *capacity ? *capacity * 2 : 8;
     return reallocate(array, *capacity * element_size);
+}
+
+void heap_reserve(void)
+{
+    enum { reserve = 48 * 1024 }; /* Less than what has free() look for more to give back. */
+    void *volatile place = malloc(reserve);
+    free(place);
 }
 
 void free_char(char **text)

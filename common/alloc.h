@@ -47,8 +47,17 @@ char *duplicate_bytes(const void *bytes, size_t length) __attribute__((malloc, r
 char *format(const char *text, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 char *format_list(const char *text, va_list arguments)
     __attribute__((format(printf, 1, 0), returns_nonnull));
+/* The texts one behind the other: concatenate(folder, "/", name), at a tenth of what format() takes
+ * for it. */
+#define concatenate(...) concatenate_list((const char *const[]){__VA_ARGS__, NULL})
+char *concatenate_list(const char *const *texts) __attribute__((malloc, returns_nonnull));
 
 #define allocate_struct(type) ((type *)allocate_zero(1, sizeof(type)))
+
+/* Has the thread's heap grow at once by what it would grow by otherwise page by page, with a call
+ * to the kernel for each: glibc grows all heaps but the main one so. To be called now and then by a
+ * thread that allocates much to keep. */
+void heap_reserve(void);
 
 /* Makes room for at least one more element in a growing array: doubles '*capacity' when 'count'
  * has reached it. Returns the array, possibly moved. */

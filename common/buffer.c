@@ -7,18 +7,15 @@
 
 #include "common/alloc.h"
 
-char *buffer_reserve(struct buffer *buffer, size_t more)
+void buffer_grow(struct buffer *buffer, size_t more)
 {
     size_t needed = buffer->length + more + 1;
-    if (needed > buffer->capacity) {
-        size_t capacity = buffer->capacity ? buffer->capacity : 128;
-        while (capacity < needed) {
-            capacity *= 2;
-        }
-        buffer->bytes = reallocate(buffer->bytes, capacity);
-        buffer->capacity = capacity;
+    size_t capacity = buffer->capacity ? buffer->capacity : 128;
+    while (capacity < needed) {
+        capacity *= 2;
     }
-    return buffer->bytes + buffer->length;
+    buffer->bytes = reallocate(buffer->bytes, capacity);
+    buffer->capacity = capacity;
 }
 
 void buffer_add(struct buffer *buffer, const void *bytes, size_t length)
@@ -34,11 +31,6 @@ void buffer_add(struct buffer *buffer, const void *bytes, size_t length)
 void buffer_add_text(struct buffer *buffer, const char *text)
 {
     buffer_add(buffer, text, strlen(text));
-}
-
-void buffer_add_char(struct buffer *buffer, char c)
-{
-    buffer_add(buffer, &c, 1);
 }
 
 void buffer_add_int(struct buffer *buffer, int64_t number)
@@ -59,12 +51,20 @@ void buffer_add_int(struct buffer *buffer, int64_t number)
 
 void buffer_addf(struct buffer *buffer, const char *text, ...)
 {
-    va_list arguments;
+    enum { likely_length = 32 };
+    va_list arguments, again;
     va_start(arguments, text);
-    cleanup(free_char)
-    char *formatted = format_list(text, arguments);
+    va_copy(again, arguments);
+    char *place = buffer_reserve(buffer, likely_length);
+    int length = vsnprintf(place, buffer->capacity - buffer->length, text, arguments);
+    if (length > 0 && (size_t)length >= buffer->capacity - buffer->length) {
+        place = buffer_reserve(buffer, (size_t)length);
+        vsnprintf(place, (size_t)length + 1, text, again);
+    }
+    buffer->length += length > 0 ? (size_t)length : 0;
+    buffer->bytes[buffer->length] = '\0';
+    va_end(again);
     va_end(arguments);
-    buffer_add_text(buffer, formatted);
 }
 
 void buffer_add_quoted(struct buffer *buffer, const char *text)

@@ -14,12 +14,25 @@ struct buffer {
 
 #define BUFFER_INIT ((struct buffer){0})
 
+void buffer_grow(struct buffer *buffer, size_t more); /* For the next, when there is no room. */
 /* Makes room for 'more' bytes after the present ones and returns where they go; the caller then
  * adds what it wrote to 'length'. */
-char *buffer_reserve(struct buffer *buffer, size_t more);
+static inline char *buffer_reserve(struct buffer *buffer, size_t more)
+{
+    if (buffer->capacity - buffer->length <= more) {
+        buffer_grow(buffer, more);
+    }
+    return buffer->bytes + buffer->length;
+}
 void buffer_add(struct buffer *buffer, const void *bytes, size_t length);
 void buffer_add_text(struct buffer *buffer, const char *text);
-void buffer_add_char(struct buffer *buffer, char c);
+static inline void buffer_add_char(struct buffer *buffer, char c)
+{
+    char *place = buffer_reserve(buffer, 1);
+    place[0] = c;
+    place[1] = '\0';
+    buffer->length++;
+}
 void buffer_add_int(struct buffer *buffer, int64_t number);
 void buffer_addf(struct buffer *buffer, const char *text, ...)
     __attribute__((format(printf, 2, 3)));

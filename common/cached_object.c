@@ -41,22 +41,19 @@ static const char *const span_paths[SPAN_COUNT] = {
     "metadata.ownerReferences",
 };
 
-/* The controller among the owner references; NULL if there is none. The caller's. */
-static json_t *controller_of(struct json_span owners)
+enum owner_span { OWNER_CONTROLLER, OWNER_UID, OWNER_KIND, OWNER_NAME, OWNER_COUNT };
+
+static bool find_controller(void *argument, struct json_span owner)
 {
-    if (owners.text == NULL) {
-        return NULL;
+    static const char *const paths[OWNER_COUNT] = {"controller", "uid", "kind", "name"};
+    struct json_span spans[OWNER_COUNT];
+    json_scan(owner.text, owner.length, paths, OWNER_COUNT, spans);
+    if (spans[OWNER_CONTROLLER].length != 4 ||
+        memcmp(spans[OWNER_CONTROLLER].text, "true", 4) != 0) {
+        return true;
     }
-    cleanup(json_release)
-    json_t *list = json_loadb(owners.text, owners.length, 0, NULL);
-    size_t i;
-    json_t *owner;
-    json_array_foreach (list, i, owner) {
-        if (json_get_bool(owner, "controller", false)) {
-            return json_incref(owner);
-        }
-    }
-    return NULL;
+    memcpy(argument, spans, sizeof spans);
+    return false;
 }
 
 static int64_t number_of(struct json_span span)
@@ -89,7 +86,8 @@ static struct cached_object *build(const char *text, size_t length, const struct
     for (size_t i = 0; i < PART_COUNT; i++) {
         size += strlen(parts[i]) + 1;
     }
-    struct cached_object *object = allocate_zero(1, sizeof *object + size);
+    struct cached_object *object = allocate(sizeof *object + size);
+    *object = (struct cached_object){0}; /* What stands behind it is written once. */
     char *at = object->memory;
     const char *copies[PART_COUNT] = {0};
     for (size_t i = 0; i < PART_COUNT; i++) {
@@ -108,7 +106,9 @@ static struct cached_object *build(const char *text, size_t length, const struct
     } else {
         object->key = at;
         object->name = at + strlen(object->namespace) + 1;
-        at += sprintf(at, "%s/%s", object->namespace, parts[PART_NAME]) + 1;
+        put(&at, object->namespace, strlen(object->namespace));
+        at[-1] = '/';
+        put(&at, parts[PART_NAME], strlen(parts[PART_NAME]));
     }
     object->text = put(&at, text, length);
     object->length = (uint32_t)length;
@@ -123,30 +123,30 @@ struct cached_object *cached_object_new(const struct cached_object_class *class,
                                         size_t length)
 {
     struct json_span spans[SPAN_COUNT];
-    json_scan(text, length, span_paths, SPAN_COUNT, spans);
+    struct json_span owner[OWNER_COUNT] = {0};
+    json_scan_until_met(text, length, span_paths, SPAN_COUNT, spans);
     if (spans[SPAN_NAME].text == NULL || length > UINT32_MAX) {
         return NULL;
     }
-    cleanup(free_char)
-    char *name = json_span_value(spans[SPAN_NAME]);
-    cleanup(free_char)
-    char *namespace = json_span_value(spans[SPAN_NAMESPACE]);
-    cleanup(free_char)
-    char *uid = json_span_value(spans[SPAN_UID]);
-    cleanup(json_release)
-    json_t *owner = controller_of(spans[SPAN_OWNERS]);
-    const char *parts[PART_COUNT] = {
-        [PART_NAMESPACE] = namespace,
-        [PART_NAME] = name,
-        [PART_UID] = uid,
-        [PART_OWNER_UID] = json_get_string(owner, "uid"),
-        [PART_OWNER_KIND] = json_get_string(owner, "kind"),
-        [PART_OWNER_NAME] = json_get_string(owner, "name"),
+    json_scan_elements(spans[SPAN_OWNERS], find_controller, owner);
+    const struct json_span part_spans[PART_COUNT] = {
+        [PART_NAMESPACE] = spans[SPAN_NAMESPACE],
+        [PART_NAME] = spans[SPAN_NAME],
+        [PART_UID] = spans[SPAN_UID],
+        [PART_OWNER_UID] = owner[OWNER_UID],
+        [PART_OWNER_KIND] = owner[OWNER_KIND],
+        [PART_OWNER_NAME] = owner[OWNER_NAME],
     };
+    char *values[PART_COUNT];
+    const char *parts[PART_COUNT];
     for (size_t i = 0; i < PART_COUNT; i++) {
-        parts[i] = parts[i] != NULL ? parts[i] : "";
+        values[i] = json_span_value(part_spans[i]);
+        parts[i] = values[i] != NULL ? values[i] : "";
     }
     struct cached_object *object = build(text, length, spans, parts);
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        free(values[i]);
+    }
     object->resource_version = number_of(spans[SPAN_VERSION]);
     object->generation = number_of(spans[SPAN_GENERATION]);
     object->creation = time_of(spans[SPAN_CREATION]);

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A request is posted to the loop, waits in a queue until the limits let it pass, becomes a curl
- * transfer, and ends in its callback. All of this state belongs to the loop's thread; a blocking
- * call is a request whose callback wakes the caller.
- *
- * Bodies are given to curl by a read callback that can't rewind: otherwise curl would silently send
- * a POST again when it finds a kept-alive connection closed, and an object could be created twice.
+ * A request is posted to the loop, waits in a queue until the limits let it pass, becomes an
+ * exchange on a kept-alive connection, and ends in its callback. All of this state belongs to the
+ * loop's thread; a blocking call is a request whose callback wakes the caller.
  */
 #include "common/client.h"
 
@@ -16,6 +13,7 @@
 
 #include "common/alloc.h"
 #include "common/client_transport.h"
+#include "common/connections.h"
 #include "common/json.h"
 #include "common/timestamp.h"
 
@@ -36,13 +34,11 @@ struct pending {
     client_done done;
     void *argument;
     struct client_response response;
-    CURL *easy;
-    struct curl_slist *headers;
-    size_t body_sent;
+    struct exchange exchange;
+    bool is_under_way;
     int tries;
-    uint64_t token_number;   /* Which of its client's tokens it was sent with. */
-    struct loop_timer timer; /* Until it is tried again. */
-    char detail[CURL_ERROR_SIZE];
+    uint64_t token_number;           /* Which of its client's tokens it was sent with. */
+    struct loop_timer timer;         /* Until it is tried again. */
     struct pending *previous, *next; /* In 'waiting', 'started' or 'held'. */
 };
 
@@ -52,14 +48,12 @@ struct pending_list {
 
 struct client_watch {
     struct client *client;
-    CURL *easy;
-    struct curl_slist *headers;
+    struct exchange exchange;
     char *path;
     struct client_watch_handler handler;
     void *argument;
     struct buffer text; /* What of a line, or of an error's body, has come so far. */
     bool ended_by_handler;
-    char detail[CURL_ERROR_SIZE];
     struct client_watch *previous, *next;
 };
 
@@ -88,8 +82,9 @@ struct client {
     double tokens;
     int64_t tokens_at; /* When 'tokens' was right. */
     struct loop_timer token_timer;
-    CURL **idle; /* Handles to use again. */
-    size_t idle_count, idle_capacity;
+    struct connections *connections; /* With its own credentials. */
+    struct connections *anonymous;   /* With none, for those that have tokens; NULL: not yet. */
+    struct client_transport *anonymous_transport;
     struct client_watch *watches;
     bool closing;
     struct token_state token;
@@ -142,16 +137,12 @@ static void finish(struct pending *pending)
     release(pending);
 }
 
-static void put_back_handle(struct pending *pending)
+/* Its exchange is over. */
+static void leave(struct pending *pending)
 {
-    struct client *client = pending->client->root;
-    curl_slist_free_all(steal(pending->headers));
-    if (pending->easy != NULL) {
-        client->idle =
-            grow(client->idle, client->idle_count, &client->idle_capacity, sizeof(CURL *));
-        client->idle[client->idle_count++] = steal(pending->easy);
-        client->in_flight--;
-    }
+    pending->is_under_way = false;
+    pending->client->root->in_flight--;
+    buffer_free(&pending->exchange.text);
 }
 
 static void try_again(void *argument)
@@ -164,9 +155,8 @@ static void try_again(void *argument)
 }
 
 /* How long to wait before trying again what ended so; -1: never. */
-static int64_t retry_delay_ms(struct pending *pending, CURLcode result)
+static int64_t retry_delay_ms(const struct pending *pending, CURLcode result)
 {
-    curl_off_t retry_after = 0;
     if (pending->tries >= tries_max || result == CURLE_ABORTED_BY_CALLBACK) {
         return -1;
     }
@@ -178,7 +168,7 @@ static int64_t retry_delay_ms(struct pending *pending, CURLcode result)
                    : -1;
     }
     int code = pending->response.code;
-    curl_easy_getinfo(pending->easy, CURLINFO_RETRY_AFTER, &retry_after);
+    int64_t retry_after = pending->exchange.parser.retry_after_seconds;
     if ((code != 429 && code < 500) || retry_after <= 0) {
         return -1;
     }
@@ -189,7 +179,7 @@ static void explain(struct pending *pending, CURLcode result)
 {
     struct client_response *response = &pending->response;
     if (result != CURLE_OK) {
-        client_transport_failed(pending->client->transport, result, pending->detail,
+        client_transport_failed(pending->client->transport, result, pending->exchange.detail,
                                 pending->request.method, pending->request.path, &response->error);
         response->code = 0;
     } else if (response->code / 100 != 2) {
@@ -210,18 +200,17 @@ static void forget_refused_token(const struct pending *pending)
     }
 }
 
-static void transfer_done(void *argument, CURLcode result)
+static void exchange_done(void *argument, CURLcode result)
 {
     struct pending *pending = argument;
     struct client *client = pending->client->root;
-    long code = 0;
-    curl_easy_getinfo(pending->easy, CURLINFO_RESPONSE_CODE, &code);
-    pending->response.code = (int)code;
+    int code = pending->exchange.parser.code;
+    pending->response.code = code;
     pending->tries++;
     forget_refused_token(pending);
-    count_request(client, pending->request.method, result == CURLE_OK ? (int)code : 0);
+    count_request(client, pending->request.method, result == CURLE_OK ? code : 0);
     int64_t delay_ms = retry_delay_ms(pending, result);
-    put_back_handle(pending);
+    leave(pending);
     if (delay_ms >= 0 && !pending->client->closing) {
         buffer_reset(&pending->response.body);
         loop_timer_set(client->loop, &pending->timer, delay_ms, try_again, pending);
@@ -235,69 +224,72 @@ static void transfer_done(void *argument, CURLcode result)
 
 /* ---- the start of a request ---- */
 
-static size_t write_body(char *bytes, size_t size, size_t count, void *argument)
+static bool take_body(void *argument, const char *bytes, size_t length)
 {
     struct pending *pending = argument;
-    if (pending->response.body.length + size * count > response_max_bytes) {
-        return 0;
+    if (pending->response.body.length + length > response_max_bytes) {
+        return false;
     }
-    buffer_add(&pending->response.body, bytes, size * count);
-    return size * count;
+    buffer_add(&pending->response.body, bytes, length);
+    return true;
 }
 
-static size_t read_body(char *bytes, size_t size, size_t count, void *argument)
+static void prepare_connection(void *argument, CURL *easy)
 {
-    struct pending *pending = argument;
-    size_t left = pending->request.body.length - pending->body_sent;
-    size_t part = left < size * count ? left : size * count;
-    memcpy(bytes, pending->request.body.bytes + pending->body_sent, part);
-    pending->body_sent += part;
-    return part;
+    client_transport_connect(argument, easy);
 }
 
-static struct curl_slist *add_impersonation(struct curl_slist *headers,
-                                            const struct client_request *request)
+/* Those that it uses: a certificate would win over any token. */
+static struct connections *connections_of(const struct client *client)
 {
-    if (request->user != NULL) {
-        cleanup(free_char)
-        char *user = format("Impersonate-User: %s", request->user);
-        headers = curl_slist_append(headers, user);
+    struct client *root = client->root;
+    if (client == root) {
+        return root->connections;
     }
-    if (request->user != NULL && request->group != NULL) {
-        cleanup(free_char)
-        char *group = format("Impersonate-Group: %s", request->group);
-        headers = curl_slist_append(headers, group);
+    if (root->anonymous == NULL) {
+        root->anonymous_transport = client_transport_for_token(root->transport);
+        root->anonymous =
+            connections_new(root->loop, prepare_connection, root->anonymous_transport);
     }
-    return headers;
+    return root->anonymous;
+}
+
+static bool write_request(struct pending *pending)
+{
+    const struct client_request *request = &pending->request;
+    struct buffer *text = &pending->exchange.text;
+    struct client_head head = {
+        .method = request->method,
+        .path = request->path,
+        .accept = request->accept,
+        .content_type = request->content_type,
+        .user = request->user,
+        .group = request->group,
+        .body_length = request->body.length,
+    };
+    if (!client_transport_add_head(pending->client->transport, &head, text,
+                                   &pending->response.error)) {
+        return false;
+    }
+    buffer_add(text, request->body.bytes, request->body.length);
+    return true;
 }
 
 static void start(struct client *client, struct pending *pending)
 {
-    const struct client_request *request = &pending->request;
-    CURL *easy = client->idle_count > 0 ? client->idle[--client->idle_count] : curl_easy_init();
-    const char *content_type =
-        request->content_type != NULL ? request->content_type : "application/json";
-    pending->easy = easy;
-    pending->body_sent = 0;
-    pending->detail[0] = '\0';
     pending->token_number = pending->client->token.number;
-    pending->headers =
-        client_transport_prepare(pending->client->transport, easy, request->path, request->accept,
-                                 request->body.length > 0 ? content_type : NULL);
-    pending->headers = add_impersonation(pending->headers, request);
-    if (request->body.length > 0) {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.length);
-        curl_easy_setopt(easy, CURLOPT_READFUNCTION, read_body);
-        curl_easy_setopt(easy, CURLOPT_READDATA, pending);
+    if (!write_request(pending)) {
+        finish(pending);
+        return;
     }
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, write_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, pending);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, pending->detail);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request_timeout_ms);
+    pending->exchange.limit_ms = request_timeout_ms;
+    pending->exchange.take = take_body;
+    pending->exchange.done = exchange_done;
+    pending->exchange.argument = pending;
+    pending->is_under_way = true;
     client->in_flight++;
-    loop_transfer(client->loop, easy, transfer_done, pending);
+    list_append(&client->started, pending);
+    exchange_start(connections_of(pending->client), &pending->exchange);
 }
 
 static bool is_fenced_off(struct client *client, const struct client_request *request)
@@ -368,10 +360,10 @@ static void start_waiting(void *argument)
         if (client->in_flight >= client->in_flight_max || !take_token(client)) {
             return;
         }
+        struct client *sender = pending->client;
         list_remove(&client->waiting, pending);
-        list_append(&client->started, pending);
         start(client, pending);
-        renew_token_if_due(pending->client);
+        renew_token_if_due(sender);
     }
 }
 
@@ -518,23 +510,21 @@ json_t *client_call(struct client *client, struct client_request request, struct
 
 /* ---- watches ---- */
 
-static bool is_error_answer(struct client_watch *watch)
+static bool is_error_answer(const struct client_watch *watch)
 {
-    long code = 0;
-    curl_easy_getinfo(watch->easy, CURLINFO_RESPONSE_CODE, &code);
-    return code / 100 != 2;
+    return watch->exchange.parser.code / 100 != 2;
 }
 
-static size_t watch_text(char *bytes, size_t size, size_t count, void *argument)
+static bool take_lines(void *argument, const char *bytes, size_t length)
 {
     struct client_watch *watch = argument;
-    size_t length = size * count, used = 0;
+    size_t used = 0;
     if (watch->text.length + length > response_max_bytes) {
-        return 0;
+        return false;
     }
     buffer_add(&watch->text, bytes, length);
     if (is_error_answer(watch)) {
-        return length;
+        return true;
     }
     size_t searched = watch->text.length - length;
     for (char *end; (end = memchr(watch->text.bytes + searched, '\n',
@@ -543,7 +533,7 @@ static size_t watch_text(char *bytes, size_t size, size_t count, void *argument)
         if (line_length > 0 &&
             !watch->handler.event(watch->argument, watch->text.bytes + used, line_length)) {
             watch->ended_by_handler = true;
-            return 0;
+            return false;
         }
         used += line_length + 1;
         searched = used;
@@ -552,7 +542,7 @@ static size_t watch_text(char *bytes, size_t size, size_t count, void *argument)
         watch->text.length -= used;
         memmove(watch->text.bytes, watch->text.bytes + used, watch->text.length + 1);
     }
-    return length;
+    return true;
 }
 
 static void watch_free(struct client_watch *watch)
@@ -562,8 +552,7 @@ static void watch_free(struct client_watch *watch)
     if (watch->next != NULL) {
         watch->next->previous = watch->previous;
     }
-    curl_slist_free_all(watch->headers);
-    curl_easy_cleanup(watch->easy);
+    buffer_free(&watch->exchange.text);
     buffer_free(&watch->text);
     free(watch->path);
     free(watch);
@@ -574,19 +563,23 @@ static void watch_done(void *argument, CURLcode result)
     struct client_watch *watch = argument;
     cleanup(error_clear)
     struct error error = ERROR_INIT;
-    long code = 0;
-    curl_easy_getinfo(watch->easy, CURLINFO_RESPONSE_CODE, &code);
-    count_request(watch->client, "GET", (int)code);
+    int code = watch->exchange.parser.code;
+    count_request(watch->client, "GET", code);
     if (code != 0 && code / 100 != 2) {
         cleanup(json_release)
         json_t *body = json_parse(buffer_text(&watch->text), watch->text.length, NULL);
-        error_from_status(&error, (int)code, body);
+        error_from_status(&error, code, body);
     } else if (result != CURLE_OK && !watch->ended_by_handler) {
-        client_transport_failed(watch->client->transport, result, watch->detail, "GET", watch->path,
-                                &error);
+        client_transport_failed(watch->client->transport, result, watch->exchange.detail, "GET",
+                                watch->path, &error);
     }
     watch->handler.ended(watch->argument, &error);
     watch_free(watch);
+}
+
+static void watch_is_impossible(void *argument)
+{
+    watch_done(argument, CURLE_URL_MALFORMAT);
 }
 
 struct client_watch *client_watch_start(struct client *client, char *path, const char *accept,
@@ -598,27 +591,30 @@ struct client_watch *client_watch_start(struct client *client, char *path, const
     watch->path = path;
     watch->handler = *handler;
     watch->argument = argument;
-    watch->easy = curl_easy_init();
-    watch->headers = client_transport_prepare(client->transport, watch->easy, path, accept, NULL);
-    curl_easy_setopt(watch->easy, CURLOPT_WRITEFUNCTION, watch_text);
-    curl_easy_setopt(watch->easy, CURLOPT_WRITEDATA, watch);
-    curl_easy_setopt(watch->easy, CURLOPT_ERRORBUFFER, watch->detail);
-    curl_easy_setopt(watch->easy, CURLOPT_BUFFERSIZE, 65536L);
-    curl_easy_setopt(watch->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(watch->easy, CURLOPT_LOW_SPEED_TIME, (long)(idle_ms + 999) / 1000);
+    watch->exchange.limit_ms = idle_ms;
+    watch->exchange.is_stream = true;
+    watch->exchange.take = take_lines;
+    watch->exchange.done = watch_done;
+    watch->exchange.argument = watch;
     watch->next = client->watches;
     if (watch->next != NULL) {
         watch->next->previous = watch;
     }
     client->watches = watch;
-    loop_transfer(client->loop, watch->easy, watch_done, watch);
+    struct client_head head = {.method = "GET", .path = path, .accept = accept};
+    if (client_transport_add_head(client->transport, &head, &watch->exchange.text, NULL)) {
+        exchange_start(connections_of(client), &watch->exchange);
+    } else {
+        loop_timer_set(client->loop, &watch->exchange.timer, 0, watch_is_impossible, watch);
+    }
     return watch;
 }
 
 void client_watch_stop(struct client_watch *watch)
 {
     static const struct error none = ERROR_INIT;
-    loop_transfer_cancel(watch->client->loop, watch->easy);
+    loop_timer_cancel(watch->client->loop, &watch->exchange.timer);
+    exchange_cancel(&watch->exchange);
     watch->handler.ended(watch->argument, &none);
     watch_free(watch);
 }
@@ -637,6 +633,7 @@ struct client *client_new(struct loop *loop, struct client_config *config,
     client->root = client;
     client->loop = loop;
     client->transport = transport;
+    client->connections = connections_new(loop, prepare_connection, transport);
     client->fence = INT64_MAX;
     client->in_flight_max = options->in_flight > 0 ? (size_t)options->in_flight : default_in_flight;
     client->qps = options->qps > 0 ? (double)options->qps : 0;
@@ -683,9 +680,9 @@ static void fail_all(const struct client *client, struct pending_list *list)
         // What was failed before is off the list. NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
         list_remove(list, pending);
         loop_timer_cancel(client->loop, &pending->timer);
-        if (pending->easy != NULL) {
-            loop_transfer_cancel(client->loop, pending->easy);
-            put_back_handle(pending);
+        if (pending->is_under_way) {
+            exchange_cancel(&pending->exchange);
+            leave(pending);
         }
         fail_closed(pending);
     }
@@ -704,6 +701,10 @@ static void close_client(void *argument)
     /* In this order: what is told of its end may send others' requests, which are started then. */
     fail_all(client, &client->root->waiting);
     fail_all(client, &client->root->started);
+    if (client == client->root) {
+        connections_free(steal(client->connections));
+        connections_free(steal(client->anonymous));
+    }
 }
 
 void client_close(struct client *client)
@@ -717,10 +718,7 @@ void client_free(struct client *client)
         return;
     }
     client_close(client);
-    for (size_t i = 0; i < client->idle_count; i++) {
-        curl_easy_cleanup(client->idle[i]);
-    }
-    free(client->idle);
     client_transport_free(client->transport);
+    client_transport_free(client->anonymous_transport);
     free(client);
 }

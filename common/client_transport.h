@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * How the client's transfers look to curl: address, TLS, credentials. Of use to common/client*.c
- * only. Owned by the loop's thread.
+ * How the client's connections and requests look: address, TLS, credentials. Owned by the loop's
+ * thread.
  */
 #ifndef COMMON_CLIENT_TRANSPORT_H
 #define COMMON_CLIENT_TRANSPORT_H
 
 #include <curl/curl.h>
 
+#include "common/buffer.h"
 #include "common/client_config.h"
 
 struct client_transport;
@@ -24,9 +25,26 @@ void client_transport_free(struct client_transport *transport);
 /* "127.0.0.1:6443"; borrowed. */
 const char *client_transport_host(const struct client_transport *transport);
 
-/* Resets the handle and sets all that does not depend on the request's body or purpose. The headers
- * (the caller's, to be freed after the transfer) hold Accept, Content-Type unless that is NULL, and
- * the credentials; a token file is read again when it was last read a minute ago. */
+/* Sets what a new connection needs, for a handle that is to do no more than to connect. */
+void client_transport_connect(struct client_transport *transport, CURL *easy);
+
+/* What a request's head is made of; all borrowed, NULL where there is nothing to say. */
+struct client_head {
+    const char *method, *path;
+    const char *accept, *content_type; /* NULL: application/json */
+    const char *user, *group;          /* Whom to impersonate. */
+    size_t body_length;
+};
+
+/* Appends the head, with the credentials; a token file is read again when it was last read a minute
+ * ago. 400 for a path or a name that no head can carry. */
+bool client_transport_add_head(struct client_transport *transport, const struct client_head *head,
+                               struct buffer *text, struct error *error);
+
+/* For a transfer that curl makes. Resets the handle and sets all that does not depend on the
+ * request's body or purpose. The headers (the caller's, to be freed after the transfer) hold
+ * Accept, Content-Type unless that is NULL, and the credentials; a token file is read again when it
+ * was last read a minute ago. */
 struct curl_slist *client_transport_prepare(struct client_transport *transport, CURL *easy,
                                             const char *path, const char *accept,
                                             const char *content_type);

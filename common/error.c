@@ -85,7 +85,7 @@ static void add_details(struct error *error, const char *group, const char *kind
 {
     if (error != NULL) {
         error->group = group[0] ? duplicate(group) : NULL;
-        error->kind = duplicate(kind);
+        error->kind = kind[0] ? duplicate(kind) : NULL;
         error->name = name && name[0] ? duplicate(name) : NULL;
     }
 }

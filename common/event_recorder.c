@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/event_text.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/map.h"
@@ -136,6 +137,7 @@ struct event_recorder {
     struct lane lanes[lane_count];
     size_t waiting; /* In all lanes. */
     bool closed;
+    bool is_left; /* Nobody waits for the end any more: then it is to free itself. */
     uint64_t dropped;
 };
 
@@ -151,8 +153,19 @@ static void writing_free(struct writing *writing)
     free(writing);
 }
 
-/* The first of the lane is through; the next is written. */
-static void lane_proceed(struct lane *lane)
+static void recorder_free(struct event_recorder *recorder)
+{
+    memory_free(&recorder->spam);
+    memory_free(&recorder->similar);
+    memory_free(&recorder->counted);
+    pthread_cond_destroy(&recorder->drained);
+    pthread_mutex_destroy(&recorder->lock);
+    free(recorder);
+}
+
+/* The first of the lane is through. Returns whether there is another; if not, the lane may be gone.
+ */
+static bool lane_remove_first(struct lane *lane)
 {
     struct event_recorder *recorder = lane->recorder;
     pthread_mutex_lock(&recorder->lock);
@@ -166,10 +179,26 @@ static void lane_proceed(struct lane *lane)
     if (--recorder->waiting == 0) {
         pthread_cond_signal(&recorder->drained);
     }
+    bool is_left = recorder->is_left && recorder->waiting == 0;
     pthread_mutex_unlock(&recorder->lock);
     writing_free(writing);
-    if (more) {
+    if (is_left) {
+        recorder_free(recorder);
+        return false;
+    }
+    return more;
+}
+
+static void lane_proceed(struct lane *lane)
+{
+    if (lane_remove_first(lane)) {
         write_first(lane);
+    }
+}
+
+static void lane_drop(struct lane *lane)
+{
+    while (lane_remove_first(lane)) {
     }
 }
 
@@ -200,7 +229,11 @@ static void written(void *argument, struct client_response *response)
     if (code != 0) {
         log_debug("event dropped: %s", response->error.message);
     }
-    lane_proceed(lane);
+    if (may_succeed_later && closed) {
+        lane_drop(lane); /* The client is closed, too, or the server does not answer in time. */
+    } else {
+        lane_proceed(lane);
+    }
 }
 
 static struct client_request repeat_request(const struct writing *writing)
@@ -239,29 +272,6 @@ static void write_first(struct lane *lane)
 static void write_posted(void *argument)
 {
     write_first(argument);
-}
-
-/* The caller holds the lock. */
-static bool lane_append(struct lane *lane, const struct event_target *target, const json_t *event,
-                        bool is_repeat)
-{
-    struct event_recorder *recorder = lane->recorder;
-    if (lane->length >= lane_length_max || recorder->closed) {
-        recorder->dropped++;
-        return false;
-    }
-    struct writing *writing = allocate_struct(struct writing);
-    writing->lane = lane;
-    writing->namespace = duplicate(json_path_string(event, "metadata", "namespace"));
-    json_encode(event, &writing->event);
-    writing->user = target->user != NULL ? duplicate(target->user) : NULL;
-    writing->group = target->group;
-    writing->is_repeat = is_repeat;
-    *(lane->last != NULL ? &lane->last->next : &lane->first) = writing;
-    lane->last = writing;
-    lane->length++;
-    recorder->waiting++;
-    return lane->length == 1;
 }
 
 /* ---- condensing ---- */
@@ -309,21 +319,18 @@ static bool is_one_of_many(struct event_recorder *recorder, const char *similar_
     return true;
 }
 
-/* Counts the event under its key, and names it: the first one's name if it is a repeat. */
-static bool count_event(struct event_recorder *recorder, const char *key, json_t *event)
+/* Counts the event under its key; what is remembered of its first has its name. */
+static const struct remembered *count_event(struct event_recorder *recorder, const char *key,
+                                            const char *name, const char *now)
 {
     bool is_new;
     struct remembered *one = recall(&recorder->counted, key, &is_new);
-    json_t *metadata = json_object_get(event, "metadata");
     one->count++;
     if (is_new) {
-        one->name = duplicate(json_get_string(metadata, "name"));
-        one->first_timestamp = duplicate(json_get_string(event, "firstTimestamp"));
+        one->name = duplicate(name);
+        one->first_timestamp = duplicate(now);
     }
-    json_object_set_new(metadata, "name", json_string(one->name));
-    json_object_set_new(event, "firstTimestamp", json_string(one->first_timestamp));
-    json_object_set_new(event, "count", json_integer(one->count));
-    return !is_new;
+    return one;
 }
 
 static const char *text_or_empty(const char *text)
@@ -336,84 +343,119 @@ static const char *host_of(const struct event_recorder *recorder, const struct e
     return target->host != NULL ? target->host : recorder->host;
 }
 
-static char *key_of_object(const struct event_recorder *recorder, const struct event_target *target)
+static void add_part(struct buffer *key, const char *part)
 {
-    return format("%s\n%s\n%s\n%s\n%s\n%s\n%s", recorder->component,
-                  text_or_empty(host_of(recorder, target)), text_or_empty(target->kind),
-                  text_or_empty(target->namespace), text_or_empty(target->name),
-                  text_or_empty(target->uid), text_or_empty(target->api_version));
+    buffer_add_text(key, text_or_empty(part));
+    buffer_add_char(key, '\n');
 }
 
-static json_t *involved_object(const struct event_target *target)
+static void add_object_key(struct buffer *key, const struct event_recorder *recorder,
+                           const struct event_target *target)
 {
-    const struct {
-        const char *name, *value;
-    } members[] = {
-        {"kind", target->kind},
-        {"namespace", target->namespace},
-        {"name", target->name},
-        {"uid", target->uid},
-        {"apiVersion", target->api_version},
-        {"resourceVersion", target->resource_version},
-        {"fieldPath", target->field_path},
-    };
-    json_t *object = json_object();
-    for (size_t i = 0; i < array_length(members); i++) {
-        if (members[i].value != NULL && members[i].value[0] != '\0') {
-            json_object_set_new(object, members[i].name, json_string(members[i].value));
-        }
-    }
-    return object;
+    add_part(key, recorder->component);
+    add_part(key, host_of(recorder, target));
+    add_part(key, target->kind);
+    add_part(key, target->namespace);
+    add_part(key, target->name);
+    add_part(key, target->uid);
+    add_part(key, target->api_version);
 }
 
-static json_t *make_event(const struct event_recorder *recorder, const struct event_target *target,
-                          const char *type, const char *reason, const char *message)
+static const char *namespace_of(const struct event_target *target)
 {
-    char now[TIMESTAMP_SIZE];
-    int64_t time = timestamp_now();
-    timestamp_format(time, now);
     const char *namespace = text_or_empty(target->namespace);
-    const char *host = host_of(recorder, target);
-    cleanup(free_char)
-    char *name = format("%s.%llx", text_or_empty(target->name), (unsigned long long)time);
-    json_t *event = json_pack(
-        "{s:s, s:s, s:{s:s, s:s}, s:o, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:i, s:s, s:s}", "kind",
-        "Event", "apiVersion", "v1", "metadata", "name", name, "namespace",
-        namespace[0] != '\0' ? namespace : "default", "involvedObject", involved_object(target),
-        "type", type, "reason", reason, "message", message, "source", "component",
-        recorder->component, "firstTimestamp", now, "lastTimestamp", now, "count", 1,
-        "reportingComponent", recorder->component, "reportingInstance", text_or_empty(host));
-    if (host != NULL) {
-        json_object_set_new(json_object_get(event, "source"), "host", json_string(host));
+    return *namespace != '\0' ? namespace : "default";
+}
+
+/* ---- all of it ---- */
+
+/* The caller holds the lock. */
+static bool lane_append(struct lane *lane, const struct event_text *event)
+{
+    struct event_recorder *recorder = lane->recorder;
+    const struct event_target *target = event->target;
+    if (lane->length >= lane_length_max || recorder->closed) {
+        recorder->dropped++;
+        return false;
     }
-    if (target->related != NULL) {
-        json_object_set_new(event, "related", involved_object(target->related));
-    }
-    return event;
+    struct writing *writing = allocate_struct(struct writing);
+    writing->lane = lane;
+    writing->namespace = duplicate(event->namespace);
+    event_text_write(&writing->event, event);
+    writing->user = target->user != NULL ? duplicate(target->user) : NULL;
+    writing->group = target->group;
+    writing->is_repeat = event->count > 1;
+    *(lane->last != NULL ? &lane->last->next : &lane->first) = writing;
+    lane->last = writing;
+    lane->length++;
+    recorder->waiting++;
+    return lane->length == 1;
+}
+
+/* Of the correlator: three buffers for what it knows things by. */
+struct keys {
+    struct buffer object, similar, whole;
+};
+
+static void make_keys(struct keys *keys, const struct event_recorder *recorder,
+                      const struct event_text *event)
+{
+    add_object_key(&keys->object, recorder, event->target);
+    buffer_add(&keys->similar, keys->object.bytes, keys->object.length);
+    add_part(&keys->similar, event->type);
+    add_part(&keys->similar, event->reason);
+    buffer_add(&keys->whole, keys->similar.bytes, keys->similar.length);
+    add_part(&keys->whole, event->target->field_path);
+    add_part(&keys->whole, event->message);
+}
+
+static void keys_clear(struct keys *keys)
+{
+    buffer_free(&keys->object);
+    buffer_free(&keys->similar);
+    buffer_free(&keys->whole);
+}
+
+static void name_event(struct buffer *name, const struct event_target *target, int64_t time)
+{
+    char number[20];
+    snprintf(number, sizeof number, ".%llx", (unsigned long long)time);
+    buffer_add_text(name, text_or_empty(target->name));
+    buffer_add_text(name, number);
 }
 
 static void record(struct event_recorder *recorder, const struct event_target *target,
                    const char *type, const char *reason, const char *message)
 {
-    cleanup(free_char)
-    char *object_key = key_of_object(recorder, target);
-    cleanup(free_char)
-    char *similar_key = format("%s\n%s\n%s", object_key, type, reason);
-    cleanup(free_char)
-    char *whole_key = format("%s\n%s\n%s", similar_key, text_or_empty(target->field_path), message);
-    struct lane *lane = &recorder->lanes[hash_bytes(object_key, strlen(object_key)) % lane_count];
-    cleanup(json_release)
-    json_t *event = make_event(recorder, target, type, reason, message);
+    char now[TIMESTAMP_SIZE];
+    int64_t time = timestamp_now();
+    cleanup(buffer_free)
+    struct buffer name = BUFFER_INIT;
+    cleanup(keys_clear)
+    struct keys keys = {0};
     bool is_first_of_lane = false;
+    struct event_text event = {.target = target,
+                               .namespace = namespace_of(target),
+                               .type = type,
+                               .reason = reason,
+                               .message = message,
+                               .component = recorder->component,
+                               .host = host_of(recorder, target),
+                               .last_time = now};
+    timestamp_format(time, now);
+    name_event(&name, target, time);
+    make_keys(&keys, recorder, &event);
+    struct lane *lane =
+        &recorder->lanes[hash_bytes(keys.object.bytes, keys.object.length) % lane_count];
     pthread_mutex_lock(&recorder->lock);
-    bool combined = is_one_of_many(recorder, similar_key, message);
-    if (combined) {
-        json_object_set_new(event, "message",
-                            json_sprintf("(combined from similar events): %s", message));
-    }
-    bool is_repeat = count_event(recorder, combined ? similar_key : whole_key, event);
-    if (passes_spam_filter(recorder, object_key)) {
-        is_first_of_lane = lane_append(lane, target, event, is_repeat);
+    event.is_combined = is_one_of_many(recorder, keys.similar.bytes, message);
+    const struct remembered *counted = count_event(
+        recorder, event.is_combined ? keys.similar.bytes : keys.whole.bytes, name.bytes, now);
+    event.name = counted->name;
+    event.first_time = counted->first_timestamp;
+    event.count = counted->count;
+    if (passes_spam_filter(recorder, keys.object.bytes)) {
+        is_first_of_lane = lane_append(lane, &event);
     }
     pthread_mutex_unlock(&recorder->lock);
     if (is_first_of_lane) {
@@ -499,14 +541,32 @@ static void cancel_retries(void *argument)
     }
 }
 
+/* All but what is under way. The caller holds the lock. */
+static void drop_rest(struct event_recorder *recorder)
+{
+    for (size_t i = 0; i < lane_count; i++) {
+        struct lane *lane = &recorder->lanes[i];
+        struct writing *first = lane->first, *next;
+        for (struct writing *writing = first != NULL ? first->next : NULL; writing != NULL;
+             writing = next) {
+            next = writing->next;
+            writing_free(writing);
+            lane->length--;
+            recorder->waiting--;
+        }
+        if (first != NULL) {
+            first->next = NULL;
+        }
+        lane->last = first;
+    }
+}
+
 void event_recorder_free(struct event_recorder *recorder)
 {
     if (recorder == NULL) {
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += drain_seconds;
+    struct timespec until = timestamp_after(drain_seconds * INT64_C(1000000000));
     pthread_mutex_lock(&recorder->lock);
     recorder->closed = true;
     pthread_mutex_unlock(&recorder->lock);
@@ -516,14 +576,10 @@ void event_recorder_free(struct event_recorder *recorder)
            pthread_cond_timedwait(&recorder->drained, &recorder->lock, &until) == 0) {
     }
     bool drained = recorder->waiting == 0;
+    recorder->is_left = !drained;
+    drop_rest(recorder);
     pthread_mutex_unlock(&recorder->lock);
-    if (!drained) {
-        return; /* Requests under way refer to it; the process is about to end. */
+    if (drained) {
+        recorder_free(recorder);
     }
-    memory_free(&recorder->spam);
-    memory_free(&recorder->similar);
-    memory_free(&recorder->counted);
-    pthread_cond_destroy(&recorder->drained);
-    pthread_mutex_destroy(&recorder->lock);
-    free(recorder);
 }

@@ -30,8 +30,9 @@ struct event_target {
 /* 'component' ("deployment-controller") and 'host' (NULL: none) are borrowed. */
 struct event_recorder *event_recorder_new(struct client *client, const char *component,
                                           const char *host);
-/* Waits for a moment until the events are written, then drops the rest. From another thread than
- * the loop's; nobody records any more. NULL is fine. */
+/* Waits for a moment until the events are written, then drops the rest, but for what is under way:
+ * the end of that, which the client's end is at the latest, frees the recorder then. From another
+ * thread than the loop's; nobody records any more. NULL is fine. */
 void event_recorder_free(struct event_recorder *recorder);
 
 /* 'type' is "Normal" or "Warning", 'reason' a CamelCase word. */

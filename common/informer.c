@@ -40,7 +40,7 @@ struct informer {
     struct loop_timer timer;
     bool listing;             /* The initial events of a list are coming. */
     bool expired;             /* The server has forgotten the version. */
-    char *resource_version;   /* The last seen; NULL: start with a list. */
+    int64_t resource_version; /* The last seen; 0: start with a list. */
     uint32_t round;           /* Of lists. */
     int64_t stream_started;   /* Monotonic. */
     bool stream_brought_some; /* An event. */
@@ -120,11 +120,10 @@ static bool is_type(struct json_span type, const char *name)
 }
 
 /* While a list comes in no order, no version in it is one to go on from. */
-static void saw_version(struct informer *informer, struct json_span version)
+static void saw_version(struct informer *informer, int64_t version)
 {
-    if (version.text != NULL && !informer->listing) {
-        free(informer->resource_version);
-        informer->resource_version = json_span_value(version);
+    if (version > 0 && !informer->listing) {
+        informer->resource_version = version;
     }
 }
 
@@ -139,43 +138,82 @@ static bool error_event(struct informer *informer, struct json_span object)
     return false;
 }
 
+static void bookmark_event(struct informer *informer, struct json_span object)
+{
+    static const char *const paths[] = {"metadata.resourceVersion", "metadata.annotations"};
+    struct json_span spans[array_length(paths)];
+    json_scan(object.text, object.length, paths, array_length(paths), spans);
+    if (informer->listing && spans[1].text != NULL &&
+        memmem(spans[1].text, spans[1].length, initial_events_end, sizeof initial_events_end - 1) !=
+            NULL) {
+        list_ended(informer);
+    }
+    saw_version(informer, spans[0].length > 2 ? strtoll(spans[0].text + 1, NULL, 10) : 0);
+}
+
+enum event_part { EVENT_TYPE, EVENT_OBJECT, EVENT_PART_COUNT };
+
+/* As API servers write an event there is nothing behind its object: where that ends need not be
+ * looked for. */
+static bool split_quickly(const char *line, size_t length, struct json_span *parts)
+{
+    static const char before[] = "{\"type\":", between[] = ",\"object\":{";
+    size_t first = sizeof before - 1, second = sizeof between - 1;
+    if (length < first + second + 4 || memcmp(line, before, first) != 0 || line[first] != '"' ||
+        line[length - 1] != '}' || line[length - 2] != '}') {
+        return false;
+    }
+    const char *quote = memchr(line + first + 1, '"', length - first - 1);
+    const char *end = line + length - 1;
+    if (quote == NULL || (size_t)(end - quote) < second + 2 ||
+        memcmp(quote + 1, between, second) != 0) {
+        return false;
+    }
+    const char *object = quote + second;
+    parts[EVENT_TYPE] = (struct json_span){line + first, (size_t)(quote + 1 - line - first)};
+    parts[EVENT_OBJECT] = (struct json_span){object, (size_t)(end - object)};
+    return true;
+}
+
+static void split(const char *line, size_t length, struct json_span *parts)
+{
+    static const char *const paths[EVENT_PART_COUNT] = {"type", "object"};
+    if (!split_quickly(line, length, parts)) {
+        json_scan(line, length, paths, EVENT_PART_COUNT, parts);
+    }
+}
+
 static bool watch_event(void *argument, const char *line, size_t length)
 {
-    static const char *const paths[] = {"type", "object", "object.metadata.resourceVersion",
-                                        "object.metadata.annotations"};
     struct informer *informer = argument;
-    struct json_span spans[array_length(paths)];
-    json_scan(line, length, paths, array_length(paths), spans);
-    if (spans[0].text == NULL || spans[1].text == NULL || spans[1].text[0] != '{') {
+    struct json_span parts[EVENT_PART_COUNT];
+    split(line, length, parts);
+    struct json_span type = parts[EVENT_TYPE], text = parts[EVENT_OBJECT];
+    if (type.text == NULL || text.text == NULL || text.text[0] != '{') {
         log_warning("watch of %s: a line that is no event", informer->resource->plural);
         return false;
     }
     informer->stream_brought_some = true;
-    if (is_type(spans[0], "ERROR")) {
-        return error_event(informer, spans[1]);
+    if (is_type(type, "ERROR")) {
+        return error_event(informer, text);
     }
-    if (is_type(spans[0], "BOOKMARK")) {
-        if (informer->listing && spans[3].text != NULL &&
-            memmem(spans[3].text, spans[3].length, initial_events_end,
-                   sizeof initial_events_end - 1) != NULL) {
-            list_ended(informer);
-        }
-        saw_version(informer, spans[2]);
+    if (is_type(type, "BOOKMARK")) {
+        bookmark_event(informer, text);
         return true;
     }
-    struct cached_object *object =
-        cached_object_new(informer->class, spans[1].text, spans[1].length);
+    struct cached_object *object = cached_object_new(informer->class, text.text, text.length);
     if (object == NULL) {
         log_warning("watch of %s: an event without an object", informer->resource->plural);
         return false;
     }
-    if (is_type(spans[0], "DELETED")) {
+    int64_t version = object->resource_version;
+    if (is_type(type, "DELETED")) {
         object_gone(informer, object->key);
         cached_object_unref(object);
     } else {
         object_came(informer, object);
     }
-    saw_version(informer, spans[2]);
+    saw_version(informer, version);
     return true;
 }
 
@@ -216,7 +254,7 @@ static void watch_ended(void *argument, const struct error *error)
                   informer->resource->plural, error->message);
     }
     if (informer->expired || error->code == 410 || informer->listing) {
-        free(steal(informer->resource_version));
+        informer->resource_version = 0;
     }
     informer->failures = !failed ? 0 : informer->stream_brought_some ? 1 : informer->failures + 1;
     loop_timer_set(client_loop(informer->factory->client), &informer->timer,
@@ -237,13 +275,13 @@ static void open_stream(void *argument)
         return;
     }
     buffer_addf(&path, "%s?watch=true&allowWatchBookmarks=true&timeoutSeconds=%ld", base, seconds);
-    if (informer->resource_version != NULL) {
-        buffer_addf(&path, "&resourceVersion=%s", informer->resource_version);
+    if (informer->resource_version > 0) {
+        buffer_addf(&path, "&resourceVersion=%lld", (long long)informer->resource_version);
     } else {
         buffer_add_literal(&path, "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
         informer->round++;
     }
-    informer->listing = informer->resource_version == NULL;
+    informer->listing = informer->resource_version == 0;
     if (options->field_selector != NULL) {
         buffer_addf(&path, "&fieldSelector=%s", options->field_selector);
     }
@@ -278,7 +316,6 @@ void informer_factory_free(struct informer_factory *factory)
         struct informer *informer = factory->informers;
         factory->informers = informer->next;
         indexer_free(informer->indexer);
-        free(informer->resource_version);
         free(informer);
     }
     pthread_cond_destroy(&factory->changed);
@@ -362,6 +399,19 @@ bool informer_factory_wait(struct informer_factory *factory)
     bool synced = !factory->stopped;
     pthread_mutex_unlock(&factory->lock);
     return synced;
+}
+
+bool informer_factory_pause(struct informer_factory *factory, int64_t ms)
+{
+    int waited = 0;
+    struct timespec until = timestamp_after(ms * 1000000);
+    pthread_mutex_lock(&factory->lock);
+    while (!factory->stopped && waited == 0) {
+        waited = pthread_cond_timedwait(&factory->changed, &factory->lock, &until);
+    }
+    bool stopped = factory->stopped;
+    pthread_mutex_unlock(&factory->lock);
+    return !stopped;
 }
 
 static void end_streams(void *argument)

@@ -58,6 +58,8 @@ void informer_factory_start(struct informer_factory *factory);
 /* Blocks until every started informer has seen its first list; false when the factory was stopped
  * before. */
 bool informer_factory_wait(struct informer_factory *factory);
+/* Sleeps for so long; false when the factory was stopped before that. */
+bool informer_factory_pause(struct informer_factory *factory, int64_t ms);
 /* Ends all streams: no handler runs once this returns. What was seen can still be read. */
 void informer_factory_stop(struct informer_factory *factory);
 

@@ -17,6 +17,12 @@
 
 void json_release(json_t **json); /* For cleanup(). */
 
+/* For a tree that never changes and that several threads are to refer to at a time: from now on it
+ * is never freed, and its references are not counted, as those of "true" and "null" are not. (To
+ * count them is no race in effect, but looks at the number without being atomic.) Before others
+ * know it. */
+void json_keep_forever(json_t *json);
+
 /* What is read may be this deep, so that all that walks trees by recursion fits any stack, and the
  * body of a request may hold this many values (scalars, objects and arrays): a tree takes up to a
  * hundred times the memory of its text. */
@@ -35,11 +41,16 @@ json_t *json_parse(const char *text, size_t length, struct error *error);
  * whether json_duplicates() has something to tell, which most times it has not. */
 json_t *json_parse_body(const char *text, size_t length, bool *has_duplicates, struct error *error);
 
+/* The same for text that one of these two took in before: NULL when it is wrong all the same. */
+json_t *json_parse_known(const char *text, size_t length);
+
 /* Appends the shortest JSON text of a tree; reals in the shortest form that reads back the same,
  * so that 0.1 stays 0.1. Never fails. */
 void json_encode(const json_t *json, struct buffer *buffer);
 /* The same as a string, the caller's. */
 char *json_text(const json_t *json);
+/* Appends a string with its quotes. */
+void json_encode_string(const char *text, size_t length, struct buffer *buffer);
 
 /* Calls 'found' with the path ("spec.containers[0].name") of each member that stands more than
  * once in its object. 'text' has been parsed without error. */
@@ -75,11 +86,18 @@ struct json_span {
     size_t length;
 };
 
+/* The place behind the string that begins with the quote, or the end of the text if it does not end
+ * before. */
+const char *json_string_end(const char *quote, const char *end);
 /* Finds the values at the given paths in one pass over valid, compact or spaced JSON. A path is
  * member names joined by '.', such as "metadata.labels" (names with dots can't be reached).
  * spans[i] is where paths[i] stands, or absent. Reads nothing behind 'length'. */
 void json_scan(const char *text, size_t length, const char *const *paths, size_t count,
                struct json_span *spans);
+/* The same for text in which no object has a member twice, such as a server's: it reads no further
+ * than to where every path has been met, or that which leads to it. */
+void json_scan_until_met(const char *text, size_t length, const char *const *paths, size_t count,
+                         struct json_span *spans);
 /* Calls 'member' for each member of the object at 'object'; key without quotes, still escaped.
  * Stops when it returns false. */
 void json_scan_members(struct json_span object,

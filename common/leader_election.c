@@ -26,11 +26,14 @@ struct leader_election {
     int64_t observed_at; /* When its renewal was first seen, monotonic. */
     int64_t asked_at;    /* When the request under way was sent. */
     int64_t renewed_at;  /* When the last renewal that succeeded was sent. */
+    bool is_under_way;   /* A request is, of which there is never more than one. */
     bool stopping;
+    bool gives_back; /* The lease is its own until it says otherwise. */
 
     pthread_mutex_t lock; /* Guards what follows. */
     pthread_cond_t changed;
-    bool stopped;
+    bool stopped; /* Nothing refers to it any more. */
+    bool is_left; /* Nobody waits for that any more: it is to free itself then. */
 };
 
 static void seek(void *argument);
@@ -38,6 +41,7 @@ static void seek(void *argument);
 static void ask(struct leader_election *election, struct client_request request, client_done done)
 {
     request.unfenced = true;
+    election->is_under_way = true;
     election->asked_at = timestamp_monotonic();
     client_send(election->client, request, done, election);
 }
@@ -50,12 +54,26 @@ static void seek_later(struct leader_election *election)
                    election);
 }
 
+static void election_free(struct leader_election *election)
+{
+    json_decref(election->observed);
+    free(election->identity);
+    pthread_cond_destroy(&election->changed);
+    pthread_mutex_destroy(&election->lock);
+    free(election);
+}
+
+/* Nobody touches it after this. */
 static void signal_stopped(struct leader_election *election)
 {
     pthread_mutex_lock(&election->lock);
+    bool is_left = election->is_left;
     election->stopped = true;
     pthread_cond_signal(&election->changed);
     pthread_mutex_unlock(&election->lock);
+    if (is_left) {
+        election_free(election);
+    }
 }
 
 /* ---- what a Lease says ---- */
@@ -137,7 +155,22 @@ static void lose(struct leader_election *election, const char *why)
     election->stopping = true;
     log_error("leadership is lost: %s", why);
     election->options.lost(election->options.argument);
-    signal_stopped(election);
+}
+
+static void write_done(void *argument, struct client_response *response);
+
+/* It is to stop, and nothing is under way: the lease is given back, once, if it has it. */
+static void conclude(struct leader_election *election)
+{
+    if (!election->gives_back || election->observed == NULL) {
+        signal_stopped(election);
+        return;
+    }
+    election->gives_back = false;
+    json_t *spec = json_get_or_add_object(election->observed, "spec");
+    json_object_set_new(spec, "holderIdentity", json_string(""));
+    json_object_set_new(spec, "leaseDurationSeconds", json_integer(1));
+    ask(election, client_update_request(&leases, NULL, election->observed), write_done);
 }
 
 static void write_done(void *argument, struct client_response *response)
@@ -147,12 +180,19 @@ static void write_done(void *argument, struct client_response *response)
     json_t *lease = error_is_set(&response->error)
                         ? NULL
                         : json_parse(buffer_text(&response->body), response->body.length, NULL);
+    election->is_under_way = false;
+    if (lease != NULL) {
+        observe(election, lease);
+    }
     if (election->stopping) {
-        signal_stopped(election);
+        if (lease != NULL && strcmp(holder_of(lease), election->identity) == 0) {
+            election->gives_back = true; /* It has got it just now. */
+        }
+        json_decref(steal(lease)); /* Whoever waits for the end may free what it is part of. */
+        conclude(election);
         return;
     }
     if (lease != NULL) {
-        observe(election, lease);
         lead(election);
     } else {
         log_debug("lease %s: %s", election->options.name,
@@ -176,8 +216,9 @@ static void write_lease(struct leader_election *election)
 static void read_done(void *argument, struct client_response *response)
 {
     struct leader_election *election = argument;
+    election->is_under_way = false;
     if (election->stopping) {
-        signal_stopped(election);
+        conclude(election);
         return;
     }
     if (response->error.code == 404) {
@@ -278,19 +319,12 @@ static void give_back(void *argument)
 {
     struct leader_election *election = argument;
     loop_timer_cancel(client_loop(election->client), &election->timer);
-    if (election->stopping) {
-        return; /* Lost before; nothing to give back. */
-    }
     election->stopping = true;
-    if (!atomic_exchange(&election->is_leader, false) || election->observed == NULL) {
-        signal_stopped(election);
-        return;
-    }
+    election->gives_back = atomic_exchange(&election->is_leader, false);
     client_fence(election->client, 0);
-    json_t *spec = json_get_or_add_object(election->observed, "spec");
-    json_object_set_new(spec, "holderIdentity", json_string(""));
-    json_object_set_new(spec, "leaseDurationSeconds", json_integer(1));
-    ask(election, client_update_request(&leases, NULL, election->observed), write_done);
+    if (!election->is_under_way) {
+        conclude(election);
+    }
 }
 
 void leader_election_stop(struct leader_election *election)
@@ -298,23 +332,17 @@ void leader_election_stop(struct leader_election *election)
     if (election == NULL) {
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 2;
-    if (loop_post(client_loop(election->client), give_back, election)) {
-        pthread_mutex_lock(&election->lock);
-        while (!election->stopped &&
-               pthread_cond_timedwait(&election->changed, &election->lock, &until) == 0) {
-        }
-        pthread_mutex_unlock(&election->lock);
+    struct timespec until = timestamp_after(INT64_C(2000000000));
+    loop_call(client_loop(election->client), give_back, election);
+    int waited = 0;
+    pthread_mutex_lock(&election->lock);
+    while (!election->stopped && waited == 0) {
+        waited = pthread_cond_timedwait(&election->changed, &election->lock, &until);
     }
-    /* What is still under way refers to it: the loop and the client end with the process, so it is
-     * left to that when it did not answer in time. */
-    if (election->stopped) {
-        json_decref(election->observed);
-        free(election->identity);
-        pthread_cond_destroy(&election->changed);
-        pthread_mutex_destroy(&election->lock);
-        free(election);
+    bool stopped = election->stopped;
+    election->is_left = !stopped;
+    pthread_mutex_unlock(&election->lock);
+    if (stopped) {
+        election_free(election);
     }
 }

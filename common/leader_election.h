@@ -34,7 +34,8 @@ struct leader_election *leader_election_start(struct client *client,
                                               struct error *error);
 bool leader_election_is_leader(const struct leader_election *election);
 /* Gives the lease back (so that another can lead at once) and waits for that, for two seconds at
- * most; then frees. From another thread than the loop's, while that runs. NULL is fine. */
+ * most; then frees, or leaves it to the end of what is under way, which the client's end is at the
+ * latest. From another thread than the loop's, while that runs. NULL is fine. */
 void leader_election_stop(struct leader_election *election);
 
 #endif

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * epoll does the waiting: for curl's sockets, which it tells of through a callback, and for an
- * eventfd that a posted task signals; the next timer says for how long. So a round costs what has
- * happened in it, however many transfers there are. Timers stand in a binary heap, which thousands
- * of simulated containers ask for.
+ * epoll does the waiting: for files of others, for curl's sockets, which it tells of through a
+ * callback, and for an eventfd that a posted task signals; the next timer says for how long. So a
+ * round costs what has happened in it, however many connections there are. Timers stand in a binary
+ * heap, which thousands of simulated containers ask for.
  */
 #include "common/loop.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -26,27 +28,30 @@ struct task {
     void *argument;
 };
 
-struct transfer {
+/* A connection that is made, or was and stays with the loop. */
+struct connect {
     CURL *easy;
-    loop_transfer_done done;
+    loop_connected done;
     void *argument;
-    struct transfer *previous, *next;
-    bool is_held; /* Curl did not take it yet. */
+    struct connect *previous, *next;
 };
 
 struct loop {
     pthread_t thread;
-    int epoll_file, wake_file;
+    int epoll_file;
+    struct loop_file wake_file;
     CURLM *multi;     /* This and all down to the lock is the thread's own. */
     int64_t curl_due; /* When curl wants to be called, monotonic; INT64_MAX: not by itself. */
     struct heap timers;
-    struct transfer *transfers;
-    bool has_held; /* Some of them are. */
+    struct connect *connects;
+    struct epoll_event events[events_max]; /* Of this round; NULL: of a file that was forgotten. */
+    int event_count;
 
     pthread_mutex_t lock; /* Guards what follows. */
     struct task *tasks;
     size_t task_count, task_capacity;
     bool stopping, stopped;
+    atomic_bool sleeps; /* Set under the lock, when there is nothing to run. */
 };
 
 /* ---- timers ---- */
@@ -97,7 +102,7 @@ static void run_timers(struct loop *loop)
 static void wake(struct loop *loop)
 {
     uint64_t one = 1;
-    ssize_t ignored = write(loop->wake_file, &one, sizeof one); /* It can't be full. */
+    ssize_t ignored = write(loop->wake_file.file, &one, sizeof one); /* It can't be full. */
     (void)ignored;
 }
 
@@ -112,7 +117,7 @@ bool loop_post(struct loop *loop, loop_task task, void *argument)
     }
     bool first = loop->task_count == 1;
     pthread_mutex_unlock(&loop->lock);
-    if (accepted && first) {
+    if (accepted && first && atomic_load(&loop->sleeps)) {
         wake(loop);
     }
     return accepted;
@@ -171,82 +176,115 @@ bool loop_is_current(const struct loop *loop)
     return pthread_equal(loop->thread, pthread_self());
 }
 
-/* ---- transfers ---- */
+/* ---- files ---- */
 
-void loop_transfer(struct loop *loop, CURL *easy, loop_transfer_done done, void *argument)
+void loop_file_watch(struct loop *loop, struct loop_file *file, uint32_t events)
 {
-    struct transfer *transfer = allocate_struct(struct transfer);
-    *transfer = (struct transfer){
-        .easy = easy, .done = done, .argument = argument, .next = loop->transfers};
-    if (loop->transfers != NULL) {
-        loop->transfers->previous = transfer;
-    }
-    loop->transfers = transfer;
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-    /* Within one of curl's callbacks, such as a watch's event, it takes none. */
-    transfer->is_held = curl_multi_add_handle(loop->multi, easy) == CURLM_RECURSIVE_API_CALL;
-    loop->has_held = loop->has_held || transfer->is_held;
+    struct epoll_event event = {.events = events, .data.ptr = file};
+    epoll_ctl(loop->epoll_file, file->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, file->file,
+              &event);
+    file->is_watched = true;
 }
 
-static void add_held_transfers(struct loop *loop)
+void loop_file_forget(struct loop *loop, struct loop_file *file)
 {
-    if (!loop->has_held) {
+    if (!file->is_watched) {
         return;
     }
-    loop->has_held = false;
-    for (struct transfer *transfer = loop->transfers; transfer != NULL; transfer = transfer->next) {
-        if (transfer->is_held) {
-            transfer->is_held = false;
-            curl_multi_add_handle(loop->multi, transfer->easy);
+    file->is_watched = false;
+    epoll_ctl(loop->epoll_file, EPOLL_CTL_DEL, file->file, NULL);
+    for (int i = 0; i < loop->event_count; i++) {
+        if (loop->events[i].data.ptr == file) {
+            loop->events[i].data.ptr = NULL;
         }
     }
 }
 
+/* ---- connecting ---- */
+
+void loop_connect(struct loop *loop, CURL *easy, loop_connected done, void *argument)
+{
+    struct connect *connect = allocate_struct(struct connect);
+    *connect =
+        (struct connect){.easy = easy, .done = done, .argument = argument, .next = loop->connects};
+    if (loop->connects != NULL) {
+        loop->connects->previous = connect;
+    }
+    loop->connects = connect;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, connect);
+    curl_multi_add_handle(loop->multi, easy);
+}
+
 /* Takes it off the loop. */
-static void transfer_remove(struct loop *loop, struct transfer *transfer)
+static void connect_remove(struct loop *loop, struct connect *connect)
 {
-    curl_multi_remove_handle(loop->multi, transfer->easy);
-    curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, NULL);
-    if (transfer->previous != NULL) {
-        transfer->previous->next = transfer->next;
+    curl_multi_remove_handle(loop->multi, connect->easy);
+    curl_easy_setopt(connect->easy, CURLOPT_PRIVATE, NULL);
+    if (connect->previous != NULL) {
+        connect->previous->next = connect->next;
     } else {
-        loop->transfers = transfer->next;
+        loop->connects = connect->next;
     }
-    if (transfer->next != NULL) {
-        transfer->next->previous = transfer->previous;
+    if (connect->next != NULL) {
+        connect->next->previous = connect->previous;
     }
-    free(transfer);
+    free(connect);
 }
 
-void loop_transfer_cancel(struct loop *loop, CURL *easy)
+void loop_disconnect(struct loop *loop, CURL *easy)
 {
-    struct transfer *transfer = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-    if (transfer != NULL) {
-        transfer_remove(loop, transfer);
+    struct connect *connect = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &connect);
+    if (connect != NULL) {
+        connect_remove(loop, connect);
     }
 }
 
-static void transfer_end(struct loop *loop, struct transfer *transfer, CURLcode result)
+static void connect_end(struct loop *loop, struct connect *connect, CURLcode result)
 {
-    struct transfer ended = *transfer;
-    transfer_remove(loop, transfer);
+    struct connect ended = *connect;
+    if (result != CURLE_OK) {
+        connect_remove(loop, connect);
+    }
     ended.done(ended.argument, result);
+}
+
+/* A socket of curl's. */
+struct curl_file {
+    struct loop *loop;
+    struct loop_file file;
+};
+
+static void run_socket(void *argument, uint32_t events)
+{
+    const struct curl_file *socket = argument;
+    int running, mask = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                        (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                        (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(socket->loop->multi, socket->file.file, mask, &running);
 }
 
 /* curl says for which events of a socket it waits. */
 static int watch_socket(CURL *easy, curl_socket_t socket, int what, void *argument, void *known)
 {
     struct loop *loop = argument;
-    struct epoll_event event = {.data.fd = socket};
+    struct curl_file *file = known;
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
-        epoll_ctl(loop->epoll_file, EPOLL_CTL_DEL, socket, NULL);
+        if (file != NULL) {
+            loop_file_forget(loop, &file->file);
+            free(file);
+        }
         return 0;
     }
-    event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-    epoll_ctl(loop->epoll_file, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event);
-    curl_multi_assign(loop->multi, socket, loop);
+    if (file == NULL) {
+        file = allocate_struct(struct curl_file);
+        file->loop = loop;
+        file->file = (struct loop_file){.ready = run_socket, .argument = file, .file = socket};
+        curl_multi_assign(loop->multi, socket, file);
+    }
+    loop_file_watch(loop, &file->file,
+                    (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0));
     return 0;
 }
 
@@ -259,25 +297,17 @@ static int set_curl_timer(CURLM *multi, long timeout_ms, void *argument)
     return 0;
 }
 
-static void end_finished_transfers(struct loop *loop)
+static void end_connecting(struct loop *loop)
 {
     int left;
     for (CURLMsg *message; (message = curl_multi_info_read(loop->multi, &left)) != NULL;) {
-        struct transfer *transfer = NULL;
+        struct connect *connect = NULL;
         CURLcode result = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-        if (message->msg == CURLMSG_DONE && transfer != NULL) {
-            transfer_end(loop, transfer, result);
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &connect);
+        if (message->msg == CURLMSG_DONE && connect != NULL) {
+            connect_end(loop, connect, result);
         }
     }
-}
-
-static void run_socket(struct loop *loop, const struct epoll_event *event)
-{
-    int running, mask = (event->events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-                        (event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-                        (event->events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-    curl_multi_socket_action(loop->multi, event->data.fd, mask, &running);
 }
 
 static void run_curl_timer(struct loop *loop)
@@ -296,6 +326,7 @@ static int wait_ms(struct loop *loop)
     int64_t due = loop->curl_due;
     pthread_mutex_lock(&loop->lock);
     bool has_work = loop->task_count > 0 || loop->stopping;
+    atomic_store(&loop->sleeps, !has_work);
     pthread_mutex_unlock(&loop->lock);
     const struct loop_timer *timer = first_timer(loop);
     if (timer != NULL && timer->due < due) {
@@ -312,22 +343,28 @@ static int wait_ms(struct loop *loop)
     return (int)(wait < longest_wait_ms ? wait : longest_wait_ms);
 }
 
+static void was_woken(void *argument, uint32_t events)
+{
+    struct loop *loop = argument;
+    uint64_t ignored;
+    ssize_t got = read(loop->wake_file.file, &ignored, sizeof ignored);
+    (void)got;
+    (void)events;
+}
+
 static void wait_for_work(struct loop *loop)
 {
-    struct epoll_event events[events_max];
-    int count = epoll_wait(loop->epoll_file, events, events_max, wait_ms(loop));
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.fd == loop->wake_file) {
-            uint64_t ignored;
-            ssize_t got = read(loop->wake_file, &ignored, sizeof ignored);
-            (void)got;
-        } else {
-            run_socket(loop, &events[i]);
+    loop->event_count = epoll_wait(loop->epoll_file, loop->events, events_max, wait_ms(loop));
+    atomic_store(&loop->sleeps, false);
+    for (int i = 0; i < loop->event_count; i++) {
+        const struct loop_file *file = loop->events[i].data.ptr;
+        if (file != NULL) {
+            file->ready(file->argument, loop->events[i].events);
         }
     }
+    loop->event_count = 0;
     run_curl_timer(loop);
-    add_held_transfers(loop);
-    end_finished_transfers(loop);
+    end_connecting(loop);
 }
 
 static bool is_stopping(struct loop *loop)
@@ -348,9 +385,21 @@ static bool close_tasks(struct loop *loop)
     return stopped;
 }
 
+/* Answers and events come in swarms. A thread that the first of them had take the processor from
+ * those who make the others would wake up for each; as one for batches it finds several at once.
+ * It is as quick as before where a processor is free. */
+static void let_others_finish(void)
+{
+    static const struct sched_param unused = {0};
+    if (sched_getscheduler(0) == SCHED_OTHER) {      /* Nobody has chosen otherwise. */
+        sched_setscheduler(0, SCHED_BATCH, &unused); /* If it may not, so be it. */
+    }
+}
+
 static void *loop_main(void *argument)
 {
     struct loop *loop = argument;
+    let_others_finish();
     while (!is_stopping(loop)) {
         run_tasks(loop);
         run_timers(loop);
@@ -358,9 +407,9 @@ static void *loop_main(void *argument)
     }
     do {
         run_tasks(loop);
-        while (loop->transfers != NULL) {
+        while (loop->connects != NULL) {
             // Each takes itself off the list. NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
-            transfer_end(loop, loop->transfers, CURLE_ABORTED_BY_CALLBACK);
+            connect_end(loop, loop->connects, CURLE_ABORTED_BY_CALLBACK);
         }
         for (struct loop_timer *timer; (timer = first_timer(loop)) != NULL;) {
             loop_timer_cancel(loop, timer);
@@ -389,15 +438,14 @@ struct loop *loop_new(void)
 {
     struct loop *loop = allocate_struct(struct loop);
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    struct epoll_event event = {.events = EPOLLIN};
     loop->epoll_file = epoll_create1(EPOLL_CLOEXEC);
-    loop->wake_file = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll_file < 0 || loop->wake_file < 0) {
+    loop->wake_file = (struct loop_file){
+        .ready = was_woken, .argument = loop, .file = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    if (loop->epoll_file < 0 || loop->wake_file.file < 0) {
         log_error("an event loop can't be made: %s", strerror(errno));
         abort();
     }
-    event.data.fd = loop->wake_file;
-    epoll_ctl(loop->epoll_file, EPOLL_CTL_ADD, loop->wake_file, &event);
+    loop_file_watch(loop, &loop->wake_file, EPOLLIN);
     loop->curl_due = INT64_MAX;
     loop->multi = curl_multi_init();
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
@@ -433,7 +481,7 @@ void loop_free(struct loop *loop)
     loop_stop(loop);
     curl_multi_cleanup(loop->multi);
     close(loop->epoll_file);
-    close(loop->wake_file);
+    close(loop->wake_file.file);
     heap_clear(&loop->timers);
     free(loop->tasks);
     pthread_mutex_destroy(&loop->lock);

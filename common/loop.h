@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * An event loop: one thread that runs HTTP transfers, timers and tasks.
+ * An event loop: one thread that makes connections, waits for them, and runs timers and tasks.
  *
  * Everything that waits (requests to the API server, watches, back-off, periodic work) waits here,
  * so that a process needs no thread for each of them. Callbacks run one after another on the
@@ -25,7 +25,7 @@ typedef void (*loop_task)(void *argument);
 
 /* Starts the thread. */
 struct loop *loop_new(void);
-/* Runs the tasks posted so far, ends all transfers (their 'done' is called with
+/* Runs the tasks posted so far, ends all connections (their 'done' is called with
  * CURLE_ABORTED_BY_CALLBACK), drops the timers and ends the thread. The loop itself stays, so that
  * late loop_post() calls are harmless. Not from the loop's thread. */
 void loop_stop(struct loop *loop);
@@ -58,13 +58,28 @@ static inline bool loop_timer_is_set(const struct loop_timer *timer)
     return heap_holds(&timer->node);
 }
 
-typedef void (*loop_transfer_done)(void *argument, CURLcode result);
+/* A file descriptor that may become readable or writable, embedded in what it belongs to. Zeroed
+ * before its first use. */
+struct loop_file {
+    void (*ready)(void *argument, uint32_t events); /* Of epoll. */
+    void *argument;
+    int file;
+    bool is_watched;
+};
 
-/* Starts a transfer of a prepared easy handle (its CURLOPT_PRIVATE is the loop's). 'done' is called
- * once when it ends; the handle is then the caller's again. */
-void loop_transfer(struct loop *loop, CURL *easy, loop_transfer_done done, void *argument);
-/* Ends a transfer without calling 'done'. Not from one of its own curl callbacks: those end it by
- * their return value. */
-void loop_transfer_cancel(struct loop *loop, CURL *easy);
+/* Calls 'ready' whenever one of these events (of epoll, level-triggered) is there, or an error. */
+void loop_file_watch(struct loop *loop, struct loop_file *file, uint32_t events);
+/* Nothing is called any more. Before the descriptor is closed. */
+void loop_file_forget(struct loop *loop, struct loop_file *file);
+
+typedef void (*loop_connected)(void *argument, CURLcode result);
+
+/* Has curl make a connection with an easy handle that only connects (CURLOPT_CONNECT_ONLY; its
+ * CURLOPT_PRIVATE is the loop's). 'done' is called once; when it has succeeded, the handle and the
+ * connection stay with the loop until loop_disconnect(), or until the loop stops, which calls
+ * 'done' once more, with CURLE_ABORTED_BY_CALLBACK. */
+void loop_connect(struct loop *loop, CURL *easy, loop_connected done, void *argument);
+/* The handle is the caller's again; 'done' is not called. */
+void loop_disconnect(struct loop *loop, CURL *easy);
 
 #endif

@@ -17,15 +17,28 @@ static void choose_seed(void)
     }
 }
 
+/* Both halves of a product: each bit of the number has a say in each of the hash. */
+static uint64_t mix(uint64_t number)
+{
+    __extension__ unsigned __int128 product =
+        (unsigned __int128)(number ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 uint64_t hash_bytes(const void *bytes, size_t length)
 {
     pthread_once(&hash_seed_once, choose_seed);
-    const unsigned char *byte = bytes;
-    uint64_t hash = 0xcbf29ce484222325u ^ hash_seed;
-    for (size_t i = 0; i < length; i++) {
-        hash = (hash ^ byte[i]) * 0x100000001b3u;
+    const unsigned char *at = bytes;
+    uint64_t hash = hash_seed ^ length, word;
+    for (; length > sizeof word; at += sizeof word, length -= sizeof word) {
+        memcpy(&word, at, sizeof word);
+        hash = mix(hash ^ word);
     }
-    return hash ^ (hash >> 29);
+    word = 0;
+    if (length > 0) {
+        memcpy(&word, at, length);
+    }
+    return mix(mix(hash ^ word));
 }
 
 /* The slot that holds the key, or the free one where it would go. The map has slots. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "common/alloc.h"
 #include "common/map.h"
@@ -31,6 +32,7 @@ struct metric {
     size_t label_count;
     const double *bounds;
     size_t bound_count;
+    char *bound_texts; /* One behind the other, each with its end; the last is that of the rest. */
     pthread_mutex_t lock; /* Guards the series. */
     struct map series;
 };
@@ -69,6 +71,7 @@ void metrics_free(struct metrics *metrics)
         struct metric *next = metrics->first->next;
         map_free(&metrics->first->series, series_free);
         pthread_mutex_destroy(&metrics->first->lock);
+        free(metrics->first->bound_texts);
         free(metrics->first);
         metrics->first = next;
     }
@@ -107,12 +110,24 @@ struct metric *metrics_gauge(struct metrics *metrics, const char *name, const ch
     return add_metric(metrics, GAUGE, name, help, labels);
 }
 
+static char *write_bounds(const double *bounds, size_t count)
+{
+    struct buffer texts = BUFFER_INIT;
+    for (size_t i = 0; i < count; i++) {
+        buffer_addf(&texts, "%g", bounds[i]);
+        buffer_add_char(&texts, '\0');
+    }
+    buffer_add_literal(&texts, "+Inf");
+    return buffer_steal(&texts);
+}
+
 struct metric *metrics_histogram(struct metrics *metrics, const char *name, const char *help,
                                  const char *const *labels, const double *bounds, size_t count)
 {
     struct metric *metric = add_metric(metrics, HISTOGRAM, name, help, labels);
     metric->bounds = bounds;
     metric->bound_count = count;
+    metric->bound_texts = write_bounds(bounds, count);
     return metric;
 }
 
@@ -175,49 +190,79 @@ void metric_observe(struct metric *metric, double value, const char *const *valu
 
 /* ---- rendering ---- */
 
-static void add_labels(const struct metric *metric, const struct series *series, const char *bound,
-                       struct buffer *out)
+static void add_label(const char *name, const char *value, bool is_first, struct buffer *out)
 {
-    size_t written = 0;
-    for (size_t i = 0; i < metric->label_count; i++, written++) {
-        buffer_addf(out, "%s%s=\"", written ? "," : "{", metric->labels[i]);
-        for (const char *c = series->values[i]; *c != '\0'; c++) {
-            if (*c == '"' || *c == '\\') {
-                buffer_add_char(out, '\\');
-            }
-            if (*c == '\n') {
-                buffer_add_literal(out, "\\n");
-            } else {
-                buffer_add_char(out, *c);
-            }
+    buffer_add_char(out, is_first ? '{' : ',');
+    buffer_add_text(out, name);
+    buffer_add_literal(out, "=\"");
+    for (size_t plain; *value != '\0'; value += plain) {
+        plain = strcspn(value, "\"\\\n");
+        buffer_add(out, value, plain);
+        if (value[plain] != '\0') {
+            buffer_add_char(out, '\\');
+            buffer_add_char(out, value[plain] == '\n' ? 'n' : value[plain]);
+            plain++;
         }
-        buffer_add_char(out, '"');
     }
-    if (bound != NULL) {
-        buffer_addf(out, "%sle=\"%s\"", written++ ? "," : "{", bound);
+    buffer_add_char(out, '"');
+}
+
+/* "{result=\"scheduled\"", or nothing without labels. */
+static void add_labels(const struct metric *metric, const struct series *series, struct buffer *out)
+{
+    for (size_t i = 0; i < metric->label_count; i++) {
+        add_label(metric->labels[i], series->values[i], i == 0, out);
     }
-    buffer_add_text(out, written ? "} " : " ");
+}
+
+static void end_labels(const struct metric *metric, struct buffer *out)
+{
+    if (metric->label_count > 0) {
+        buffer_add_char(out, '}');
+    }
+    buffer_add_char(out, ' ');
+}
+
+/* Most are small and whole, and "%.15g" prints these as they are. */
+static void add_value(double value, struct buffer *out)
+{
+    if (value >= 0 && value < 1e15 && value == (double)(int64_t)value) {
+        buffer_add_int(out, (int64_t)value);
+    } else {
+        buffer_addf(out, "%.15g", value);
+    }
 }
 
 static void add_histogram(const struct metric *metric, const struct series *series,
                           struct buffer *out)
 {
+    cleanup(buffer_free)
+    struct buffer labels = BUFFER_INIT;
+    const char *bound = metric->bound_texts;
     uint64_t count = 0;
+    add_labels(metric, series, &labels);
     for (size_t i = 0; i <= metric->bound_count; i++) {
-        char bound[32] = "+Inf";
-        if (i < metric->bound_count) {
-            snprintf(bound, sizeof bound, "%g", metric->bounds[i]);
-        }
         count += series->counts[i];
-        buffer_addf(out, "%s_bucket", metric->name);
-        add_labels(metric, series, bound, out);
-        buffer_addf(out, "%llu\n", (unsigned long long)count);
+        buffer_add_text(out, metric->name);
+        buffer_add_literal(out, "_bucket");
+        buffer_add(out, buffer_text(&labels), labels.length);
+        add_label("le", bound, metric->label_count == 0, out);
+        buffer_add_literal(out, "} ");
+        buffer_add_int(out, (int64_t)count);
+        buffer_add_char(out, '\n');
+        bound += strlen(bound) + 1;
     }
-    buffer_addf(out, "%s_sum", metric->name);
-    add_labels(metric, series, NULL, out);
-    buffer_addf(out, "%.9g\n%s_count", series->value, metric->name);
-    add_labels(metric, series, NULL, out);
-    buffer_addf(out, "%llu\n", (unsigned long long)count);
+    buffer_add_text(out, metric->name);
+    buffer_add_literal(out, "_sum");
+    buffer_add(out, buffer_text(&labels), labels.length);
+    end_labels(metric, out);
+    buffer_addf(out, "%.9g\n", series->value);
+    buffer_add_text(out, metric->name);
+    buffer_add_literal(out, "_count");
+    buffer_add(out, buffer_text(&labels), labels.length);
+    end_labels(metric, out);
+    buffer_add_int(out, (int64_t)count);
+    buffer_add_char(out, '\n');
 }
 
 static void render_metric(struct metric *metric, struct buffer *out)
@@ -235,10 +280,30 @@ static void render_metric(struct metric *metric, struct buffer *out)
             continue;
         }
         buffer_add_text(out, metric->name);
-        add_labels(metric, series, NULL, out);
-        buffer_addf(out, "%.15g\n", series->value);
+        add_labels(metric, series, out);
+        end_labels(metric, out);
+        add_value(series->value, out);
+        buffer_add_char(out, '\n');
     }
     pthread_mutex_unlock(&metric->lock);
+}
+
+/* Newer kernels tell it as the folder's size; to read the folder costs something for each file. */
+static int count_open_files(void)
+{
+    struct stat status;
+    int count = 0;
+    if (stat("/proc/self/fd", &status) == 0 && status.st_size > 0) {
+        return (int)status.st_size;
+    }
+    DIR *folder = opendir("/proc/self/fd");
+    while (folder != NULL && readdir(folder) != NULL) {
+        count++;
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    return count > 2 ? count - 3 : 0; /* Without ".", ".." and the folder itself. */
 }
 
 static void add_process(const struct metrics *metrics, struct buffer *out)
@@ -253,14 +318,6 @@ static void add_process(const struct metrics *metrics, struct buffer *out)
     if (statm != NULL && fscanf(statm, "%ld %ld", &size, &resident) != 2) {
         resident = 0;
     }
-    int files = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (folder != NULL && readdir(folder) != NULL) {
-        files++;
-    }
-    if (folder != NULL) {
-        closedir(folder);
-    }
     const struct {
         const char *name, *type, *help;
         double value;
@@ -270,7 +327,7 @@ static void add_process(const struct metrics *metrics, struct buffer *out)
          (double)resident * (double)sysconf(_SC_PAGESIZE)},
         {"process_virtual_memory_bytes", "gauge", "Virtual memory in bytes.",
          (double)size * (double)sysconf(_SC_PAGESIZE)},
-        {"process_open_fds", "gauge", "Number of open files.", files > 2 ? files - 3 : 0},
+        {"process_open_fds", "gauge", "Number of open files.", count_open_files()},
         {"process_start_time_seconds", "gauge", "When the process started, in seconds since 1970.",
          (double)metrics->started_ns / 1e9},
     };

@@ -24,7 +24,7 @@ const char quantity_parse_message[] = "quantities must match the regular express
 static const char wrong_suffix[] = "unable to parse quantity's suffix";
 
 static const struct suffix {
-    const char *text;
+    char text[3];
     int base, exponent;
 } suffixes[] = {
     {"n", 10, -9}, {"u", 10, -6}, {"m", 10, -3}, {"", 10, 0},   {"k", 10, 3},  {"M", 10, 6},
@@ -46,7 +46,11 @@ struct parts {
 
 static size_t count_digits(const char *text)
 {
-    return strspn(text, "0123456789");
+    size_t count = 0; /* For the few that there are, strspn() is much ado. */
+    while (text[count] >= '0' && text[count] <= '9') {
+        count++;
+    }
+    return count;
 }
 
 /* "e-12", "E3". Exponents beyond any use are cut. */
@@ -74,7 +78,8 @@ static bool read_exponent(const char *text, int *exponent)
 static bool read_suffix(const char *text, struct parts *parts)
 {
     for (size_t i = 0; i < array_length(suffixes); i++) {
-        if (strcmp(suffixes[i].text, text) == 0) {
+        const char *suffix = suffixes[i].text;
+        if (suffix[0] == text[0] && strcmp(suffix, text) == 0) {
             parts->base = suffixes[i].base;
             parts->exponent = suffixes[i].exponent;
             return true;
@@ -95,7 +100,9 @@ static const char *take_apart(const char *text, struct parts *parts)
     if (*text == '-' || *text == '+') {
         text++;
     }
-    text += strspn(text, "0");
+    while (*text == '0') {
+        text++;
+    }
     parts->whole = text;
     parts->whole_length = count_digits(text);
     text += parts->whole_length;
@@ -105,7 +112,9 @@ static const char *take_apart(const char *text, struct parts *parts)
         text += parts->fraction_length;
     }
     parts->suffix = text;
-    text += strspn(text, "eEinumkKMGTP");
+    while (*text != '\0' && strchr("eEinumkKMGTP", *text) != NULL) {
+        text++;
+    }
     if (*text == '-' || *text == '+') {
         text++;
     }
@@ -136,6 +145,11 @@ static wide gather_digits(const struct parts *parts, int *dropped, bool *inexact
 /* mantissa * 10^power, rounded up, at most AMOUNT_MAX. */
 static wide scale(wide mantissa, int power, bool inexact)
 {
+    static const uint64_t powers[] = {1,      10,      100,      1000,      10000,
+                                      100000, 1000000, 10000000, 100000000, 1000000000};
+    if (power >= 0 && power < (int)array_length(powers) && mantissa <= UINT64_MAX) {
+        return mantissa * powers[power] + (inexact ? 1 : 0); /* All but odd amounts. */
+    }
     for (; power > 0 && mantissa > 0; power--) {
         if (mantissa > (wide)AMOUNT_MAX / 10) {
             return (wide)AMOUNT_MAX;

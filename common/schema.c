@@ -17,7 +17,9 @@ const struct schema_field *schema_field_find(const struct schema_object *object,
     size_t high = object->field_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        int order = strcmp(name, object->fields[middle].name);
+        const char *other = object->fields[middle].name;
+        int order = (unsigned char)name[0] - (unsigned char)other[0]; /* Mostly that tells. */
+        order = order != 0 ? order : strcmp(name, other);
         if (order == 0) {
             return &object->fields[middle];
         }
@@ -144,9 +146,9 @@ const struct resource *scheme_resource(const struct scheme *scheme, size_t index
     return &scheme->tables->resources[index];
 }
 
-static int compare_names(const char *const *left, const char *const *right)
+static int compare_names(const char *const *left, const char *const *right, size_t count)
 {
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < count; i++) {
         int order = strcmp(left[i], right[i]);
         if (order != 0) {
             return order;
@@ -155,9 +157,9 @@ static int compare_names(const char *const *left, const char *const *right)
     return 0;
 }
 
-/* Finds {group, version, plural} or {group, version, kind}. */
-static const struct resource *find_resource(const struct schema_tables *tables,
-                                            const char *const *wanted, bool by_kind)
+/* Finds {plural, group, version} or {kind, group, version}, or some version of the first two. */
+static const struct resource *find_resource(const struct schema_tables *tables, bool by_kind,
+                                            const char *const *wanted, size_t count)
 {
     const uint16_t *indexes = by_kind ? tables->resources_by_kind : tables->resources_by_plural;
     size_t low = 0;
@@ -165,9 +167,9 @@ static const struct resource *find_resource(const struct schema_tables *tables,
     while (low < high) {
         size_t middle = (low + high) / 2;
         const struct resource *resource = &tables->resources[indexes[middle]];
-        const char *const names[] = {resource->group, resource->version,
-                                     by_kind ? resource->kind : resource->plural};
-        int order = compare_names(wanted, names);
+        const char *const names[] = {by_kind ? resource->kind : resource->plural, resource->group,
+                                     resource->version};
+        int order = compare_names(wanted, names, count);
         if (order == 0) {
             return resource;
         }
@@ -183,20 +185,33 @@ static const struct resource *find_resource(const struct schema_tables *tables,
 const struct resource *scheme_resource_find(const struct scheme *scheme, const char *group,
                                             const char *version, const char *plural)
 {
-    const char *const wanted[] = {group, version, plural};
-    return find_resource(scheme->tables, wanted, false);
+    const char *const wanted[] = {plural, group, version};
+    return find_resource(scheme->tables, false, wanted, array_length(wanted));
+}
+
+const struct resource *scheme_resource_stored(const struct scheme *scheme, const char *group,
+                                              const char *plural)
+{
+    const char *const wanted[] = {plural, group};
+    const struct resource *resource =
+        find_resource(scheme->tables, false, wanted, array_length(wanted));
+    return resource != NULL ? scheme_storage_resource(scheme, resource) : NULL;
 }
 
 const struct resource *scheme_resource_of_kind(const struct scheme *scheme, const char *group,
                                                const char *version, const char *kind)
 {
-    const char *const wanted[] = {group, version, kind};
-    return find_resource(scheme->tables, wanted, true);
+    const char *const wanted[] = {kind, group, version};
+    return find_resource(scheme->tables, true, wanted, array_length(wanted));
 }
 
 const struct resource *scheme_storage_resource(const struct scheme *scheme,
                                                const struct resource *resource)
 {
+    if (strcmp(resource->storage_version, resource->version) == 0 &&
+        strcmp(resource->storage_group, resource->group) == 0) {
+        return resource;
+    }
     const struct resource *storage = scheme_resource_find(
         scheme, resource->storage_group, resource->storage_version, resource->plural);
     return storage != NULL ? storage : resource;
@@ -210,7 +225,7 @@ static const struct schema *find_kind(const struct schema_tables *tables, const 
         size_t middle = (low + high) / 2;
         const struct scheme_kind *kind = &tables->kinds[middle];
         const char *const names[] = {kind->group, kind->version, kind->kind};
-        int order = compare_names(wanted, names);
+        int order = compare_names(wanted, names, array_length(names));
         if (order == 0) {
             return kind->schema;
         }

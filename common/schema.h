@@ -243,6 +243,9 @@ const struct resource *scheme_resource(const struct scheme *scheme, size_t index
 /* By URL; NULL when there is none. */
 const struct resource *scheme_resource_find(const struct scheme *scheme, const char *group,
                                             const char *version, const char *plural);
+/* The same in the version in which it is stored. */
+const struct resource *scheme_resource_stored(const struct scheme *scheme, const char *group,
+                                              const char *plural);
 /* By kind; NULL when no resource has it. */
 const struct resource *scheme_resource_of_kind(const struct scheme *scheme, const char *group,
                                                const char *version, const char *kind);
@@ -264,8 +267,8 @@ struct schema_tables {
     size_t group_count;
     const struct resource *resources;
     size_t resource_count;
-    const uint16_t *resources_by_plural; /* Their indexes, sorted by group, version, plural … */
-    const uint16_t *resources_by_kind;   /* … and by group, version, kind. */
+    const uint16_t *resources_by_plural; /* Their indexes, sorted by plural, group, version … */
+    const uint16_t *resources_by_kind;   /* … and by kind, group, version. */
     const struct scheme_kind *kinds;     /* Sorted by group, version, kind. */
     size_t kind_count;
     const struct schema_object *const *objects;

@@ -3,6 +3,7 @@
 
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/schema_members.h"
 #include "common/schema_rules.h"
 
 /* Something at or below this may have a default. */
@@ -21,21 +22,20 @@ static json_t *value_of(const char *text)
     if (length >= 2 && text[0] == '"' && memchr(text, '\\', length) == NULL) {
         return json_stringn_nocheck(text + 1, length - 2);
     }
-    return json_loadb(text, length, JSON_DECODE_ANY, NULL);
+    return json_parse_known(text, length);
 }
 
 static void fill_object(const struct schema_object *object, json_t *value)
 {
+    struct schema_members members;
+    schema_members_collect(&members, object, value);
     for (size_t i = 0; i < object->field_count; i++) {
         const struct schema_field *field = &object->fields[i];
         const char *text = field->schema->default_value;
-        if (text == NULL && !may_have_defaults(field->schema)) {
-            continue;
-        }
-        json_t *member = json_object_get(value, field->name);
+        json_t *member = schema_members_get(&members, object, i);
         if (text != NULL && member == NULL) {
             member = value_of(text);
-            json_object_set_new(value, field->name, member);
+            json_object_set_new_nocheck(value, field->name, member);
         }
         if (member != NULL) {
             schema_default(field->schema, member);

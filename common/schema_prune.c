@@ -15,6 +15,7 @@
 struct pruner {
     void (*unknown)(void *argument, const char *path);
     void *argument;
+    bool from_map; /* Tells as Go does of a map that a strategic merge has made. */
     struct error *error;
 };
 
@@ -96,11 +97,59 @@ static void add_value_name(const json_t *value, bool with_number, struct buffer 
     }
 }
 
+/* How Go's reflection calls the value's type. */
+static const char *kind_of_value(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "map";
+    case JSON_ARRAY:
+        return "slice";
+    case JSON_STRING:
+        return "string";
+    case JSON_INTEGER:
+        return "int64";
+    case JSON_REAL:
+        return "float64";
+    default:
+        return "bool";
+    }
+}
+
+/* As the converter of unstructured objects puts it, which knows of no paths. */
+static bool wrong_type_in_map(const struct pruner *pruner, const struct schema *schema,
+                              const json_t *value)
+{
+    const char *kind = kind_of_value(value);
+    cleanup(buffer_free)
+    struct buffer type = BUFFER_INIT;
+    add_type_name(schema, &type);
+    bool number = is_integer_type(schema) || schema->type == SCHEMA_DOUBLE;
+    bool convertible = json_is_number(value) &&
+                       (number || (schema->type == SCHEMA_STRING && json_is_integer(value)));
+    if (schema->type == SCHEMA_LIST || schema->type == SCHEMA_BYTES) {
+        return error_bad_request(pruner->error, "cannot restore slice from %s", kind);
+    }
+    if (schema->type == SCHEMA_MAP) {
+        return error_bad_request(pruner->error, "cannot restore map from %s", kind);
+    }
+    if (schema->type == SCHEMA_OBJECT) {
+        return error_bad_request(pruner->error, "cannot restore struct from: %s", kind);
+    }
+    return convertible
+               ? error_bad_request(pruner->error, "cannot convert %s to %s", kind,
+                                   buffer_text(&type))
+               : error_bad_request(pruner->error, "unrecognized type: %s", buffer_text(&type));
+}
+
 /* As encoding/json puts it; indexes and keys of maps are not part of its paths. */
 static bool wrong_type(const struct pruner *pruner, const struct schema *schema,
                        const struct schema_object *within, const struct field_path *path,
                        const json_t *value)
 {
+    if (pruner->from_map) {
+        return wrong_type_in_map(pruner, schema, value);
+    }
     cleanup(buffer_free)
     struct buffer message = BUFFER_INIT;
     const struct field_path *steps[64];
@@ -272,22 +321,26 @@ static bool prune_scalar(const struct pruner *pruner, const struct schema *schem
 
 /* ---- containers ---- */
 
+/* '*value' becomes what the member is then: NULL when it went, and took its key along. */
 static bool prune_member(const struct pruner *pruner, const struct schema *schema,
                          const struct schema_object *within, const struct field_path *path,
-                         json_t *object, const char *key, json_t *value)
+                         json_t *object, const char *key, json_t **value)
 {
-    if (json_is_null(value)) {
+    if (json_is_null(*value)) {
         if (!schema->nullable && schema->type != SCHEMA_JSON) {
             json_object_del(object, key);
+            *value = NULL;
         }
         return true;
     }
     json_t *replacement = NULL;
-    bool good = prune(pruner, schema, within, path, value, &replacement);
+    bool good = prune(pruner, schema, within, path, *value, &replacement);
     if (replacement != NULL && json_is_null(replacement)) {
         json_object_del(object, key);
+        *value = NULL;
     } else if (replacement != NULL) {
         json_object_set_new(object, key, replacement);
+        *value = replacement;
     }
     return good;
 }
@@ -324,11 +377,9 @@ static bool prune_object(const struct pruner *pruner, const struct schema *schem
         const struct schema_field *field = schema_field_find(schema->object, key);
         const struct field_path *here = FIELD(path, key);
         if (field != NULL) {
-            if (!prune_member(pruner, field->schema, schema->object, here, object, key, value)) {
+            if (!prune_member(pruner, field->schema, schema->object, here, object, key, &value)) {
                 return false;
             }
-            value =
-                json_object_get(object, field->name); /* A member that went took its key along. */
             if (value != NULL && schema_omits(field->schema, value)) {
                 json_object_del(object, key);
             }
@@ -397,7 +448,7 @@ static bool prune_map(const struct pruner *pruner, const struct schema *schema,
         } else {
             /* Prints as a field does; 'key' tells that it is none. */
             const struct field_path here = {.parent = path, .name = key, .key = key};
-            if (!prune_member(pruner, schema->items, within, &here, map, key, value)) {
+            if (!prune_member(pruner, schema->items, within, &here, map, key, &value)) {
                 return false;
             }
         }
@@ -455,13 +506,27 @@ static bool prune(const struct pruner *pruner, const struct schema *schema,
     }
 }
 
+static bool prune_whole(const struct pruner *pruner, const struct schema *schema, json_t *value)
+{
+    json_t *replacement = NULL;
+    bool good = prune(pruner, schema, schema->object, NULL, value, &replacement);
+    json_decref(replacement);
+    return good;
+}
+
 bool schema_prune(const struct schema *schema, json_t *value,
                   void (*unknown)(void *argument, const char *path), void *argument,
                   struct error *error)
 {
-    struct pruner pruner = {unknown, argument, error};
-    json_t *replacement = NULL;
-    bool good = prune(&pruner, schema, schema->object, NULL, value, &replacement);
-    json_decref(replacement);
-    return good;
+    struct pruner pruner = {.unknown = unknown, .argument = argument, .error = error};
+    return prune_whole(&pruner, schema, value);
+}
+
+bool schema_prune_merged(const struct schema *schema, json_t *value,
+                         void (*unknown)(void *argument, const char *path), void *argument,
+                         struct error *error)
+{
+    struct pruner pruner = {
+        .unknown = unknown, .argument = argument, .from_map = true, .error = error};
+    return prune_whole(&pruner, schema, value);
 }

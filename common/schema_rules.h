@@ -27,6 +27,12 @@ bool schema_prune(const struct schema *schema, json_t *value,
                   void (*unknown)(void *argument, const char *path), void *argument,
                   struct error *error);
 
+/* The same for what a strategic merge has made. Go restores that from a map and not from JSON, and
+ * tells of a wrong type in other words: "cannot restore slice from map". */
+bool schema_prune_merged(const struct schema *schema, json_t *value,
+                         void (*unknown)(void *argument, const char *path), void *argument,
+                         struct error *error);
+
 /* The value of a member says nothing and is not written: see omits_zero in struct schema. */
 bool schema_omits(const struct schema *schema, const json_t *value);
 

@@ -7,6 +7,7 @@
 #include "common/map.h"
 #include "common/names.h"
 #include "common/quantity.h"
+#include "common/schema_members.h"
 #include "common/schema_rules.h"
 
 /* ---- strings ---- */
@@ -183,35 +184,14 @@ static bool is_checked_elsewhere(const char *name)
     return false;
 }
 
-/* In types with more fields, which are few, each is looked up when its turn comes. */
-enum { looked_up_at_once = 64 };
-
-/* The values of the fields, by their places. An object has few of the members that its type knows,
- * so to ask for each member's field is less work than to ask for each field's member. */
-static void collect_values(const struct schema_object *object, const json_t *value,
-                           const json_t **values)
-{
-    const char *name;
-    json_t *member;
-    json_object_foreach ((json_t *)value, name, member) {
-        const struct schema_field *field = schema_field_find(object, name);
-        if (field != NULL) {
-            values[field - object->fields] = member;
-        }
-    }
-}
-
 static void validate_object(const struct schema_object *object, const json_t *value,
                             const struct field_path *path, struct field_errors *errors)
 {
-    const json_t *values[looked_up_at_once] = {0};
-    bool collected = object->field_count <= looked_up_at_once;
-    if (collected) {
-        collect_values(object, value, values);
-    }
+    struct schema_members members;
+    schema_members_collect(&members, object, (json_t *)value);
     for (size_t i = 0; i < object->field_count; i++) {
         const struct schema_field *field = &object->fields[i];
-        const json_t *member = collected ? values[i] : json_object_get(value, field->name);
+        const json_t *member = schema_members_get(&members, object, i);
         if ((member != NULL || field->presence == SCHEMA_REQUIRED) &&
             (path != NULL || !is_checked_elsewhere(field->name))) {
             validate_field(field, member, FIELD(path, field->name), errors);

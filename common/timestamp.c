@@ -25,6 +25,12 @@ int64_t timestamp_monotonic(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+struct timespec timestamp_after(int64_t nanoseconds)
+{
+    int64_t then = timestamp_now() + nanoseconds;
+    return (struct timespec){.tv_sec = then / 1000000000, .tv_nsec = then % 1000000000};
+}
+
 /* ---- points in time ---- */
 
 /* Splits so that 0 <= *rest < 10^9, also before 1970. */
@@ -46,11 +52,19 @@ static size_t format_seconds(int64_t seconds, char text[static TIMESTAMP_SIZE])
     time_t time = (time_t)seconds;
     gmtime_r(&time, &parts);
     int year = parts.tm_year + 1900;
-    /* strftime does not fill up a year below 1000. */
     for (int i = 3; i >= 0; i--, year /= 10) {
         text[i] = (char)('0' + year % 10);
     }
-    return 4 + strftime(text + 4, TIMESTAMP_SIZE - 4, "-%m-%dT%H:%M:%S", &parts);
+    const int numbers[] = {parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
+                           parts.tm_sec};
+    char *at = text + 4;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        *at++ = "--T::"[i];
+        *at++ = (char)('0' + numbers[i] / 10);
+        *at++ = (char)('0' + numbers[i] % 10);
+    }
+    *at = '\0';
+    return (size_t)(at - text);
 }
 
 void timestamp_format(int64_t nanoseconds, char text[static TIMESTAMP_SIZE])
@@ -89,6 +103,15 @@ static bool is_calendar_day(int year, int month, int day)
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return month >= 1 && month <= 12 && day >= 1 &&
            day <= days[month - 1] + (month == 2 && leap ? 1 : 0);
+}
+
+/* From 1970-01-01 to that day. Years begin with March here, so that a leap day ends one; their 400
+ * take 146,097 days. */
+static int64_t days_of(int year, int month, int day)
+{
+    int64_t of_march = (month + 9) % 12, years = year + 400 - (month < 3);
+    return years * 365 + years / 4 - years / 100 + years / 400 + (153 * of_march + 2) / 5 + day -
+           1 - 719468 - 146097;
 }
 
 /* ".123456789…" in nanoseconds; further digits are dropped. */
@@ -130,22 +153,17 @@ static bool read_offset(const char *text, int *offset)
 /* Splits a time into seconds since 1970 and nanoseconds. */
 static bool parse_time(const char *text, int64_t *seconds, int64_t *rest)
 {
-    struct tm parts = {0};
-    int year, month, day, offset;
+    int year, month, day, hour, minute, second, offset;
     if (!read_number(&text, 4, '-', &year) || !read_number(&text, 2, '-', &month) ||
-        !read_number(&text, 2, 'T', &day) || !read_number(&text, 2, ':', &parts.tm_hour) ||
-        !read_number(&text, 2, ':', &parts.tm_min) || !read_number(&text, 2, '\0', &parts.tm_sec) ||
+        !read_number(&text, 2, 'T', &day) || !read_number(&text, 2, ':', &hour) ||
+        !read_number(&text, 2, ':', &minute) || !read_number(&text, 2, '\0', &second) ||
         !read_decimals(&text, rest) || !read_offset(text, &offset)) {
         return false;
     }
-    if (!is_calendar_day(year, month, day) || parts.tm_hour > 23 || parts.tm_min > 59 ||
-        parts.tm_sec > 59) {
+    if (!is_calendar_day(year, month, day) || hour > 23 || minute > 59 || second > 59) {
         return false;
     }
-    parts.tm_year = year - 1900;
-    parts.tm_mon = month - 1;
-    parts.tm_mday = day;
-    *seconds = (int64_t)timegm(&parts) - offset;
+    *seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
     return true;
 }
 
@@ -155,6 +173,14 @@ bool timestamp_parse(const char *text, int64_t *nanoseconds)
     return parse_time(text, &seconds, &rest) &&
            !__builtin_mul_overflow(seconds, NANOSECONDS_A_SECOND, nanoseconds) &&
            !__builtin_add_overflow(*nanoseconds, rest, nanoseconds);
+}
+
+/* A time that parses has the form that is printed. */
+static bool is_canonical(const char *text, bool micro)
+{
+    size_t length = strlen(text);
+    return micro ? length == 27 && text[19] == '.' && text[26] == 'Z'
+                 : length == 20 && text[19] == 'Z';
 }
 
 bool timestamp_canonical(const char *text, bool micro, char canonical[static TIMESTAMP_SIZE])
@@ -167,6 +193,10 @@ bool timestamp_canonical(const char *text, bool micro, char canonical[static TIM
     /* Decimals that are not printed don't count: what is printed must read back the same. */
     if (seconds == year_one && rest < (micro ? 1000 : NANOSECONDS_A_SECOND)) {
         canonical[0] = '\0';
+        return true;
+    }
+    if (is_canonical(text, micro)) {
+        memcpy(canonical, text, strlen(text) + 1);
         return true;
     }
     size_t length = format_seconds(seconds, canonical);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 enum { TIMESTAMP_SIZE = 40 }; /* Room for any text made here. */
 
@@ -12,6 +13,8 @@ enum { TIMESTAMP_SIZE = 40 }; /* Room for any text made here. */
 int64_t timestamp_now(void);
 /* Nanoseconds of a clock that never jumps, for time-outs and intervals. */
 int64_t timestamp_monotonic(void);
+/* The time of day so many nanoseconds from now, for pthread_cond_timedwait() and its like. */
+struct timespec timestamp_after(int64_t nanoseconds);
 /* "2026-01-31T12:00:00Z" */
 void timestamp_format(int64_t nanoseconds, char text[static TIMESTAMP_SIZE]);
 /* "2026-01-31T12:00:00.123456Z" */

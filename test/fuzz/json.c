@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* JSON: what is parsed survives encoding, and what the scanner finds is what the tree holds. */
+#include "common/json_read.h"
 #include "test/fuzz/fuzz.h"
 
 static void count_duplicate(void *argument, const char *path)
@@ -74,12 +75,26 @@ static void check_tree(const json_t *tree, const char *text, size_t length,
     }
 }
 
+/* The quick reader makes what jansson makes, or nothing. */
+static void check_reader(const char *text, size_t length)
+{
+    static const struct json_read_limits limits = {JSON_LEVELS_MAX, SIZE_MAX, false};
+    cleanup(json_release)
+    json_t *read = json_read(text, length, &limits);
+    if (read != NULL) {
+        cleanup(json_release)
+        json_t *expected = json_loadb(text, length, JSON_DECODE_ANY, NULL);
+        fuzz_expect(expected != NULL && fuzz_same(read, expected));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     struct json_span spans[array_length(paths)];
     scan(text, size, spans);
     json_count_values(text, size);
+    check_reader(text, size);
     cleanup(error_clear)
     struct error error = ERROR_INIT;
     cleanup(json_release)

@@ -55,15 +55,37 @@ static void known_texts_are_known(void **state)
     }
 }
 
+/* All digits in their order, 64 characters of 48 bytes. */
+static void each_digit_has_its_character(void **state)
+{
+    (void)state;
+    char bytes[48];
+    for (int i = 0; i < 64; i += 4) {
+        uint32_t group = (uint32_t)(i << 18 | (i + 1) << 12 | (i + 2) << 6 | (i + 3));
+        bytes[i / 4 * 3] = (char)(group >> 16);
+        bytes[i / 4 * 3 + 1] = (char)(group >> 8);
+        bytes[i / 4 * 3 + 2] = (char)group;
+    }
+    cleanup(free_char)
+    char *text = base64_encode(bytes, sizeof bytes);
+    cleanup(free_char)
+    char *url = base64_encode_url(bytes, sizeof bytes);
+    assert_memory_equal(text, alphabet, 62);
+    assert_memory_equal(url, alphabet, 62);
+    assert_string_equal(text + 62, "+/");
+    assert_string_equal(url + 62, "-_");
+}
+
 /* Each place of a text with each character that has no business there. */
 static void what_is_no_base64_is_refused(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"QUJDREVGR0g", "QUJDREVGR0hJ"};
+    static const char *const texts[] = {"QUJDREVGR0g", "QUJDREVGR0hJ",
+                                        "QUJDREVGR0hJQUJDREVGR0hJQUJDREVGR0hJ"};
     for (size_t i = 0; i < array_length(texts); i++) {
         for (size_t at = 0; at < strlen(texts[i]); at++) {
             for (int c = 1; c < 256; c++) {
-                char text[16];
+                char text[40];
                 size_t length;
                 strcpy(text, texts[i]);
                 text[at] = (char)c;
@@ -71,6 +93,12 @@ static void what_is_no_base64_is_refused(void **state)
                 cleanup(free_char)
                 char *decoded = base64_decode_url(text, strlen(text), &length);
                 assert_int_equal(decoded != NULL, fits);
+                if (strlen(text) % 4 == 0 && (c != '=' || at + 1 < strlen(text))) {
+                    fits = strchr(alphabet, c) != NULL || c == '+' || c == '/';
+                    cleanup(free_char)
+                    char *padded = base64_decode(text, strlen(text), &length);
+                    assert_int_equal(padded != NULL, fits);
+                }
             }
         }
     }
@@ -87,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_encoded_is_decoded),
         cmocka_unit_test(known_texts_are_known),
+        cmocka_unit_test(each_digit_has_its_character),
         cmocka_unit_test(what_is_no_base64_is_refused),
     };
     return cmocka_run_group_tests_name("base64", tests, NULL, NULL);

@@ -376,6 +376,57 @@ static void a_request_may_impersonate(void **state)
     assert_string_equal(group, "system:nodes");
 }
 
+static void a_server_may_stand_below_a_path(void **state)
+{
+    (void)state;
+    struct api_stub *stub = api_stub_start();
+    struct loop *loop = loop_new();
+    struct client_config config = CLIENT_CONFIG_INIT;
+    config.server = format("%s/cluster/", api_stub_url(stub));
+    config.username = duplicate("ann");
+    config.password = duplicate("pass");
+    struct client *client =
+        client_new(loop, &config, &(struct client_options){.user_agent = "t"}, NULL);
+    api_stub_answer(stub, (struct api_stub_answer){.code = 200, .body = pod_text});
+    json_decref(client_get(client, &pods, "default", "a", NULL));
+    cleanup(free_char)
+    char *line = api_stub_request(stub, 0);
+    cleanup(free_char)
+    char *credentials = api_stub_header(stub, 0, "Authorization");
+    assert_string_equal(line, "GET /cluster/api/v1/namespaces/default/pods/a");
+    assert_string_equal(credentials, "Basic YW5uOnBhc3M=");
+    client_free(client);
+    loop_free(loop);
+    api_stub_stop(stub);
+}
+
+/* Neither a name nor a path becomes a field of its own. */
+static void what_no_head_can_carry_is_not_sent(void **state)
+{
+    static const struct {
+        const char *path, *user, *group;
+    } rows[] = {
+        {"/api HTTP/1.1\r\nX: y", NULL, NULL},
+        {"/a b", NULL, NULL},
+        {"/api", "ann\r\nX: y", "g"},
+        {"/api", "ann", "g\nX: y"},
+    };
+    (void)state;
+    cleanup(stop)
+    struct fixture fixture = start();
+    for (size_t i = 0; i < array_length(rows); i++) {
+        cleanup(error_clear)
+        struct error error = ERROR_INIT;
+        struct client_request request = {.method = "GET",
+                                         .path = duplicate(rows[i].path),
+                                         .user = rows[i].user,
+                                         .group = rows[i].group};
+        assert_null(client_call(fixture.client, request, &error));
+        assert_int_equal(error.code, 400);
+    }
+    assert_int_equal(api_stub_count(fixture.stub), 0);
+}
+
 /* ---- watches ---- */
 
 struct seen {
@@ -522,6 +573,8 @@ int main(void)
         cmocka_unit_test(a_token_file_is_read),
         cmocka_unit_test(a_token_is_renewed_before_it_ends),
         cmocka_unit_test(a_request_may_impersonate),
+        cmocka_unit_test(a_server_may_stand_below_a_path),
+        cmocka_unit_test(what_no_head_can_carry_is_not_sent),
         cmocka_unit_test(a_watch_gives_line_after_line),
         cmocka_unit_test(a_watch_that_is_refused_tells_why),
         cmocka_unit_test(an_event_may_ask_for_more),

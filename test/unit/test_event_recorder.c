@@ -91,6 +91,61 @@ static void an_event_says_what_upstreams_say(void **state)
     assert_int_equal(strncmp(json_path_string(event, "metadata", "name"), "web.", 4), 0);
 }
 
+static void a_message_may_hold_what_json_escapes(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct event_target other = {.kind = "Node", .name = "a\"b"};
+    struct event_target target = web;
+    target.related = &other;
+    target.host = "h\\i";
+    expect_answers(fixture, 201, 1);
+    event_record(fixture->recorder, &target, "Normal", "Started", "\"%s\"\n\t\001", "\xc3\xa4");
+    cleanup(json_release)
+    json_t *event = written(fixture, 0, "POST ");
+    assert_string_equal(text_of(event, "message"), "\"\xc3\xa4\"\n\t\001");
+    assert_string_equal(json_path_string(event, "related", "name"), "a\"b");
+    assert_string_equal(json_path_string(event, "source", "host"), "h\\i");
+    assert_string_equal(text_of(event, "reportingInstance"), "h\\i");
+}
+
+/* An event of each of so many pods. */
+static void record_starts(struct event_recorder *recorder, int count)
+{
+    for (int i = 0; i < count; i++) {
+        cleanup(free_char)
+        char *name = format("pod-%d", i);
+        struct event_target target = web;
+        target.name = name;
+        event_record(recorder, &target, "Normal", "Started", "Started");
+    }
+}
+
+/* Also when that happens with all of them waiting: one does not end within another. */
+static void a_client_that_closes_lets_all_events_go(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { event_count = 4000 };
+    client_close(fixture->client);
+    record_starts(fixture->recorder, event_count);
+    event_recorder_free(steal(fixture->recorder));
+    assert_int_equal(api_stub_count(fixture->stub), 0);
+}
+
+/* It frees the recorder, as the checker of leaks sees. */
+static void what_is_not_answered_in_time_is_left_to_the_clients_end(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { event_count = 10 };
+    for (int i = 0; i < 2; i++) {
+        api_stub_answer(fixture->stub, (struct api_stub_answer){201, "{", NULL, true});
+    }
+    record_starts(fixture->recorder, event_count);
+    api_stub_wait(fixture->stub, 2); /* One a lane. */
+    event_recorder_free(steal(fixture->recorder));
+    client_close(fixture->client);
+    assert_int_equal(api_stub_count(fixture->stub), 2);
+}
+
 static void the_same_again_raises_the_count_of_the_first(void **state)
 {
     struct fixture *fixture = *state;
@@ -180,6 +235,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define fixture_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         fixture_test(an_event_says_what_upstreams_say),
+        fixture_test(a_message_may_hold_what_json_escapes),
+        fixture_test(a_client_that_closes_lets_all_events_go),
+        fixture_test(what_is_not_answered_in_time_is_left_to_the_clients_end),
         fixture_test(the_same_again_raises_the_count_of_the_first),
         fixture_test(a_first_that_has_expired_is_written_anew),
         fixture_test(ten_different_messages_become_one),

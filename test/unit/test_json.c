@@ -8,6 +8,7 @@
 
 /* cmocka needs the headers above. */
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "common/alloc.h"
 #include "common/json.h"
@@ -260,6 +261,37 @@ static void values_are_found_in_text(void **state)
     assert_null(spans[9].text);
 }
 
+/* Finds what json_scan() finds, whatever the paths are, and wherever in the text they end. */
+static void scanning_may_stop_when_all_is_met(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":{\"x\":{\"b\":1,\"q\":{\"r\":[{}]}},\"b\":{\"c\":2,\"y\":3}},\"d\":[3],\"ab\":4,"
+        "\"e\":{\"f\":{}},\"g\":5}";
+    static const char *const all[] = {"a",      "a.b", "a.b.c", "a.b.z", "a.x.b", "a.x.q.r",
+                                      "a.none", "d",   "d.e",   "e.f.g", "g",     "none"};
+    for (size_t set = 0; set < (size_t)1 << array_length(all); set++) {
+        const char *paths[array_length(all)];
+        struct json_span expected[array_length(all)], spans[array_length(all)];
+        size_t count = 0;
+        for (size_t i = 0; i < array_length(all); i++) {
+            if ((set >> i & 1) != 0) {
+                paths[count++] = all[i];
+            }
+        }
+        json_scan(text, strlen(text), paths, count, expected);
+        json_scan_until_met(text, strlen(text), paths, count, spans);
+        for (size_t i = 0; i < count; i++) {
+            assert_ptr_equal(spans[i].text, expected[i].text);
+            assert_int_equal(spans[i].length, expected[i].length);
+        }
+    }
+    static const char cut[] = "{\"a\":{\"b\":1,\"c\":2},\"d\":{\"b\":3";
+    struct json_span span;
+    json_scan_until_met(cut, strlen(cut), (const char *[]){"a.c"}, 1, &span);
+    assert_memory_equal(span.text, "2},\"d\"", 6);
+}
+
 static void scanning_stays_inside_the_text(void **state)
 {
     (void)state;
@@ -297,6 +329,27 @@ static bool take_members(void *argument, struct json_span key, struct json_span 
     buffer_add(out, value.text, value.length);
     buffer_add_char(out, ';');
     return key.text[0] != 'z';
+}
+
+/* At every length up to some of what is looked at together. */
+static void brackets_and_quotes_in_strings_are_no_ends(void **state)
+{
+    static const char *const paths[] = {"a", "aa.b", "aa.bb"};
+    static const char filling[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    (void)state;
+    for (int before = 0; before < 40; before++) {
+        struct json_span spans[array_length(paths)];
+        cleanup(free_char)
+        char *text =
+            format("{\"a\":[{\"%.*s\\\"]}\":\"%.*s\\\\\"},\"[\"],\"aa\":{\"bbb\":1,\"bb\":2}}",
+                   before, filling, 40 - before, filling);
+        json_scan(text, strlen(text), paths, array_length(paths), spans);
+        assert_ptr_equal(spans[0].text, strchr(text, '['));
+        assert_ptr_equal(spans[0].text + spans[0].length, strstr(text, ",\"aa\""));
+        assert_null(spans[1].text);
+        assert_ptr_equal(spans[2].text, strchr(text, '2'));
+        assert_int_equal(spans[2].length, 1);
+    }
 }
 
 static void scanning_goes_on_behind_an_object_that_it_looked_into(void **state)
@@ -347,9 +400,57 @@ static void span_values_lose_their_quotes_and_escapes(void **state)
     assert_null(json_span_value((struct json_span){0}));
 }
 
+static void what_was_taken_in_reads_again_as_it_is_encoded(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"a\":[1,\"b\",0.5]}",         "{\"a\":\"b\\u0000c\"}", "{\"a\":1e20}",
+        "{\"a\":-98765432109876543210}", "\"\\ud83d\\ude00\"",
+    };
+    for (size_t i = 0; i < array_length(texts); i++) {
+        cleanup(json_release)
+        json_t *taken = parse(texts[i]);
+        cleanup(free_char)
+        char *text = json_text(taken);
+        cleanup(json_release)
+        json_t *known = json_parse_known(text, strlen(text));
+        assert_true(json_equal(taken, known));
+    }
+}
+
+static void *refer_often(void *argument)
+{
+    json_t *part = json_object_get(argument, "list");
+    for (int i = 0; i < 1000; i++) {
+        cleanup(json_release)
+        json_t *object = json_object();
+        json_object_set(object, "whole", argument);
+        json_object_set(object, "part", part);
+    }
+    return NULL;
+}
+
+/* What ThreadSanitizer tells more of. */
+static void threads_may_share_a_tree_that_is_kept_forever(void **state)
+{
+    (void)state;
+    static json_t *shared; /* Where the checker of leaks finds it. */
+    pthread_t thread;
+    shared = parse("{\"list\": [1, \"text\"]}");
+    json_keep_forever(shared);
+    pthread_create(&thread, NULL, refer_often, shared);
+    refer_often(shared);
+    pthread_join(thread, NULL);
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    json_encode(shared, &text);
+    assert_string_equal(buffer_text(&text), "{\"list\":[1,\"text\"]}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_taken_in_reads_again_as_it_is_encoded),
         cmocka_unit_test(texts_encode_in_their_shortest_form),
         cmocka_unit_test(reals_read_back_the_same),
         cmocka_unit_test(malformed_texts_are_refused),
@@ -363,10 +464,13 @@ int main(void)
         cmocka_unit_test(members_are_reached_by_their_names),
         cmocka_unit_test(a_missing_object_is_added),
         cmocka_unit_test(values_are_found_in_text),
+        cmocka_unit_test(scanning_may_stop_when_all_is_met),
         cmocka_unit_test(scanning_stays_inside_the_text),
         cmocka_unit_test(keys_with_dots_or_nuls_are_no_path),
+        cmocka_unit_test(brackets_and_quotes_in_strings_are_no_ends),
         cmocka_unit_test(scanning_goes_on_behind_an_object_that_it_looked_into),
         cmocka_unit_test(members_are_scanned_in_order_until_told_to_stop),
+        cmocka_unit_test(threads_may_share_a_tree_that_is_kept_forever),
         cmocka_unit_test(span_values_lose_their_quotes_and_escapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

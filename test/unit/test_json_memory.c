@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Trees come and go in several threads, also freed by others than those that made them. */
+#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,12 +95,63 @@ static void blocks_of_all_sizes_hold_what_was_put_in(void **state)
     }
 }
 
+/* What was freed fits what is asked for next, of whatever size: nothing more is taken. (Sanitizers
+ * keep memory their own way, and show no use of it here.) */
+static void the_same_trees_again_take_no_more_memory(void **state)
+{
+    (void)state;
+    size_t before = 0;
+    for (int round = 0; round < 2000; round++) {
+        char text[48];
+        memset(text, 'x', sizeof text);
+        for (size_t length = 0; length < sizeof text; length++) {
+            json_decref(json_stringn(text, length));
+        }
+        if (round == 0) {
+            before = mallinfo2().uordblks;
+        }
+    }
+    assert_int_equal(mallinfo2().uordblks, before);
+}
+
+enum { many = 3000, some = 100 };
+
+/* Takes blocks and gives them back. How much less the C library has lent out at the end. */
+static size_t given_up(size_t size, size_t count)
+{
+    json_malloc_t take;
+    json_free_t give_back;
+    void *blocks[many];
+    json_get_alloc_funcs(&take, &give_back);
+    for (size_t i = 0; i < count; i++) {
+        blocks[i] = take(size);
+    }
+    size_t lent = mallinfo2().uordblks;
+    for (size_t i = 0; i < count; i++) {
+        give_back(blocks[i]);
+    }
+    return lent - mallinfo2().uordblks;
+}
+
+static void blocks_that_nobody_wants_leave_room_for_others(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return; /* Nothing is kept. */
+#endif
+    assert_true(given_up(200, many) > 0); /* More than may be kept. */
+    assert_int_equal(given_up(60, some), 0);
+    assert_int_equal(given_up(120, some), 0);
+}
+
 int main(void)
 {
     json_memory_use();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trees_are_freed_by_other_threads),
+        cmocka_unit_test(the_same_trees_again_take_no_more_memory),
         cmocka_unit_test(blocks_of_all_sizes_hold_what_was_put_in),
+        cmocka_unit_test(blocks_that_nobody_wants_leave_room_for_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,39 @@ static void a_histogram_counts_in_every_bucket_above_the_value(void **state)
     metrics_free(metrics);
 }
 
+static void buckets_have_their_labels_and_a_bound(void **state)
+{
+    (void)state;
+    static const double bounds[] = {0.0001, 1e6};
+    static const char *const verb[] = {"verb", NULL};
+    struct metrics *metrics = metrics_new();
+    struct metric *times = metrics_histogram(metrics, "seconds", "Time.", verb, bounds, 2);
+    metric_observe(times, 0.25, metric_labels("GET"));
+    assert_renders(metrics, "seconds_bucket{verb=\"GET\",le=\"0.0001\"} 0\n"
+                            "seconds_bucket{verb=\"GET\",le=\"1e+06\"} 1\n"
+                            "seconds_bucket{verb=\"GET\",le=\"+Inf\"} 1\n"
+                            "seconds_sum{verb=\"GET\"} 0.25\nseconds_count{verb=\"GET\"} 1\n");
+    metrics_free(metrics);
+}
+
+static void values_are_printed_as_short_as_they_are(void **state)
+{
+    static const struct {
+        double value;
+        const char *line;
+    } cases[] = {{0, "g 0\n"},        {-3, "g -3\n"},
+                 {0.5, "g 0.5\n"},    {123456789012345, "g 123456789012345\n"},
+                 {1e15, "g 1e+15\n"}, {1.25e9, "g 1250000000\n"}};
+    (void)state;
+    struct metrics *metrics = metrics_new();
+    struct metric *gauge = metrics_gauge(metrics, "g", "Gauge.", metric_no_labels);
+    for (size_t i = 0; i < array_length(cases); i++) {
+        metric_set(gauge, cases[i].value, metric_no_labels);
+        assert_renders(metrics, cases[i].line);
+    }
+    metrics_free(metrics);
+}
+
 static void label_values_of_any_length_are_counted_and_cut(void **state)
 {
     (void)state;
@@ -118,6 +151,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_counter_adds_up_for_each_combination_of_labels),
         cmocka_unit_test(a_histogram_counts_in_every_bucket_above_the_value),
+        cmocka_unit_test(buckets_have_their_labels_and_a_bound),
+        cmocka_unit_test(values_are_printed_as_short_as_they_are),
         cmocka_unit_test(label_values_of_any_length_are_counted_and_cut),
         cmocka_unit_test(label_values_are_escaped),
         cmocka_unit_test(series_beyond_the_limit_count_as_other),

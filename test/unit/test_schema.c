@@ -50,6 +50,8 @@ static void every_resource_is_found_by_its_plural_and_by_its_kind(void **state)
         assert_ptr_equal(
             scheme_resource_of_kind(scheme, resource->group, resource->version, resource->kind),
             resource);
+        assert_ptr_equal(scheme_resource_stored(scheme, resource->group, resource->plural),
+                         scheme_storage_resource(scheme, resource));
     }
 }
 
@@ -60,6 +62,7 @@ static void what_does_not_exist_is_not_found(void **state)
     const struct resource *pods = find("", "v1", "pods");
     assert_null(scheme_resource_find(scheme, "", "v2", "pods"));
     assert_null(scheme_resource_find(scheme, "apps", "v1", "pods"));
+    assert_null(scheme_resource_stored(scheme, "apps", "pods"));
     assert_null(scheme_resource_of_kind(scheme, "", "v1", "pod"));
     assert_null(scheme_kind_schema(scheme, "", "v1", "PodList"));
     assert_null(scheme_group_find(scheme, "meta.k8s.io"));

@@ -535,6 +535,37 @@ static void many_elements_are_checked_in_reasonable_time(void **state)
     assert_false(field_errors_any(&errors));
 }
 
+static void the_last_of_very_many_fields_is_one_like_others(void **state)
+{
+    (void)state;
+    enum { many = 100 };
+    static char names[many][16];
+    static struct schema_field fields[many];
+    for (int i = 0; i < many; i++) {
+        snprintf(names[i], sizeof names[i], "f%02d", i);
+        fields[i] =
+            (struct schema_field){.name = names[i], .schema = &label, .presence = SCHEMA_REQUIRED};
+    }
+    fields[many - 2].schema = &color;
+    const struct schema_object object = {
+        .name = "Wide", .fields = fields, .field_count = many, .has_defaults = true};
+    const struct schema wide = {.type = SCHEMA_OBJECT, .object = &object};
+    cleanup(json_release)
+    json_t *tree = json_object();
+    for (int i = 0; i < many; i++) {
+        if (i != many - 2) {
+            json_object_set_new(tree, names[i], json_string(i == many - 1 ? "A" : "a"));
+        }
+    }
+    cleanup(field_errors_clear)
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    schema_default(&wide, tree);
+    assert_string_equal(json_get_string(tree, names[many - 2]), "Red");
+    schema_validate(&wide, tree, FIELD(NULL, "spec"), &errors);
+    assert_int_equal(json_array_size(errors.causes), 1);
+    assert_string_equal(json_get_string(json_array_get(errors.causes, 0), "field"), "spec.f99");
+}
+
 static void what_is_immutable_may_be_set_once(void **state)
 {
     (void)state;
@@ -586,6 +617,7 @@ int main(void)
         cmocka_unit_test(keys_of_maps_are_checked),
         cmocka_unit_test(metadata_is_left_to_others),
         cmocka_unit_test(many_elements_are_checked_in_reasonable_time),
+        cmocka_unit_test(the_last_of_very_many_fields_is_one_like_others),
         cmocka_unit_test(what_is_immutable_may_be_set_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
