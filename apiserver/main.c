@@ -21,6 +21,7 @@
 #include "common/alloc.h"
 #include "common/json_memory.h"
 #include "common/log.h"
+#include "common/timestamp.h"
 
 enum { stop_grace_ms = 5000 };
 
@@ -71,12 +72,7 @@ struct compactor {
 
 static bool compactor_wait(struct compactor *compactor)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += compactor->interval_ns / 1000000000;
-    until.tv_nsec += compactor->interval_ns % 1000000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = timestamp_after(compactor->interval_ns);
     pthread_mutex_lock(&compactor->lock);
     int waited = 0;
     while (!compactor->stopping && waited == 0) {

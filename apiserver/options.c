@@ -231,7 +231,8 @@ static const struct option table[] = {
     HEADING("Storage"),
     {"store-file", FLAG_TEXT, AT(store_file), "Keep objects in this file, in the embedded store."},
     {"etcd-servers", FLAG_TEXT, AT(etcd_servers),
-     "Keep objects in etcd instead: URLs of its members, separated by commas."},
+     "Keep objects in etcd instead: URLs of its members, separated by commas. For a Unix socket "
+     "unix:// and its path."},
     {"etcd-cafile", FLAG_TEXT, AT(etcd_ca), "Authority of etcd's certificates."},
     {"etcd-certfile", FLAG_TEXT, AT(etcd_certificate), "Client certificate for etcd."},
     {"etcd-keyfile", FLAG_TEXT, AT(etcd_key), "Its private key."},

@@ -32,7 +32,7 @@ static void tolerate(json_t *spec, const char *key, int64_t seconds)
     }
     if (!json_is_array(tolerations)) {
         tolerations = json_array();
-        json_object_set_new(spec, "tolerations", tolerations);
+        json_object_set_new_nocheck(spec, "tolerations", tolerations);
     }
     json_t *toleration = json_object(); /* json_pack() takes twice the time, for every pod. */
     json_object_set_new_nocheck(toleration, "key", json_string_nocheck(key));

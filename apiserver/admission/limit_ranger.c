@@ -32,7 +32,7 @@ static struct snapshot *ranges_of(const struct write *write)
 {
     const struct resource *ranges = registry_resource(write->registry, "", "limitranges");
     cleanup(free_char)
-    char *prefix = format("%s/", write->namespace);
+    char *prefix = concatenate(write->namespace, "/");
     return cache_snapshot(cache_table(write->registry->cache, ranges), prefix);
 }
 

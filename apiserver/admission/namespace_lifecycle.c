@@ -47,8 +47,8 @@ static bool admit(struct write *write, struct error *error)
         return error_is_set(&why) ? error_move(error, &why)
                                   : error_not_found(error, "", "namespaces", write->namespace);
     }
-    json_scan(namespace->bytes, namespace->length, (const char *[]){"metadata.deletionTimestamp"},
-              1, &deletion);
+    json_scan_until_met(namespace->bytes, namespace->length,
+                        (const char *[]){"metadata.deletionTimestamp"}, 1, &deletion);
     return deletion.text == NULL || refuse_terminating(write, error);
 }
 

@@ -239,7 +239,7 @@ static struct snapshot *quotas_of(const struct write *write)
 {
     const struct resource *quotas = registry_resource(write->registry, "", "resourcequotas");
     cleanup(free_char)
-    char *prefix = format("%s/", write->namespace);
+    char *prefix = concatenate(write->namespace, "/");
     return cache_snapshot(cache_table(write->registry->cache, quotas), prefix);
 }
 

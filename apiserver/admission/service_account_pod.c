@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apiserver/admission/service_account_pod.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -25,22 +26,35 @@ static bool wants_token(const struct object *account, const json_t *spec)
 {
     const json_t *wish = json_object_get(spec, "automountServiceAccountToken");
     cleanup(json_release)
-    json_t *own = NULL;
-    if (!json_is_boolean(wish)) {
-        wish = own = object_member(account, "automountServiceAccountToken");
-    }
+    json_t *otherwise =
+        json_is_boolean(wish) ? NULL : object_member(account, "automountServiceAccountToken");
+    wish = otherwise != NULL ? otherwise : wish;
     return !json_is_boolean(wish) || json_is_true(wish);
+}
+
+/* What all token volumes project, the same tree in all of them: no step of a write changes what is
+ * in a volume, and webhooks are given copies. */
+static json_t *projection;
+
+static void make_projection(void)
+{
+    projection = json_pack(
+        "{s:[{s:{s:i, s:s}}, {s:{s:s, s:[{s:s, s:s}]}}, {s:{s:[{s:s, s:{s:s, s:s}}]}}], s:i}",
+        "sources", "serviceAccountToken", "expirationSeconds", token_seconds, "path", "token",
+        "configMap", "name", "kube-root-ca.crt", "items", "key", "ca.crt", "path", "ca.crt",
+        "downwardAPI", "items", "path", "namespace", "fieldRef", "apiVersion", "v1", "fieldPath",
+        "metadata.namespace", "defaultMode", default_mode);
+    json_keep_forever(projection);
 }
 
 static json_t *token_volume(const char *name)
 {
-    return json_pack(
-        "{s:s, s:{s:[{s:{s:i, s:s}}, {s:{s:s, s:[{s:s, s:s}]}}, {s:{s:[{s:s, s:{s:s, s:s}}]}}], "
-        "s:i}}",
-        "name", name, "projected", "sources", "serviceAccountToken", "expirationSeconds",
-        token_seconds, "path", "token", "configMap", "name", "kube-root-ca.crt", "items", "key",
-        "ca.crt", "path", "ca.crt", "downwardAPI", "items", "path", "namespace", "fieldRef",
-        "apiVersion", "v1", "fieldPath", "metadata.namespace", "defaultMode", default_mode);
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
+    pthread_once(&made, make_projection);
+    json_t *volume = json_object();
+    json_object_set_new_nocheck(volume, "name", json_string_nocheck(name));
+    json_object_set_new_nocheck(volume, "projected", json_incref(projection));
+    return volume;
 }
 
 static json_t *get_or_add_array(json_t *object, const char *name)
@@ -48,7 +62,7 @@ static json_t *get_or_add_array(json_t *object, const char *name)
     json_t *array = json_object_get(object, name);
     if (!json_is_array(array)) {
         array = json_array();
-        json_object_set_new(object, name, array);
+        json_object_set_new_nocheck(object, name, array);
     }
     return array;
 }
@@ -89,9 +103,9 @@ static bool mount_in(json_t *containers, const char *volume)
     json_array_foreach (containers, i, container) {
         if (json_is_object(container) && !mounts_something_there(container)) {
             json_t *mount = json_object();
-            json_object_set_new(mount, "name", json_string(volume));
-            json_object_set_new(mount, "readOnly", json_true());
-            json_object_set_new(mount, "mountPath", json_string(mount_path));
+            json_object_set_new_nocheck(mount, "name", json_string_nocheck(volume));
+            json_object_set_new_nocheck(mount, "readOnly", json_true());
+            json_object_set_new_nocheck(mount, "mountPath", json_string_nocheck(mount_path));
             json_array_append_new(get_or_add_array(container, "volumeMounts"), mount);
             any = true;
         }
@@ -104,7 +118,7 @@ static void mount_token(json_t *spec)
     char suffix[suffix_length + 1];
     random_name(suffix, suffix_length);
     cleanup(free_char)
-    char *made = format("%s%s", volume_prefix, suffix);
+    char *made = concatenate(volume_prefix, suffix);
     const char *present = present_volume(spec);
     const char *name = present != NULL ? present : made;
     bool is_needed = mount_in(json_object_get(spec, "initContainers"), name);
@@ -127,8 +141,9 @@ static void apply_pull_secrets(const struct object *account, json_t *spec)
 
 void service_account_apply(const struct object *account, json_t *spec)
 {
-    json_object_set_new(spec, "serviceAccountName", json_string(object_name(account)));
-    json_object_set_new(spec, "serviceAccount", json_string(object_name(account)));
+    json_t *name = json_string_nocheck(object_name(account));
+    json_object_set_nocheck(spec, "serviceAccountName", name);
+    json_object_set_new_nocheck(spec, "serviceAccount", name);
     if (wants_token(account, spec)) {
         mount_token(spec);
     }

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/* StorageObjectInUseProtection: new claims and volumes get the finalizer that keeps them while they
- * are in use; controllers/storage_protection.c takes it away. */
+/* StorageObjectInUseProtection: new claims, volumes and classes of volume attributes get the
+ * finalizer that keeps them while they are in use; controllers take it away. */
 #include "apiserver/admission/admission.h"
 #include "common/json.h"
 
 static const struct {
-    const char *plural, *finalizer;
+    const char *group, *plural, *finalizer;
 } held[] = {
-    {"persistentvolumeclaims", "kubernetes.io/pvc-protection"},
-    {"persistentvolumes", "kubernetes.io/pv-protection"},
+    {"", "persistentvolumeclaims", "kubernetes.io/pvc-protection"},
+    {"", "persistentvolumes", "kubernetes.io/pv-protection"},
+    {"storage.k8s.io", "volumeattributesclasses", "kubernetes.io/vac-protection"},
 };
 
 static bool admit(struct write *write, struct error *error)
 {
     (void)error;
     for (size_t i = 0; i < sizeof held / sizeof held[0]; i++) {
-        if (write->operation != WRITE_CREATE || !admission_is_about(write, "", held[i].plural)) {
+        if (write->operation != WRITE_CREATE ||
+            !admission_is_about(write, held[i].group, held[i].plural)) {
             continue;
         }
         json_t *metadata = json_get_or_add_object(write->object, "metadata");

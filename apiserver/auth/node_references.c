@@ -140,10 +140,13 @@ enum {
     PULL_SECRETS,
     CLAIMS,
     CLAIM_STATUSES,
-    PART_COUNT
+    PART_COUNT,
+    ANNOTATIONS = PART_COUNT, /* Looked at apart. */
+    ACCOUNT,
+    PATH_COUNT
 };
 
-static const char *const pod_parts[PART_COUNT] = {
+static const char *const pod_parts[PATH_COUNT] = {
     "spec.volumes",
     "spec.containers",
     "spec.initContainers",
@@ -151,6 +154,8 @@ static const char *const pod_parts[PART_COUNT] = {
     "spec.imagePullSecrets",
     "spec.resourceClaims",
     "status.resourceClaimStatuses",
+    "metadata.annotations",
+    "spec.serviceAccountName",
 };
 
 static void find_in_part(const struct finder *finder, size_t part, const json_t *json)
@@ -179,18 +184,16 @@ static bool is_worth_parsing(size_t part, struct json_span span)
 
 void node_references_of_pod(const struct object *pod, node_reference found, void *argument)
 {
-    static const char *const others[] = {"metadata.annotations", "spec.serviceAccountName"};
-    struct json_span parts[PART_COUNT], rest[array_length(others)];
-    json_scan(pod->bytes, pod->length, others, array_length(others), rest);
-    if (rest[0].text != NULL &&
-        json_scan_member(rest[0], "kubernetes.io/config.mirror").text != NULL) {
+    struct json_span parts[PATH_COUNT];
+    json_scan(pod->bytes, pod->length, pod_parts, PATH_COUNT, parts);
+    if (parts[ANNOTATIONS].text != NULL &&
+        json_scan_member(parts[ANNOTATIONS], "kubernetes.io/config.mirror").text != NULL) {
         return;
     }
-    json_scan(pod->bytes, pod->length, pod_parts, PART_COUNT, parts);
     cleanup(free_char)
     char *namespace = duplicate_bytes(pod->key, pod->namespace_length);
     cleanup(free_char)
-    char *account = json_span_value(rest[1]);
+    char *account = json_span_value(parts[ACCOUNT]);
     struct finder finder = {namespace, object_name(pod), found, argument};
     for (size_t i = 0; i < PART_COUNT; i++) {
         cleanup(json_release)
@@ -213,14 +216,23 @@ void node_references_of_tree(const json_t *pod, node_reference found, void *argu
     report(&finder, NODE_SERVICE_ACCOUNT, json_path_string(pod, "spec", "serviceAccountName"));
 }
 
+static bool holds(const struct object *object, const char *text)
+{
+    return memmem(object->bytes, object->length, text, strlen(text)) != NULL;
+}
+
 uint64_t node_references_hash(const struct object *pod)
 {
     static const char *const paths[] = {"metadata.uid", "spec.ephemeralContainers",
                                         "status.resourceClaimStatuses"};
     struct json_span spans[array_length(paths)];
     uint64_t hash = 0;
-    json_scan(pod->bytes, pod->length, paths, array_length(paths), spans);
-    for (size_t i = 0; i < array_length(paths); i++) {
+    /* Hardly any pod has more than its uid, and to look for a name takes a fraction of a scan. */
+    bool may_have_all =
+        holds(pod, "\"ephemeralContainers\"") || holds(pod, "\"resourceClaimStatuses\"");
+    size_t count = may_have_all ? array_length(paths) : 1;
+    json_scan_until_met(pod->bytes, pod->length, paths, count, spans);
+    for (size_t i = 0; i < count; i++) {
         if (spans[i].text != NULL) {
             hash = hash * 31 + hash_bytes(spans[i].text, spans[i].length);
         }

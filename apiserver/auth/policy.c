@@ -11,6 +11,7 @@
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/timestamp.h"
 #include "common/yaml.h"
 
 static const char group[] = "rbac.authorization.k8s.io";
@@ -330,9 +331,7 @@ struct policy {
 /* Waits before another attempt; false to stop. */
 static bool wait_to_retry(struct policy *policy)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += retry_seconds;
+    struct timespec until = timestamp_after(retry_seconds * INT64_C(1000000000));
     pthread_mutex_lock(&policy->lock);
     int waited = 0;
     while (!policy->stopping && waited == 0) {

@@ -12,17 +12,22 @@
  * server has the word there is none; TCP_USER_TIMEOUT takes care of clients that don't read.
  *
  * One thread looks at all connections once a second and shuts down the sockets of those that are
- * late; libmicrohttpd then closes them. A connection leaves the list before its socket is closed.
+ * late; libmicrohttpd then closes them. A connection leaves the list before its socket is closed,
+ * and a closed one lingers for a moment where the client has not closed it first.
  *
  * The same thread hands memory back to the system after requests with large bodies: their trees are
  * many times as large, and glibc would keep what lies below the first piece that is still in use.
  */
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "apiserver/http/internal.h"
 #include "common/alloc.h"
@@ -30,17 +35,25 @@
 #include "common/map.h"
 #include "common/timestamp.h"
 
-enum { user_timeout_ms = 60000, log_interval_ms = 1000 };
+enum { user_timeout_ms = 60000, log_interval_ms = 1000, leaving_most = 64, linger_ms = 2000 };
+
+/* A socket that the server has closed, while the client may still be sending. */
+struct leaving {
+    int socket;
+    int64_t since_ns;
+};
 
 struct connections {
     unsigned most, most_of_address;
-    pthread_mutex_t lock; /* Guards the list, 'stopping', and what is counted. */
+    pthread_mutex_t lock; /* Guards the lists, 'stopping', and what is counted. */
     unsigned count;
     struct map counts; /* unsigned by address; none is 0. */
     int64_t logged_ns; /* When it was last said that somebody was refused … */
     unsigned unlogged; /* … and how many were since. */
     pthread_cond_t stop;
     struct peer *first;
+    struct leaving leaving[leaving_most]; /* The oldest first. */
+    size_t leaving_count;
     bool stopping;
     bool sweeps; /* The thread runs. */
     atomic_bool memory_was_freed;
@@ -137,6 +150,53 @@ enum MHD_Result connection_wanted(void *argument, const struct sockaddr *address
     return refused ? MHD_NO : MHD_YES;
 }
 
+/* ---- leaving ---- */
+
+/* With the lock. */
+static void close_oldest(struct connections *connections, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        close(connections->leaving[i].socket);
+    }
+    connections->leaving_count -= count;
+    memmove(connections->leaving, connections->leaving + count,
+            connections->leaving_count * sizeof *connections->leaving);
+}
+
+/* With the lock. */
+static void close_those_left(struct connections *connections, int64_t now)
+{
+    size_t count = 0;
+    while (count < connections->leaving_count &&
+           now - connections->leaving[count].since_ns > linger_ms * INT64_C(1000000)) {
+        count++;
+    }
+    close_oldest(connections, count);
+}
+
+/* The socket is about to be closed. What the client still sends would be answered with a reset, and
+ * that makes its system throw away the last answer; so a copy keeps the socket for a moment. */
+static void linger(struct connections *connections, const struct peer *peer)
+{
+    char byte;
+    ssize_t unread = recv(peer->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    bool may_come = unread < 0 && errno == EAGAIN && !peer->in_step;
+    if (unread <= 0 && !may_come) {
+        return;
+    }
+    struct leaving leaving = {fcntl(peer->socket, F_DUPFD_CLOEXEC, 0), timestamp_monotonic()};
+    if (leaving.socket < 0) {
+        return;
+    }
+    shutdown(leaving.socket, SHUT_WR);
+    pthread_mutex_lock(&connections->lock);
+    if (connections->leaving_count == leaving_most) {
+        close_oldest(connections, 1);
+    }
+    connections->leaving[connections->leaving_count++] = leaving;
+    pthread_mutex_unlock(&connections->lock);
+}
+
 /* ---- the list ---- */
 
 static void add(struct connections *connections, struct peer *peer)
@@ -198,6 +258,7 @@ void connection_changed(void *argument, struct MHD_Connection *connection, void 
         void *begun = peer->begun; /* libmicrohttpd drops what it finds too large without a word. */
         exchange_completed(server, connection, &begun, MHD_REQUEST_TERMINATED_WITH_ERROR);
         take_out(server->connections, peer);
+        linger(server->connections, peer);
         peer_free(peer);
         *socket_context = NULL;
     }
@@ -232,6 +293,7 @@ static void *sweep(void *argument)
                pthread_cond_timedwait(&connections->stop, &connections->lock, &next) == 0) {
         }
         cut_late(connections, timestamp_monotonic());
+        close_those_left(connections, timestamp_monotonic());
         if (atomic_exchange(&connections->memory_was_freed, false)) {
             pthread_mutex_unlock(&connections->lock);
             malloc_trim(0);
@@ -274,6 +336,7 @@ void connections_stop(struct connections *connections)
     if (connections->sweeps) {
         pthread_join(connections->thread, NULL);
     }
+    close_oldest(connections, connections->leaving_count);
     pthread_cond_destroy(&connections->stop);
     pthread_mutex_destroy(&connections->lock);
     map_free(&connections->counts, free);

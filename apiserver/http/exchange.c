@@ -30,25 +30,22 @@
 enum {
     list_block_bytes = 64 << 10,
     stream_block_bytes = 512,     /* Stays empty: streams.c writes to the session itself. */
+    answer_head_bytes = 1536,     /* Without warnings it is about half as long. */
+    header_record_bytes = 64,     /* What libmicrohttpd keeps of each header, beside its text. */
     drain_limit_bytes = 16 << 20, /* More of a refused body is not waited for. */
     large_body_bytes = 64 << 10,  /* Its tree takes megabytes. */
 };
 
 /* ---- beginning ---- */
 
-/* libmicrohttpd may have no room for so many parameters, and then neither answers nor goes on: such
- * a request has a moment to get as far as its headers' end. */
-static unsigned header_timeout(const struct server *server, const char *uri)
+/* libmicrohttpd would keep each parameter in the little memory that a connection has, and would
+ * neither answer nor go on when that is full. Nobody asks it for them, so it finds none. */
+static void hide_query(const char *uri)
 {
-    enum { parameters_many = 128, moment_ms = 1000 };
-    unsigned parameters = 0;
-    while ((uri = strchr(uri, '&')) != NULL) {
-        parameters++;
-        uri++;
+    char *query = strchr(uri, '?'); /* In the connection's own memory. */
+    if (query != NULL) {
+        query[1] = '\0';
     }
-    return parameters > parameters_many && server->options.header_timeout_ms > moment_ms
-               ? moment_ms
-               : server->options.header_timeout_ms;
 }
 
 void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *connection)
@@ -58,11 +55,13 @@ void *exchange_begin(void *argument, const char *uri, struct MHD_Connection *con
     exchange->connection = connection;
     exchange->peer =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    peer_expect_within(exchange->peer, header_timeout(exchange->server, uri));
+    peer_expect_within(exchange->peer, exchange->server->options.header_timeout_ms);
     exchange->uri = duplicate(uri);
+    hide_query(uri);
     exchange->request.received_ns = timestamp_monotonic();
     exchange_await_turn(exchange);
     exchange->peer->begun = exchange;
+    exchange->peer->in_step = false;
     return exchange;
 }
 
@@ -71,7 +70,6 @@ static void exchange_free(struct exchange *exchange)
     request_clear(&exchange->request);
     buffer_free(&exchange->body);
     free(exchange->headers);
-    free(exchange->remote_address);
     free(exchange->uri);
     free(exchange);
 }
@@ -114,8 +112,10 @@ static bool fill_request(struct exchange *exchange, const char *method, struct e
     request->content_type = header(exchange, "Content-Type");
     request->user_agent = header(exchange, "User-Agent");
     request->if_none_match = header(exchange, "If-None-Match");
-    exchange->remote_address = remote_address(exchange);
-    request->remote_address = exchange->remote_address;
+    if (exchange->peer->name == NULL) {
+        exchange->peer->name = remote_address(exchange);
+    }
+    request->remote_address = exchange->peer->name;
     return uri_parse_query(query ? query + 1 : "", &request->parameters,
                            &request->parameter_count) ||
            error_bad_request(error, "the query of the request is not valid");
@@ -134,6 +134,7 @@ static void keep_header(struct exchange *exchange, const char *name, const char 
                              sizeof *exchange->headers);
     exchange->headers[exchange->header_count++] =
         (struct request_header){.name = name, .value = value ? value : ""};
+    exchange->head_bytes += strlen(name) + (value ? strlen(value) : 0) + header_record_bytes;
 }
 
 static enum MHD_Result check_header(void *argument, enum MHD_ValueKind kind, const char *name,
@@ -407,6 +408,41 @@ static void name_request(struct exchange *exchange)
     exchange->request.audit_id = given[0] != '\0' ? given : exchange->audit_id;
 }
 
+/* How long the request line and the headers may be, so that there is room for the head of an
+ * answer: both are in the memory that a connection has. */
+static size_t room_for_head(const struct exchange *exchange)
+{
+    size_t limit = exchange->server->options.header_limit_bytes;
+    return limit > answer_head_bytes ? limit - answer_head_bytes : 0;
+}
+
+/* As libmicrohttpd has no room for an answer, this one goes past it. */
+static enum MHD_Result answer_beside(struct exchange *exchange)
+{
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    error_set(&error, 431, "",
+              "Request Header Fields Too Large: the request line and all headers may take %zu "
+              "bytes, and each header counts as %d bytes more",
+              room_for_head(exchange), header_record_bytes);
+    exchange_refuse(exchange, &error);
+    const struct response *response = &exchange->response;
+    cleanup(buffer_free)
+    struct buffer answer = BUFFER_INIT;
+    cleanup(free_char)
+    char *head = format("HTTP/1.1 431 Request Header Fields Too Large\r\nAudit-Id: %s\r\n"
+                        "Cache-Control: no-cache, private\r\nContent-Type: %s\r\n"
+                        "Connection: close\r\nContent-Length: %zu\r\n\r\n",
+                        exchange->request.audit_id, response->content_type, response->bytes.length);
+    buffer_add_text(&answer, head);
+    buffer_add(&answer, response->bytes.bytes, response->bytes.length);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    gnutls_record_send(info->tls_session, answer.bytes, answer.length); /* Or the client is gone. */
+    exchange->status = response->status;
+    return MHD_NO;
+}
+
 /* The headers are there. */
 static enum MHD_Result begin(struct exchange *exchange, const char *method)
 {
@@ -415,7 +451,11 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method)
     exchange->state = EXCHANGE_READING;
     peer_expect_within(exchange->peer, exchange->server->options.body_timeout_ms);
     name_request(exchange);
-    if (!is_well_framed(exchange, &error)) {
+    bool well_framed = is_well_framed(exchange, &error);
+    if (strlen(exchange->uri) + exchange->head_bytes > room_for_head(exchange)) {
+        return answer_beside(exchange);
+    }
+    if (!well_framed) {
         response_set_error(&exchange->response, &exchange->request, &error);
         close_after_answer(exchange);
         return exchange_answer(exchange);
@@ -526,7 +566,6 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
                         enum MHD_RequestTerminationCode code)
 {
     (void)connection;
-    (void)code;
     struct server *server = argument;
     struct exchange *exchange = *context;
     if (exchange == NULL) {
@@ -534,6 +573,7 @@ void exchange_completed(void *argument, struct MHD_Connection *connection, void 
     }
     *context = NULL;
     exchange->peer->begun = NULL;
+    exchange->peer->in_step = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     if (exchange->fiber != NULL) {
         exchange_end_fiber(exchange);
     }

@@ -43,8 +43,10 @@ struct peer {
     struct client_certificate *certificate; /* NULL: none was shown. */
     int socket;
     char *address;               /* The client's, without its port. */
+    char *name;                  /* With it, as requests tell it; NULL before the first. */
     _Atomic int64_t deadline_ns; /* When the client is late, see connections.c; 0: never. */
     struct exchange *begun;      /* That libmicrohttpd has not said the end of; NULL: none. */
+    bool in_step;                /* The last request was read to its end, and answered. */
     bool holds;                  /* What is sent next can wait for what follows at once … */
     struct buffer held;          /* … here. */
     struct peer *next, *previous;
@@ -95,13 +97,13 @@ struct exchange {
     struct peer *peer;
     enum exchange_state state; /* Written by the HTTP thread, and by the worker in between. */
     char *uri;                 /* As sent. */
-    char *remote_address;
-    char audit_id[37]; /* If the client names none. */
+    char audit_id[37];         /* If the client names none. */
     struct request request;
     struct response response;
     struct turn turn;
     struct request_header *headers; /* What they point to is libmicrohttpd's. */
     size_t header_count, header_capacity;
+    size_t head_bytes; /* What the headers take of libmicrohttpd's memory. */
     struct buffer body;
     bool active;                    /* Counted in the server. */
     uint64_t uploaded;              /* Bytes of the body so far, kept or not. */

@@ -155,24 +155,31 @@ static void adjust_collection_verb(struct request_info *info, const struct param
     }
 }
 
+/* What a path says, borrowed from its segments; "" where it says nothing. */
+struct found {
+    const char *verb; /* NULL: it is no resource request. */
+    const char *prefix, *group, *version, *namespace, *plural, *subresource, *name;
+    char **parts;
+    size_t part_count;
+};
+
 /* Takes what follows the version apart. 'parts' is NULL-terminated and holds at least one. */
-static bool parse_resource(char **parts, const char *method, struct request_info *info,
-                           struct error *error)
+static bool find_resource(char **parts, const char *method, struct found *found,
+                          struct error *error)
 {
     static const char *const special_verbs[] = {"proxy", "watch", NULL};
     static const char *const namespace_subresources[] = {"status", "finalize", NULL};
 
+    found->verb = verb_of(method);
     if (is_one_of(parts[0], special_verbs)) {
         if (parts[1] == NULL) {
+            found->verb = NULL;
             return error_bad_request(error, "unable to determine kind and namespace from the path");
         }
-        replace(&info->verb, duplicate(parts[0]));
-        parts++;
-    } else {
-        replace(&info->verb, duplicate(verb_of(method)));
+        found->verb = *parts++;
     }
     if (strcmp(parts[0], "namespaces") == 0 && parts[1] != NULL) {
-        replace(&info->namespace, duplicate(parts[1]));
+        found->namespace = parts[1];
         if (parts[2] != NULL && !is_one_of(parts[2], namespace_subresources)) {
             parts += 2;
         }
@@ -181,60 +188,76 @@ static bool parse_resource(char **parts, const char *method, struct request_info
     while (parts[count] != NULL) {
         count++;
     }
-    info->parts = allocate_zero(count + 1, sizeof *info->parts);
-    for (size_t i = 0; i < count; i++) {
-        info->parts[i] = duplicate(parts[i]);
-    }
-    replace(&info->plural, duplicate(parts[0]));
-    if (count >= 2) {
-        replace(&info->name, duplicate(parts[1]));
-    }
-    if (count >= 3 && strcmp(info->verb, "proxy") != 0) {
-        replace(&info->subresource, duplicate(parts[2]));
+    found->parts = parts;
+    found->part_count = count;
+    found->plural = parts[0];
+    found->name = count >= 2 ? parts[1] : "";
+    if (count >= 3 && strcmp(found->verb, "proxy") != 0) {
+        found->subresource = parts[2];
     }
     return true;
 }
 
-static void start_empty(struct request_info *info, const char *method)
+static bool find(const char *path, const char *method, struct segments *segments,
+                 struct found *found, struct error *error)
+{
+    if (!split(path, segments, error)) {
+        return false;
+    }
+    bool core = segments->count >= 3 && strcmp(segments->items[0], "api") == 0;
+    bool grouped = segments->count >= 4 && strcmp(segments->items[0], "apis") == 0;
+    if (!core && !grouped) {
+        return true;
+    }
+    char **parts = segments->items;
+    found->prefix = *parts++;
+    if (grouped) {
+        found->group = *parts++;
+    }
+    found->version = *parts++;
+    return find_resource(parts, method, found, error);
+}
+
+/* The parts, which are the last segments, are taken over from these. */
+static void keep(const struct found *found, const char *method, struct segments *segments,
+                 struct request_info *info)
 {
     *info = (struct request_info){
-        .verb = lower_case(method),
-        .prefix = duplicate(""),
-        .group = duplicate(""),
-        .version = duplicate(""),
-        .namespace = duplicate(""),
-        .plural = duplicate(""),
-        .subresource = duplicate(""),
-        .name = duplicate(""),
+        .is_resource_request = found->verb != NULL,
+        .verb = found->verb != NULL ? duplicate(found->verb) : lower_case(method),
+        .prefix = duplicate(found->prefix),
+        .group = duplicate(found->group),
+        .version = duplicate(found->version),
+        .namespace = duplicate(found->namespace),
+        .plural = duplicate(found->plural),
+        .subresource = duplicate(found->subresource),
+        .name = duplicate(found->name),
     };
+    if (found->parts != NULL) {
+        info->parts = allocate_zero(found->part_count + 1, sizeof *info->parts);
+        memcpy(info->parts, found->parts, found->part_count * sizeof *info->parts);
+        segments->count -= found->part_count;
+    }
 }
 
 bool request_info_parse(const char *method, const char *path, const struct parameter *parameters,
                         size_t parameter_count, struct request_info *info, struct error *error)
 {
-    start_empty(info, method);
     cleanup(free_segments)
     struct segments segments = {0};
-    if (!split(path, &segments, error)) {
-        return false;
+    struct found found = {.prefix = "",
+                          .group = "",
+                          .version = "",
+                          .namespace = "",
+                          .plural = "",
+                          .subresource = "",
+                          .name = ""};
+    bool parsed = find(path, method, &segments, &found, error);
+    keep(&found, method, &segments, info);
+    if (info->is_resource_request) {
+        adjust_collection_verb(info, parameters, parameter_count);
     }
-    bool core = segments.count >= 3 && strcmp(segments.items[0], "api") == 0;
-    bool grouped = segments.count >= 4 && strcmp(segments.items[0], "apis") == 0;
-    if (!core && !grouped) {
-        return true;
-    }
-    char **parts = segments.items;
-    replace(&info->prefix, duplicate(*parts++));
-    if (grouped) {
-        replace(&info->group, duplicate(*parts++));
-    }
-    replace(&info->version, duplicate(*parts++));
-    if (!parse_resource(parts, method, info, error)) {
-        return false;
-    }
-    info->is_resource_request = true;
-    adjust_collection_verb(info, parameters, parameter_count);
-    return true;
+    return parsed;
 }
 
 void request_info_clear(struct request_info *info)

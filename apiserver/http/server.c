@@ -16,7 +16,7 @@
 enum {
     default_workers = 32,
     default_body_limit = 3 << 20,
-    default_header_limit = 16 << 10,
+    default_header_limit = 12 << 10, /* Half of what a watcher takes. */
     default_connections = 20000,
     other_files = 256, /* That are not connections. */
     default_idle_seconds = 180,

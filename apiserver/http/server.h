@@ -129,7 +129,7 @@ struct server_options {
     unsigned workers;                /* 0: 32. */
     unsigned authentication_workers; /* 0: none; neither 'authenticate' nor 'authorize' blocks. */
     size_t body_limit_bytes;         /* 0: 3 MiB, as upstream's resource write limit. */
-    size_t header_limit_bytes;       /* 0: 16 KiB. */
+    size_t header_limit_bytes;       /* 0: 12 KiB. */
     unsigned connection_limit; /* 0: 20,000. Fewer if the process may not open as many files. */
     unsigned address_connection_limit; /* Of one client address; 0: half of that. */
     unsigned idle_timeout_seconds;     /* Of a connection that sends no request; 0: 180. */

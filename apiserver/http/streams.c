@@ -75,10 +75,11 @@ struct streams {
 
 /* ---- the queue; with the lock ---- */
 
-static void queue(struct streamer *streamer, struct stream *stream)
+/* Whether the streamer sleeps and is to be woken, once its lock, which it wants first, is free. */
+static bool queue(struct streamer *streamer, struct stream *stream)
 {
     if (stream->queued || stream->ended) {
-        return;
+        return false;
     }
     stream->queued = true;
     stream->next_queued = NULL;
@@ -88,8 +89,15 @@ static void queue(struct streamer *streamer, struct stream *stream)
         streamer->first_queued = stream;
     }
     streamer->last_queued = stream;
-    if (streamer->sleeping) {
-        streamer->sleeping = false;
+    bool slept = streamer->sleeping;
+    streamer->sleeping = false;
+    return slept;
+}
+
+/* Better without the lock. */
+static void end_sleep(struct streamer *streamer, bool slept)
+{
+    if (slept) {
         eventfd_write(streamer->event, 1);
     }
 }
@@ -117,9 +125,11 @@ void stream_wake(void *argument)
     struct exchange *exchange = argument;
     struct stream *stream = atomic_load(&exchange->stream);
     if (stream != NULL) { /* Else its first read is still to come. */
-        pthread_mutex_lock(&stream->streamer->lock);
-        queue(stream->streamer, stream);
-        pthread_mutex_unlock(&stream->streamer->lock);
+        struct streamer *streamer = stream->streamer;
+        pthread_mutex_lock(&streamer->lock);
+        bool slept = queue(streamer, stream);
+        pthread_mutex_unlock(&streamer->lock);
+        end_sleep(streamer, slept);
     }
 }
 
@@ -328,6 +338,7 @@ static ssize_t begin(struct exchange *exchange)
         stream->end = MHD_CONTENT_READER_END_WITH_ERROR;
         stream->ended = true;
     }
+    bool slept = false;
     if (!stream->ended) {
         MHD_suspend_connection(stream->connection);
         stream->next = streamer->all;
@@ -335,10 +346,11 @@ static ssize_t begin(struct exchange *exchange)
             stream->next->previous = stream;
         }
         streamer->all = stream;
-        queue(streamer, stream);
+        slept = queue(streamer, stream);
     }
     ssize_t result = stream->ended ? stream->end : 0;
     pthread_mutex_unlock(&streamer->lock);
+    end_sleep(streamer, slept);
     return result;
 }
 
@@ -402,9 +414,11 @@ void streams_end(struct streams *streams)
         struct streamer *streamer = &streams->streamers[i];
         pthread_mutex_lock(&streamer->lock);
         streamer->ending = true;
+        bool slept = false;
         for (struct stream *stream = streamer->all; stream != NULL; stream = stream->next) {
-            queue(streamer, stream);
+            slept = queue(streamer, stream) || slept;
         }
+        end_sleep(streamer, slept);
         while (streamer->all != NULL) {
             pthread_cond_wait(&streamer->none, &streamer->lock);
         }

@@ -430,6 +430,7 @@ void peer_free(struct peer *peer)
         client_certificate_free(peer->certificate);
         buffer_free(&peer->held);
         free(peer->address);
+        free(peer->name);
         free(peer);
     }
 }

@@ -112,19 +112,45 @@ static bool unknown_directive(const char *what, const json_t *patch, struct erro
 
 /* ---- values that meet nothing ---- */
 
-/* A patch's value as it would merge into nothing: without directives and nulls, and nothing in it
- * shared with the patch. The caller's; NULL on an error. */
+enum { clean_values_max = 256 }; /* Looked at again for each level above. */
+
+/* It merges into nothing as it stands: there are no directives and no nulls in it. '*left' values
+ * are looked at, and more are not told to be. */
+static bool is_clean(const json_t *patch, size_t *left)
+{
+    if (*left == 0) {
+        return false;
+    }
+    *left -= 1;
+    for (size_t i = 0; i < json_array_size(patch); i++) {
+        if (!is_clean(json_array_get(patch, i), left)) {
+            return false;
+        }
+    }
+    for (void *at = json_object_iter((json_t *)patch); at != NULL;
+         at = json_object_iter_next((json_t *)patch, at)) {
+        const json_t *value = json_object_iter_value(at);
+        if (json_object_iter_key(at)[0] == '$' || json_is_null(value) || !is_clean(value, left)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A patch's value as it would merge into nothing: without directives and nulls. The caller's; NULL
+ * on an error. */
 static json_t *without_directives(const struct schema *schema, const json_t *patch,
                                   struct error *error)
 {
     cleanup(json_release)
     json_t *clean = NULL;
+    size_t left = clean_values_max;
+    if (is_clean(patch, &left)) {
+        return json_incref((json_t *)patch);
+    }
     if (json_is_object(patch)) {
         clean = json_object();
         return merge_object(schema, patch, clean, error) ? steal(clean) : NULL;
-    }
-    if (!json_is_array(patch)) {
-        return json_incref((json_t *)patch);
     }
     clean = json_array();
     for (size_t i = 0; i < json_array_size(patch); i++) {
@@ -143,27 +169,64 @@ static json_t *without_directives(const struct schema *schema, const json_t *pat
 
 /* ---- places of elements ---- */
 
+/* A list is short, as a rule, and its keys are strings: these are compared as they stand. What else
+ * there is goes by the text of the key. */
+enum { few = 16 };
+
 /* Where the elements of a list stand, by their merge key or, of scalars, by themselves. */
 struct places {
-    struct map indexes; /* Text of the key to its first index + 1. */
+    json_t *strings[few]; /* Keys of those first added. */
+    size_t string_indexes[few];
+    size_t string_count;
+    struct map indexes; /* Of the others: text of the key to its first index + 1. */
     const char *merge_key;
 };
 
-static char *key_text(const struct places *places, const json_t *element)
+static json_t *key_of(const struct places *places, const json_t *element)
 {
-    const json_t *key = places->merge_key && json_is_object(element)
-                            ? json_object_get(element, places->merge_key)
-                            : element;
-    return key ? json_text(key) : NULL;
+    return places->merge_key && json_is_object(element)
+               ? json_object_get(element, places->merge_key)
+               : (json_t *)element;
+}
+
+static bool is_same_string(const json_t *a, const json_t *b)
+{
+    size_t length = json_string_length(a);
+    return length == json_string_length(b) &&
+           memcmp(json_string_value(a), json_string_value(b), length) == 0;
+}
+
+/* The index, or -1. */
+static long places_find(const struct places *places, const json_t *element)
+{
+    const json_t *key = key_of(places, element);
+    for (size_t i = 0; json_is_string(key) && i < places->string_count; i++) {
+        if (is_same_string(places->strings[i], key)) {
+            return (long)places->string_indexes[i];
+        }
+    }
+    if (key == NULL || places->indexes.count == 0) {
+        return -1;
+    }
+    cleanup(free_char)
+    char *text = json_text(key);
+    return (long)(uintptr_t)map_get(&places->indexes, text) - 1;
 }
 
 static void places_add(struct places *places, const json_t *element, size_t index)
 {
-    cleanup(free_char)
-    char *text = key_text(places, element);
-    if (text != NULL && map_get(&places->indexes, text) == NULL) {
-        map_set(&places->indexes, text, (void *)(uintptr_t)(index + 1));
+    json_t *key = key_of(places, element);
+    if (key == NULL || places_find(places, element) >= 0) {
+        return;
     }
+    if (json_is_string(key) && places->string_count < few) {
+        places->strings[places->string_count] = json_incref(key);
+        places->string_indexes[places->string_count++] = index;
+        return;
+    }
+    cleanup(free_char)
+    char *text = json_text(key);
+    map_set(&places->indexes, text, (void *)(uintptr_t)(index + 1));
 }
 
 static struct places places_of(const char *merge_key, const json_t *list)
@@ -177,15 +240,10 @@ static struct places places_of(const char *merge_key, const json_t *list)
 
 static void places_free(struct places *places)
 {
+    for (size_t i = 0; i < places->string_count; i++) {
+        json_decref(places->strings[i]);
+    }
     map_free(&places->indexes, NULL);
-}
-
-/* The index, or -1. */
-static long places_find(const struct places *places, const json_t *element)
-{
-    cleanup(free_char)
-    char *text = key_text(places, element);
-    return text ? (long)(uintptr_t)map_get(&places->indexes, text) - 1 : -1;
 }
 
 /* ---- order ---- */

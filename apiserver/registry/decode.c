@@ -147,27 +147,68 @@ static void fill_in(json_t *tree, const char *name, const char *value)
 {
     const json_t *given = json_object_get(tree, name);
     if (given == NULL || json_is_null(given) || json_is_string(given)) {
-        json_object_set_new(tree, name, json_string(value));
+        json_object_set_new_nocheck(tree, name, json_string_nocheck(value));
     }
 }
 
-static bool check_kind(json_t *tree, const char *group, const char *version, const char *kind,
-                       struct error *error)
+/* Upstream tells its own types: those of a version, and those that all versions are converted to.
+ */
+static char *internal_package(const char *group)
+{
+    bool core = group[0] == '\0' || strcmp(group, "events.k8s.io") == 0;
+    return core ? duplicate("core") : duplicate_bytes(group, strcspn(group, "."));
+}
+
+/* Why an object of this kind and version can't be one of the expected kind; NULL: another version
+ * of it could. */
+static char *why_another(const struct request *request, const char *api_version,
+                         const char *body_kind, const char *group, const char *kind)
+{
+    const char *slash = strchr(api_version, '/');
+    const char *version = slash ? slash + 1 : api_version;
+    cleanup(free_char)
+    char *body_group = duplicate_bytes(api_version, slash ? (size_t)(slash - api_version) : 0);
+    if (scheme_kind_schema(request->scheme, body_group, version, body_kind) == NULL) {
+        return format("no kind \"%s\" is registered for version \"%s\" in scheme "
+                      "\"pkg/api/legacyscheme/scheme.go:30\"",
+                      body_kind, api_version);
+    }
+    cleanup(free_char)
+    char *package = internal_package(group);
+    return strcmp(body_kind, kind) != 0
+               ? format("converting (%s.%s) to (%s.%s): unknown conversion", version, body_kind,
+                        package, kind)
+               : NULL;
+}
+
+/* The body is of another kind or version than the path. */
+static bool is_another(const struct request *request, const char *api_version,
+                       const char *body_kind, const char *expected, const char *group,
+                       const char *kind, struct error *error)
+{
+    const char *slash = strchr(api_version, '/');
+    cleanup(free_char)
+    char *why = why_another(request, api_version, body_kind, group, kind);
+    if (why == NULL) {
+        return error_bad_request(
+            error, "the API version in the data (%s) does not match the expected API version (%s)",
+            api_version, expected);
+    }
+    return error_bad_request(error, "%s in version \"%s\" cannot be handled as a %s: %s", body_kind,
+                             slash ? slash + 1 : api_version, kind, why);
+}
+
+static bool check_kind(const struct request *request, json_t *tree, const char *group,
+                       const char *version, const char *kind, struct error *error)
 {
     cleanup(free_char)
     char *expected = decode_api_version(group, version);
     const char *api_version = json_get_string(tree, "apiVersion");
     const char *body_kind = json_get_string(tree, "kind");
-    if (api_version != NULL && api_version[0] != '\0' && strcmp(api_version, expected) != 0) {
-        return error_bad_request(
-            error, "the API version in the data (%s) does not match the expected API version (%s)",
-            api_version, expected);
-    }
-    if (body_kind != NULL && body_kind[0] != '\0' && strcmp(body_kind, kind) != 0) {
-        return error_bad_request(error,
-                                 "%s in version \"%s\" cannot be handled as a %s: converting (%s) "
-                                 "to (%s): unknown conversion",
-                                 body_kind, version, kind, body_kind, kind);
+    api_version = api_version && api_version[0] ? api_version : expected;
+    body_kind = body_kind && body_kind[0] ? body_kind : kind;
+    if (strcmp(api_version, expected) != 0 || strcmp(body_kind, kind) != 0) {
+        return is_another(request, api_version, body_kind, expected, group, kind, error);
     }
     fill_in(tree, "kind", kind);
     fill_in(tree, "apiVersion", expected);
@@ -202,7 +243,7 @@ json_t *decode_body(const struct request *request, struct response *response,
         cannot_be_handled(error, version, kind, "the body is no object");
         return NULL;
     }
-    if (!check_kind(tree, group, version, kind, error)) {
+    if (!check_kind(request, tree, group, version, kind, error)) {
         return NULL;
     }
     bool tell = complaints.validation != FIELDS_IGNORE;
@@ -255,8 +296,89 @@ json_t *decode_body_any(const struct request *request, struct error *error)
     return steal(tree);
 }
 
+/* ---- what a patch has made ---- */
+
+/* As Go prints a map of anything, but for the order of the members. */
+static void add_go_text(const json_t *value, struct buffer *out)
+{
+    const char *key, *space = "";
+    size_t i;
+    json_t *member;
+    if (json_is_object(value)) {
+        buffer_add_literal(out, "map[");
+        json_object_foreach ((json_t *)value, key, member) {
+            buffer_addf(out, "%s%s:", space, key);
+            add_go_text(member, out);
+            space = " ";
+        }
+        buffer_add_char(out, ']');
+    } else if (json_is_array(value)) {
+        buffer_add_char(out, '[');
+        json_array_foreach (value, i, member) {
+            buffer_add_text(out, space);
+            add_go_text(member, out);
+            space = " ";
+        }
+        buffer_add_char(out, ']');
+    } else if (json_is_string(value)) {
+        buffer_add_text(out, json_string_value(value));
+    } else if (json_is_null(value)) {
+        buffer_add_literal(out, "<nil>");
+    } else {
+        json_encode(value, out);
+    }
+}
+
+/* What upstream shows of a patch that went wrong: of a strategic merge the patch, as Go prints it,
+ * of others what they made. The caller's. */
+static json_t *shown_value(const struct request *request, const json_t *object)
+{
+    if (media_body(request->content_type) != MEDIA_BODY_STRATEGIC_PATCH) {
+        cleanup(free_char)
+        char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+        return json_string(text ? text : "");
+    }
+    cleanup(json_release)
+    json_t *patch = json_parse(request->body, request->body_length, NULL);
+    cleanup(free_char)
+    char *text = json_dumps(patch, JSON_COMPACT | JSON_SORT_KEYS);
+    cleanup(json_release)
+    json_t *sorted = text ? json_parse(text, strlen(text), NULL) : NULL;
+    cleanup(buffer_free)
+    struct buffer out = BUFFER_INIT;
+    if (sorted != NULL) {
+        add_go_text(sorted, &out);
+    }
+    return json_string(buffer_text(&out));
+}
+
+static bool refuse_patch(const struct request *request, const json_t *object, const char *why,
+                         struct error *error)
+{
+    struct field_errors errors = FIELD_ERRORS_INIT;
+    cleanup(json_release)
+    json_t *value = shown_value(request, object);
+    field_error(&errors, FIELD_INVALID, FIELD(NULL, "patch"), value, "%s", why);
+    return error_invalid(error, "", "", "", &errors);
+}
+
+/* A strategic merge stays within its type; others are decoded again, by what they say they are. */
+static char *why_unlike(const struct request *request, const struct body_type *type,
+                        const json_t *object)
+{
+    const char *version = json_get_string(object, "apiVersion");
+    const char *kind = json_get_string(object, "kind");
+    cleanup(free_char)
+    char *expected = decode_api_version(type->group, type->version);
+    bool like = version == NULL || kind == NULL ||
+                (strcmp(version, expected) == 0 && strcmp(kind, type->kind) == 0);
+    return like || media_body(request->content_type) == MEDIA_BODY_STRATEGIC_PATCH
+               ? NULL
+               : why_another(request, version, kind, type->group, type->kind);
+}
+
 bool decode_patched(const struct request *request, struct response *response,
-                    const struct resource *resource, json_t *object, struct error *error)
+                    const struct body_type *type, json_t *object, struct error *error)
 {
     cleanup(complaints_clear)
     struct complaints complaints = {0};
@@ -266,21 +388,21 @@ bool decode_patched(const struct request *request, struct response *response,
         return false;
     }
     bool tell = complaints.validation != FIELDS_IGNORE;
-    if (!schema_prune(resource->schema, object, tell ? unknown_field : NULL, &complaints, &why)) {
-        struct field_errors errors = FIELD_ERRORS_INIT;
-        cleanup(json_release)
-        json_t *value = json_stringn(request->body ? request->body : "", request->body_length);
-        field_error(&errors, FIELD_INVALID, FIELD(NULL, "patch"), value, "%s", why.message);
-        return error_invalid(error, resource->group, resource->kind, request->info.name, &errors);
+    bool merged = media_body(request->content_type) == MEDIA_BODY_STRATEGIC_PATCH;
+    cleanup(free_char)
+    char *unlike = why_unlike(request, type, object);
+    if (unlike != NULL) {
+        return refuse_patch(request, object, unlike, error);
+    }
+    bool (*prune)(const struct schema *, json_t *, void (*)(void *, const char *), void *,
+                  struct error *) = merged ? schema_prune_merged : schema_prune;
+    if (!prune(type->schema, object, tell ? unknown_field : NULL, &complaints, &why)) {
+        return refuse_patch(request, object, why.message, error);
     }
     if (complaints.count > 0 && complaints.validation == FIELDS_STRICT) {
-        struct field_errors errors = FIELD_ERRORS_INIT;
         cleanup(free_char)
         char *text = join(&complaints);
-        cleanup(json_release)
-        json_t *value = json_stringn(request->body ? request->body : "", request->body_length);
-        field_error(&errors, FIELD_INVALID, FIELD(NULL, "patch"), value, "%s", text);
-        return error_invalid(error, resource->group, resource->kind, "", &errors);
+        return refuse_patch(request, object, text, error);
     }
     warn(&complaints, response);
     return true;

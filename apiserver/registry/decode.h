@@ -22,10 +22,16 @@ json_t *decode_body(const struct request *request, struct response *response,
 /* Any kind may stand in the body: finds out which. Pruning is left to the caller. */
 json_t *decode_body_any(const struct request *request, struct error *error);
 
-/* Prunes a tree that a patch has made; fields the patch added and the schema lacks are reported as
- * upstream reports them. */
+/* What a body is to be. */
+struct body_type {
+    const struct schema *schema;
+    const char *group, *version, *kind;
+};
+
+/* Prunes a tree that a patch has made; what doesn't fit, and fields the patch added and the schema
+ * lacks, are reported as upstream reports them. */
 bool decode_patched(const struct request *request, struct response *response,
-                    const struct resource *resource, json_t *object, struct error *error);
+                    const struct body_type *type, json_t *object, struct error *error);
 
 /* "apps/v1", or "v1" in the core group. The caller's. */
 char *decode_api_version(const char *group, const char *version);

@@ -79,9 +79,10 @@ struct kind {
 
     const struct kind_subresource *subresources; /* Ends with a NULL name. */
     /* Serves a kind that is never stored: only posted (SubjectAccessReview), or observed when it is
-     * asked for (ComponentStatus). May block. */
+     * asked for (ComponentStatus). May block, unless … */
     void (*serve_virtual)(struct registry *registry, struct request *request,
                           struct response *response);
+    bool virtual_is_quick; /* … it waits for nothing. */
 };
 
 /* The hooks of a resource; one without any when it has none. */

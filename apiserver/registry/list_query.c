@@ -211,7 +211,7 @@ char *list_query_prefix(const struct request *request, const struct list_query *
         namespace = selector_required_value(query->fields, "metadata.namespace");
     }
     bool one = request->resource->namespaced && namespace != NULL && namespace[0] != '\0';
-    return one ? format("%s/", namespace) : duplicate("");
+    return one ? concatenate(namespace, "/") : duplicate("");
 }
 
 /* ---- continue tokens ---- */

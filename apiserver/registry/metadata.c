@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "apiserver/registry/kinds.h"
+#include "apiserver/registry/validation/check.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/names.h"
@@ -12,7 +13,7 @@
 
 static void set_text(json_t *object, const char *name, const char *text)
 {
-    json_object_set_new(object, name, json_string(text));
+    json_object_set_new_nocheck(object, name, json_string(text)); /* A URL may hold any text. */
 }
 
 int64_t metadata_revision(const json_t *object)
@@ -91,16 +92,21 @@ bool metadata_prepare_create(struct write *write, struct error *error)
 {
     static const char *const server_set[] = {"deletionTimestamp", "deletionGracePeriodSeconds",
                                              "selfLink",          "uid",
-                                             "creationTimestamp", "generation"};
+                                             "creationTimestamp", "generation",
+                                             "resourceVersion",   NULL};
     json_t *metadata = json_get_or_add_object(write->object, "metadata");
     if (metadata_revision(write->object) != 0) {
         return error_set(error, 500, "",
                          "resourceVersion should not be set on objects to be created");
     }
-    for (size_t i = 0; i < array_length(server_set); i++) {
-        json_object_del(metadata, server_set[i]);
+    const char *name;
+    json_t *member;
+    void *next;
+    json_object_foreach_safe (metadata, next, name, member) {
+        if (check_one_of(name, server_set)) {
+            json_object_del(metadata, name);
+        }
     }
-    json_object_del(metadata, "resourceVersion");
     if (!metadata_take_names(write, error)) {
         return false;
     }
@@ -110,7 +116,7 @@ bool metadata_prepare_create(struct write *write, struct error *error)
     set_text(metadata, "uid", uid);
     set_text(metadata, "creationTimestamp", now);
     if (write->resource->has_generation) {
-        json_object_set_new(metadata, "generation", json_integer(1));
+        json_object_set_new_nocheck(metadata, "generation", json_integer(1));
     }
     return true;
 }

@@ -65,7 +65,7 @@ static struct snapshot *read_old(struct wanted *wanted, int64_t revision, struct
     int64_t total = 0;
     bool done = store_range(wanted->registry->store, start, end, limit, revision, &items, NULL,
                             limit > 0 ? &total : NULL, error);
-    struct object **objects = allocate_zero(items.count, sizeof *objects);
+    struct object **objects = allocate_zero(items.count, sizeof(struct object *));
     for (size_t i = 0; done && i < items.count; i++) {
         const struct store_item *item = &items.list[i];
         objects[count] = object_new(class, item->key + strlen(class->resource->storage_prefix),
@@ -295,7 +295,7 @@ struct object *registry_get(struct registry *registry, const struct resource *re
         return strchr(name, '/') == NULL ? cache_get(table, name) : NULL;
     }
     cleanup(free_char)
-    char *key = format("%s/%s", namespace, name);
+    char *key = concatenate(namespace, "/", name);
     return cache_get(table, key);
 }
 
@@ -313,8 +313,5 @@ struct object *registry_get_current(struct registry *registry, const struct reso
 const struct resource *registry_resource(const struct registry *registry, const char *group,
                                          const char *plural)
 {
-    const struct scheme_group *found = scheme_group_find(registry->scheme, group);
-    const struct resource *resource =
-        found ? scheme_resource_find(registry->scheme, group, found->versions[0], plural) : NULL;
-    return resource ? scheme_storage_resource(registry->scheme, resource) : NULL;
+    return scheme_resource_stored(registry->scheme, group, plural);
 }

@@ -18,6 +18,7 @@
 
 #include "apiserver/admission/options.h"
 #include "apiserver/http/server.h"
+#include "apiserver/registry/delete_options.h"
 #include "apiserver/storage/cache.h"
 #include "apiserver/storage/store.h"
 
@@ -90,13 +91,6 @@ bool registry_create(struct write *write, struct object **result, struct error *
 bool registry_update(struct write *write, write_transform transform, void *argument,
                      struct object **result, bool *deleted, struct error *error);
 
-struct delete_options {
-    int64_t grace_period_seconds;                           /* -1: not given. */
-    char *precondition_uid, *precondition_resource_version; /* NULL: none. */
-    char *propagation_policy; /* "Background", "Foreground", "Orphan", NULL: the kind's default. */
-    bool orphan_dependents_given, orphan_dependents; /* The deprecated form. */
-};
-
 /* The live object is the one, and as old, as the options ask for; 409 otherwise. */
 bool write_check_preconditions(const struct write *write, const struct delete_options *options,
                                struct error *error);
@@ -134,6 +128,8 @@ struct object *registry_get_current(struct registry *registry, const struct reso
                                     const char *namespace, const char *name);
 /* The subresource is a view of the object in which one part may change: status, approval, …. */
 bool registry_subresource_is_part(const char *name);
+/* The member that it is about, all others but metadata stay as they are; NULL: it is no part. */
+const char *registry_subresource_member(const char *name);
 /* By group and plural, in the version in which it is stored. */
 const struct resource *registry_resource(const struct registry *registry, const char *group,
                                          const char *plural);

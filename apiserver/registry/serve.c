@@ -44,8 +44,9 @@ bool serve_check_options(const struct request *request, struct error *error)
 {
     enum { manager_bytes_max = 128 };
     static const char *const supported[] = {"All", NULL};
-    const char *dry_run = request_parameter(request, "dryRun");
     const char *manager = request_parameter(request, "fieldManager");
+    cleanup(json_release)
+    json_t *dry_run = json_array();
     cleanup(field_errors_clear)
     struct field_errors errors = FIELD_ERRORS_INIT;
     if (manager != NULL && strlen(manager) > manager_bytes_max &&
@@ -53,10 +54,16 @@ bool serve_check_options(const struct request *request, struct error *error)
         field_error(&errors, FIELD_TOO_LONG, FIELD(NULL, "fieldManager"), NULL,
                     "may not be more than %d bytes", manager_bytes_max);
     }
-    if (dry_run != NULL && strcmp(dry_run, "All") != 0) {
-        cleanup(json_release)
-        json_t *value = json_pack("[s]", dry_run);
-        field_error_not_supported(&errors, FIELD(NULL, "dryRun"), value, supported);
+    bool known = true;
+    for (size_t i = 0; i < request->parameter_count; i++) {
+        const struct parameter *parameter = &request->parameters[i];
+        if (strcmp(parameter->name, "dryRun") == 0) {
+            json_array_append_new(dry_run, json_string(parameter->value));
+            known = known && strcmp(parameter->value, "All") == 0;
+        }
+    }
+    if (!known) {
+        field_error_not_supported(&errors, FIELD(NULL, "dryRun"), dry_run, supported);
     }
     return !field_errors_any(&errors) ||
            error_invalid(error, "meta.k8s.io", options_kind(request), "", &errors);
@@ -151,26 +158,21 @@ static json_t *parse_patch(const struct request *request, struct error *error)
     cleanup(error_clear)
     struct error why = ERROR_INIT;
     const char *body = request->body ? request->body : "";
-    if (!json_check_values(json_count_values(body, request->body_length), error)) {
-        return NULL;
-    }
-    json_t *patch = json_parse(body, request->body_length, &why);
-    if (patch == NULL) {
-        error_bad_request(error, "error decoding patch: %s", why.message);
-    } else {
+    bool has_duplicates;
+    json_t *patch = json_parse_body(body, request->body_length, &has_duplicates, &why);
+    if (patch != NULL) {
         audit_request_patch(request, patch);
+    } else if (why.code == 413) {
+        error_move(error, &why);
+    } else {
+        error_bad_request(error, "error decoding patch: %s", why.message);
     }
     return patch;
 }
 
-bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,
-                       struct error *error)
+static bool apply_patch(const struct request *request, const struct schema *schema,
+                        const json_t *patch, json_t **object, struct error *error)
 {
-    cleanup(json_release)
-    json_t *patch = parse_patch(request, error);
-    if (patch == NULL) {
-        return false;
-    }
     switch (media_body(request->content_type)) {
     case MEDIA_BODY_JSON_PATCH:
         return patch_json(patch, object, error);
@@ -181,14 +183,64 @@ bool serve_apply_patch(const struct request *request, const struct schema *schem
     }
 }
 
+bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,
+                       struct error *error)
+{
+    cleanup(json_release)
+    json_t *patch = parse_patch(request, error);
+    return patch != NULL && apply_patch(request, schema, patch, object, error);
+}
+
+/* A strategic merge into a part of the object, which says by its members what it is about. */
+static bool merges_into_part(const struct write *write, const json_t *patch)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)patch, key, value) {
+        if (key[0] == '$') {
+            return false; /* A directive, which may be about anything. */
+        }
+    }
+    return registry_subresource_is_part(write->subresource) && write->resource == write->storage &&
+           media_body(write->request->content_type) == MEDIA_BODY_STRATEGIC_PATCH;
+}
+
+/* The live object, or as much of it as the patch may change or look at where all else is put back
+ * afterwards: of a pod whose status changes that is the smaller part. */
+static json_t *tree_to_patch(const struct write *write, const json_t *patch)
+{
+    json_t *object;
+    if (!merges_into_part(write, patch)) {
+        object = object_tree(write->live_object);
+        serve_from_storage(write, write->resource, object);
+        return object;
+    }
+    const char *part = registry_subresource_member(write->subresource), *key;
+    json_t *value;
+    object = json_object();
+    json_object_foreach (write->live, key, value) {
+        if (json_is_string(value) || strcmp(key, "metadata") == 0 || strcmp(key, part) == 0 ||
+            json_object_get(patch, key) != NULL) {
+            json_object_set_new(object, key, json_deep_copy(value));
+        }
+    }
+    return object;
+}
+
 static bool patch_object(struct write *write, void *argument, struct error *error)
 {
     (void)argument;
     const struct resource *resource = write->resource;
-    json_t *object = object_tree(write->live_object);
-    serve_from_storage(write, write->resource, object);
-    bool patched = serve_apply_patch(write->request, resource->schema, &object, error) &&
-                   decode_patched(write->request, write->response, resource, object, error);
+    cleanup(json_release)
+    json_t *patch = parse_patch(write->request, error);
+    if (patch == NULL) {
+        return false;
+    }
+    json_t *object = tree_to_patch(write, patch);
+    const struct body_type type = {resource->schema, resource->group, resource->version,
+                                   resource->kind};
+    bool patched = apply_patch(write->request, resource->schema, patch, &object, error) &&
+                   decode_patched(write->request, write->response, &type, object, error);
     if (patched && !json_is_object(object)) {
         patched = error_bad_request(error, "the patch does not leave an object");
     }
@@ -226,100 +278,6 @@ static void serve_update(struct registry *registry, struct request *request,
 
 /* ---- delete ---- */
 
-static bool parse_propagation(const struct request *request, const json_t *body,
-                              struct delete_options *options, struct error *error)
-{
-    static const char *const known[] = {"Background", "Foreground", "Orphan", NULL};
-    const char *policy = json_get_string(body, "propagationPolicy");
-    policy = policy ? policy : request_parameter(request, "propagationPolicy");
-    const json_t *orphan = json_object_get(body, "orphanDependents");
-    options->orphan_dependents_given = json_is_boolean(orphan);
-    options->orphan_dependents = json_is_true(orphan);
-    if (request_parameter(request, "orphanDependents") != NULL) {
-        options->orphan_dependents_given = true;
-        options->orphan_dependents = request_parameter_bool(request, "orphanDependents");
-    }
-    if (policy == NULL || policy[0] == '\0') {
-        return true;
-    }
-    for (size_t i = 0; known[i] != NULL; i++) {
-        if (strcmp(known[i], policy) == 0) {
-            options->propagation_policy = duplicate(policy);
-            return true;
-        }
-    }
-    struct field_errors errors = FIELD_ERRORS_INIT;
-    cleanup(json_release)
-    json_t *value = json_string(policy);
-    field_error_not_supported(&errors, FIELD(NULL, "propagationPolicy"), value, known);
-    return error_invalid(error, "meta.k8s.io", "DeleteOptions", "", &errors);
-}
-
-void serve_delete_options_clear(struct delete_options *options)
-{
-    free(options->precondition_uid);
-    free(options->precondition_resource_version);
-    free(options->propagation_policy);
-    *options = (struct delete_options){0};
-}
-
-static char *copy_member(const json_t *object, const char *name)
-{
-    const char *text = json_get_string(object, name);
-    return text && text[0] ? duplicate(text) : NULL;
-}
-
-bool serve_delete_options(const struct request *request, const json_t *body,
-                          struct delete_options *options, struct error *error)
-{
-    const char *grace = request_parameter(request, "gracePeriodSeconds");
-    const json_t *body_grace = json_object_get(body, "gracePeriodSeconds");
-    const json_t *preconditions = json_object_get(body, "preconditions");
-    *options = (struct delete_options){.grace_period_seconds = -1};
-    if (json_is_integer(body_grace)) {
-        options->grace_period_seconds = json_integer_value(body_grace);
-    } else if (grace != NULL && grace[0] != '\0') {
-        char *end;
-        options->grace_period_seconds = strtoll(grace, &end, 10);
-        if (*end != '\0') {
-            return error_bad_request(error, "gracePeriodSeconds: \"%s\" is no number", grace);
-        }
-    }
-    if (options->grace_period_seconds < -1) {
-        options->grace_period_seconds = 1; /* As upstream treats negative ones. */
-    }
-    options->precondition_uid = copy_member(preconditions, "uid");
-    options->precondition_resource_version = copy_member(preconditions, "resourceVersion");
-    return parse_propagation(request, body, options, error);
-}
-
-json_t *serve_delete_body(const struct request *request, struct error *error)
-{
-    if (request->body_length == 0) {
-        return json_object();
-    }
-    json_t *body = decode_body_any(request, error);
-    if (body == NULL) {
-        return NULL;
-    }
-    audit_request_object(request, body);
-    const char *kind = json_get_string(body, "kind");
-    const json_t *dry_run = json_object_get(body, "dryRun");
-    if (kind != NULL && kind[0] != '\0' && strcmp(kind, "DeleteOptions") != 0) {
-        error_bad_request(error, "the body of a delete must be DeleteOptions, not %s", kind);
-    } else if (json_array_size(dry_run) > 0 &&
-               !(json_array_size(dry_run) == 1 && json_array_has_string(dry_run, "All"))) {
-        struct field_errors errors = FIELD_ERRORS_INIT;
-        static const char *const supported[] = {"All", NULL};
-        field_error_not_supported(&errors, FIELD(NULL, "dryRun"), dry_run, supported);
-        error_invalid(error, "meta.k8s.io", "DeleteOptions", "", &errors);
-    } else {
-        return body;
-    }
-    json_decref(body);
-    return NULL;
-}
-
 /* The Status of an object that is gone. */
 static void answer_gone(const struct request *request, struct response *response,
                         const struct object *object)
@@ -351,15 +309,15 @@ static void serve_delete(struct registry *registry, struct request *request,
     struct write write = {0};
     cleanup(object_release)
     struct object *object = NULL;
-    cleanup(serve_delete_options_clear)
+    cleanup(delete_options_clear)
     struct delete_options options = {0};
     cleanup(json_release)
-    json_t *body = serve_delete_body(request, &error);
+    json_t *body = delete_options_body(request, &error);
     bool gone = false;
     write_begin(&write, registry, request, response, request->resource, WRITE_DELETE);
-    write.dry_run = write.dry_run || json_object_get(body, "dryRun") != NULL;
+    write.dry_run = write.dry_run || json_array_size(json_object_get(body, "dryRun")) > 0;
     if (body == NULL || !serve_check_options(request, &error) ||
-        !serve_delete_options(request, body, &options, &error) ||
+        !delete_options_read(request, body, &options, &error) ||
         !registry_delete(&write, &options, &object, &gone, &error)) {
         response_set_error(response, request, &error);
     } else if (gone && !request->resource->delete_returns_object) {
@@ -400,14 +358,14 @@ static void serve_delete_collection(struct registry *registry, struct request *r
     struct list_query query = {0};
     cleanup(renderer_clear)
     struct renderer renderer = {0};
-    cleanup(serve_delete_options_clear)
+    cleanup(delete_options_clear)
     struct delete_options options = {0};
     cleanup(json_release)
-    json_t *body = serve_delete_body(request, &error);
-    bool dry_run =
-        request_parameter(request, "dryRun") != NULL || json_object_get(body, "dryRun") != NULL;
+    json_t *body = delete_options_body(request, &error);
+    bool dry_run = request_parameter(request, "dryRun") != NULL ||
+                   json_array_size(json_object_get(body, "dryRun")) > 0;
     bool done = body != NULL && serve_check_options(request, &error) &&
-                serve_delete_options(request, body, &options, &error) &&
+                delete_options_read(request, body, &options, &error) &&
                 list_query_parse(request, &query, &error) &&
                 renderer_init(&renderer, request, request->resource, &error);
     cleanup(list_page_clear)
@@ -497,16 +455,19 @@ void registry_serve(struct registry *registry, struct request *request, struct r
     }
 }
 
-/* A write that waits for nothing but commits. What takes long to decode is left to workers, whose
+/* A write that waits for commits at most. What takes long to decode is left to workers, whose
  * threads nobody shares. */
 static bool waits_for_commit(const struct registry *registry, const struct request *request)
 {
     const struct resource *resource = request->resource;
-    if (resource == NULL || resource->virtual || request->body_length > quick_body_bytes ||
+    if (resource == NULL || request->body_length > quick_body_bytes ||
         strcmp(request->info.verb, "deletecollection") == 0) {
         return false;
     }
     const struct kind *kind = kind_find(scheme_storage_resource(request->scheme, resource));
+    if (resource->virtual) {
+        return kind->virtual_is_quick;
+    }
     const struct kind_subresource *own = kind_subresource_find(kind, request->info.subresource);
     return (own == NULL || own->waits_for_commit) && kind->begin == NULL && kind->gone == NULL &&
            (registry->store->local || !kind->acknowledged_when_cached);

@@ -11,18 +11,11 @@ void serve_object(struct registry *registry, struct request *request, struct res
 /* Brings a tree from another version of the resource to the stored one, and back. */
 void serve_to_storage(const struct write *write, const struct resource *resource, json_t *object);
 void serve_from_storage(const struct write *write, const struct resource *resource, json_t *object);
-/* ?dryRun= is absent or "All", and ?fieldManager= not too long. */
+/* Each ?dryRun= is "All", and ?fieldManager= not too long. */
 bool serve_check_options(const struct request *request, struct error *error);
 /* Applies the request's body, by its Content-Type, to the tree. The type is
  * known to be one of a patch's. */
 bool serve_apply_patch(const struct request *request, const struct schema *schema, json_t **object,
                        struct error *error);
-
-/* The body of a delete: DeleteOptions, {} when there is none. The caller's. */
-json_t *serve_delete_body(const struct request *request, struct error *error);
-/* Options from the body and the query. Clear them in any case. */
-bool serve_delete_options(const struct request *request, const json_t *body,
-                          struct delete_options *options, struct error *error);
-void serve_delete_options_clear(struct delete_options *options);
 
 #endif

@@ -18,6 +18,7 @@ enum {
     update_attempts = 32,        /* Races that an update without a named revision may lose. */
     generated_name_attempts = 8, /* As upstream's RetryGenerateName. */
     cache_timeout_ms = 5000,
+    text_bytes = 1024, /* Room for what is new in an object. */
 };
 
 /* ---- beginning and end ---- */
@@ -94,15 +95,15 @@ void write_warn(struct write *write, const char *text, ...)
 
 static char *object_key(const struct write *write)
 {
-    return write->resource->namespaced ? format("%s/%s", write->namespace, write->name)
+    return write->resource->namespaced ? concatenate(write->namespace, "/", write->name)
                                        : duplicate(write->name);
 }
 
 static char *storage_key(const struct write *write)
 {
-    cleanup(free_char)
-    char *key = object_key(write);
-    return format("%s%s", write->storage->storage_prefix, key);
+    const char *prefix = write->storage->storage_prefix;
+    return write->resource->namespaced ? concatenate(prefix, write->namespace, "/", write->name)
+                                       : concatenate(prefix, write->name);
 }
 
 void write_fill_defaults(struct write *write)
@@ -111,12 +112,20 @@ void write_fill_defaults(struct write *write)
     kind_fill_defaults(write->kind, write->object);
 }
 
+/* The spec is written, all of it or by one of the subresources that change a part. */
+static bool writes_spec(const struct write *write)
+{
+    const char *subresource = write->subresource;
+    return subresource[0] == '\0' || write->operation == WRITE_CREATE ||
+           strcmp(subresource, "resize") == 0 || strcmp(subresource, "ephemeralcontainers") == 0;
+}
+
 void write_validate(const struct write *write, struct field_errors *errors)
 {
     metadata_validate(write, errors);
-    if (write->subresource[0] == '\0' || write->operation == WRITE_CREATE) {
+    if (writes_spec(write)) {
         schema_validate(write->storage->schema, write->object, NULL, errors);
-        if (write->live != NULL) {
+        if (write->live != NULL && write->subresource[0] == '\0') {
             schema_validate_update(write->storage->schema, write->object, write->live, NULL,
                                    errors);
         }
@@ -164,6 +173,25 @@ static struct object *from_cache(const struct write *write, const char *key, int
     return object;
 }
 
+/* Lets the trees go before the store is waited for: many writes wait at a time, a tree is ten times
+ * as large as the bytes that were made of it, and the next request wants its memory. */
+static void rest_as_bytes(struct write *write)
+{
+    json_decref(write->live);
+    json_decref(write->object);
+    write->live = write->object = NULL;
+}
+
+/* After a conflict: a creation may go on under another name; all else begins anew. */
+static bool wake_from_bytes(struct write *write, const struct buffer *value, struct error *error)
+{
+    if (write->operation == WRITE_CREATE && write->object == NULL) {
+        write->object = json_parse(value->bytes, value->length, error);
+        return write->object != NULL;
+    }
+    return true;
+}
+
 /* Encodes the object, once, and puts it in the store unless this is a dry run. */
 static bool commit_object(struct write *write, int64_t expected, struct object **result,
                           struct store_item *current, bool *conflict, struct error *error)
@@ -172,6 +200,7 @@ static bool commit_object(struct write *write, int64_t expected, struct object *
     char *key = storage_key(write);
     cleanup(buffer_free)
     struct buffer value = BUFFER_INIT;
+    buffer_reserve(&value, text_bytes + (write->live_object ? write->live_object->length : 0));
     object_encode(write->object, &value);
     int64_t revision = expected;
     *conflict = false;
@@ -183,12 +212,15 @@ static bool commit_object(struct write *write, int64_t expected, struct object *
         .expected = expected,
         .ttl_seconds = write->kind->expires ? write->registry->event_ttl_seconds : 0,
     };
+    if (write->kind->end == NULL) {
+        rest_as_bytes(write);
+    }
     if (!write->dry_run &&
         !store_commit(write->registry->store, &put, &revision, current, conflict, error)) {
         return false;
     }
     if (*conflict) {
-        return true;
+        return wake_from_bytes(write, &value, error);
     }
     if (!wait_for_cache(write, revision, error)) {
         return false;
@@ -326,14 +358,19 @@ static const struct {
     {"resize", "spec", "containers"},
 };
 
-bool registry_subresource_is_part(const char *name)
+const char *registry_subresource_member(const char *name)
 {
     for (size_t i = 0; i < array_length(subresource_parts); i++) {
         if (strcmp(subresource_parts[i].subresource, name) == 0) {
-            return true;
+            return subresource_parts[i].member;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool registry_subresource_is_part(const char *name)
+{
+    return registry_subresource_member(name) != NULL;
 }
 
 static void set_or_delete(json_t *object, const char *name, json_t *value)
@@ -574,14 +611,14 @@ bool write_check_preconditions(const struct write *write, const struct delete_op
     const char *version = json_path_string(write->live, "metadata", "resourceVersion");
     if (options->precondition_uid != NULL && uid != NULL &&
         strcmp(options->precondition_uid, uid) != 0) {
-        return error_conflict(error, write->resource->group, write->resource->plural, write->name,
+        return error_conflict(error, write->resource->group, write->resource->kind, write->name,
                               "the UID in the precondition (%s) does not match the UID in record "
                               "(%s). The object might have been deleted and then recreated",
                               options->precondition_uid, uid);
     }
     if (options->precondition_resource_version != NULL &&
         strcmp(options->precondition_resource_version, version) != 0) {
-        return error_conflict(error, write->resource->group, write->resource->plural, write->name,
+        return error_conflict(error, write->resource->group, write->resource->kind, write->name,
                               "the ResourceVersion in the precondition (%s) does not match the "
                               "ResourceVersion in record (%s). The object might have been modified",
                               options->precondition_resource_version, version);

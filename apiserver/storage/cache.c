@@ -50,7 +50,7 @@ struct cache_table {
 
     pthread_mutex_t watchers_lock; /* Guards the members below. Taken before 'lock'. */
     struct cache_watcher *watchers;
-    size_t watcher_count;
+    atomic_size_t watcher_count;
     uint64_t dispatched; /* Changes before this one have been shown to waiting watchers. */
     atomic_bool moved;   /* Has changes to dispatch. */
 };
@@ -159,7 +159,19 @@ static void show_observers(struct cache_table *table, const struct object *objec
     }
 }
 
-static void table_put(struct cache_table *table, struct object *object)
+/* After a change: has the dispatcher look at it, unless nobody watches. (Who begins to watch reads
+ * the log before it waits, under the lock that this change was made under.) */
+static bool mark_moved(struct cache_table *table)
+{
+    bool watched = atomic_load(&table->watcher_count) > 0;
+    if (watched) {
+        atomic_store(&table->moved, true);
+    }
+    return watched;
+}
+
+/* Whether there is something to dispatch. */
+static bool table_put(struct cache_table *table, struct object *object)
 {
     cleanup(object_release)
     struct object *shown = object_ref(object);
@@ -170,10 +182,11 @@ static void table_put(struct cache_table *table, struct object *object)
     pthread_rwlock_unlock(&table->lock);
     show_observers(table, shown, false);
     pthread_mutex_unlock(&table->observers_lock);
-    atomic_store(&table->moved, true);
+    return mark_moved(table);
 }
 
-static void table_remove(struct cache_table *table, const char *key, int64_t revision)
+/* Whether there is something to dispatch. */
+static bool table_remove(struct cache_table *table, const char *key, int64_t revision)
 {
     cleanup(object_release)
     struct object *gone = NULL;
@@ -189,9 +202,7 @@ static void table_remove(struct cache_table *table, const char *key, int64_t rev
         show_observers(table, gone, true);
     }
     pthread_mutex_unlock(&table->observers_lock);
-    if (gone != NULL) {
-        atomic_store(&table->moved, true);
-    }
+    return gone != NULL && mark_moved(table);
 }
 
 void cache_observe(struct cache_table *table, struct cache_observer *observer)
@@ -301,16 +312,16 @@ static struct object *object_of_item(const struct cache_table *table, const char
                       error);
 }
 
-static void apply_item(struct cache *cache, const struct store_item *item)
+/* Whether there is something to dispatch. */
+static bool apply_item(struct cache *cache, const struct store_item *item)
 {
     const char *key;
     struct cache_table *table = table_of_key(cache, item->key, &key);
     if (table == NULL) {
-        return;
+        return false;
     }
     if (item->value == NULL) {
-        table_remove(table, key, item->mod_revision);
-        return;
+        return table_remove(table, key, item->mod_revision);
     }
     cleanup(error_clear)
     struct error error = ERROR_INIT;
@@ -318,9 +329,9 @@ static void apply_item(struct cache *cache, const struct store_item *item)
     if (object == NULL) {
         /* Somebody else wrote it while we run. It is left alone, and nobody sees it through us. */
         log_error("ignoring a stored value: %s", error.message);
-        return;
+        return false;
     }
-    table_put(table, object);
+    return table_put(table, object);
 }
 
 static void publish(struct cache *cache, int64_t revision, bool moved)
@@ -331,20 +342,22 @@ static void publish(struct cache *cache, int64_t revision, bool moved)
     }
     cache->moved = cache->moved || moved;
     pthread_cond_broadcast(&cache->advanced);
+    pthread_mutex_unlock(&cache->lock);
     if (moved) {
         pthread_cond_signal(&cache->dispatch);
     }
-    pthread_mutex_unlock(&cache->lock);
 }
 
 static void apply(void *argument, struct store_item *items, size_t count, int64_t revision)
 {
     struct cache *cache = argument;
     atomic_store(&cache->following, true);
+    bool moved = false;
+    heap_reserve();
     for (size_t i = 0; i < count; i++) {
-        apply_item(cache, &items[i]);
+        moved = apply_item(cache, &items[i]) || moved;
     }
-    publish(cache, revision, count > 0);
+    publish(cache, revision, moved);
 }
 
 static void lost(void *argument, const struct error *error)
@@ -429,7 +442,7 @@ static bool reload_table(struct cache *cache, struct cache_table *table, int64_t
         show_all(table, before);
         pthread_mutex_unlock(&table->observers_lock);
         snapshot_free(before);
-        atomic_store(&table->moved, true);
+        mark_moved(table);
     }
     chunks_free(&chunks);
     return loaded;
@@ -854,6 +867,9 @@ bool cache_watch(struct cache_table *table, struct cache_watcher *watcher, int64
     int64_t floor = table->log_floor;
     bool reaches = revision >= floor;
     atomic_store(&watcher->next, first_above(table, revision));
+    if (table->watchers == NULL) {
+        table->dispatched = table->log_end; /* Nobody was there for what came before. */
+    }
     pthread_rwlock_unlock(&table->lock);
     if (reaches) {
         watcher->table = table;
@@ -864,7 +880,7 @@ bool cache_watch(struct cache_table *table, struct cache_watcher *watcher, int64
             table->watchers->previous_in_table = watcher;
         }
         table->watchers = watcher;
-        table->watcher_count++;
+        atomic_fetch_add(&table->watcher_count, 1);
     }
     pthread_mutex_unlock(&table->watchers_lock);
     return reaches || error_expired(error, "too old resource version: %lld (%lld)",
@@ -886,7 +902,7 @@ void cache_unwatch(struct cache_watcher *watcher)
     if (watcher->next_in_table != NULL) {
         watcher->next_in_table->previous_in_table = watcher->previous_in_table;
     }
-    table->watcher_count--;
+    atomic_fetch_sub(&table->watcher_count, 1);
     pthread_mutex_unlock(&table->watchers_lock);
     watcher->table = NULL;
 }
@@ -927,7 +943,7 @@ void cache_statistics(struct cache *cache,
     for (size_t i = 0; i < cache->table_count; i++) {
         struct cache_table *table = cache->tables[i];
         pthread_mutex_lock(&table->watchers_lock);
-        size_t watchers = table->watcher_count;
+        size_t watchers = atomic_load(&table->watcher_count);
         pthread_mutex_unlock(&table->watchers_lock);
         report(argument, table->class->resource, cache_count(table), watchers);
     }

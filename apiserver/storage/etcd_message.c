@@ -30,26 +30,6 @@ int64_t etcd_int(struct json_span span)
     return strtoll(text, NULL, 10);
 }
 
-/* The position behind the string that begins at 'at', or the end. */
-static const char *skip_string(const char *at, const char *end)
-{
-    for (at++; at < end;) {
-        const char *quote = memchr(at, '"', (size_t)(end - at));
-        if (quote == NULL) {
-            return end;
-        }
-        size_t backslashes = 0;
-        while (quote - backslashes > at && quote[-1 - (ptrdiff_t)backslashes] == '\\') {
-            backslashes++;
-        }
-        at = quote + 1;
-        if (backslashes % 2 == 0) {
-            return at;
-        }
-    }
-    return end;
-}
-
 bool etcd_next(struct json_span array, size_t *position, struct json_span *element)
 {
     if (array.text == NULL) {
@@ -60,7 +40,7 @@ bool etcd_next(struct json_span array, size_t *position, struct json_span *eleme
     int depth = 0;
     for (const char *at = start; at != NULL && at < end;) {
         if (*at == '"') {
-            at = skip_string(at, end);
+            at = json_string_end(at, end);
             continue;
         }
         depth += *at == '{' ? 1 : *at == '}' ? -1 : 0;

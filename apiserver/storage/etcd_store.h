@@ -45,12 +45,11 @@ void etcd_lease_lost(struct etcd_leases *leases, int64_t id);
  * would end early, starts the lease's time anew. */
 void etcd_lease_used(struct etcd_leases *leases, const struct etcd_lease *lease);
 
-/* ---- etcd_watch.c: the watch and its thread ---- */
+/* ---- etcd_watch.c: the watch and its loop ---- */
 
 struct etcd_watch *etcd_watch_open(struct etcd_transport *transport);
 /* See store_watch(). */
-bool etcd_watch_start(struct etcd_watch *watch, int64_t after, struct store_watcher watcher,
-                      struct error *error);
+void etcd_watch_start(struct etcd_watch *watch, int64_t after, struct store_watcher watcher);
 /* No callback runs once this returns. */
 void etcd_watch_close(struct etcd_watch *watch);
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Whether a request reached etcd decides what may be said of a transaction that broke: not sent
- * means "did not happen" and is simply tried again, sent means "unknown". curl is no help here: on
- * a kept-alive connection that turns out dead it repeats a POST by itself, which would make our own
- * transaction conflict with itself. So curl asks before it sends: what it has not asked for was not
- * sent, and it may send once. Headers and body leave together, which spares etcd a read.
+ * means "did not happen" and is simply tried again, sent means "unknown". An exchange tells which,
+ * and never repeats a request by itself, as then our own transaction would conflict with itself.
  */
 #include "apiserver/storage/etcd_transport.h"
 
@@ -12,11 +10,11 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "common/alloc.h"
 #include "common/fiber.h"
 #include "common/json.h"
-#include "common/loop.h"
 #include "common/timestamp.h"
 
 enum {
@@ -25,7 +23,6 @@ enum {
     most_rest_ms = 10000,
     least_pause_ms = 20, /* and how long a request waits once all endpoints have failed it. */
     most_pause_ms = 500,
-    most_spare_handles = 64,
     no_grpc_code = -1,
 };
 
@@ -44,9 +41,15 @@ enum {
 static const int64_t millisecond = 1000000;
 
 struct endpoint {
-    char *url;           /* Without a slash at its end. */
-    int64_t rests_until; /* Monotonic; 0 while it serves. */
-    int rest_ms;         /* How long it was last left alone. */
+    struct etcd_transport *transport;
+    struct connections *connections; /* The loop's. */
+    char *head;                      /* What the heads of all requests say. */
+    char *name;                      /* As it was given, without a slash at its end. */
+    const char *url;                 /* What curl is told: the name, or that of this machine */
+    const char *socket;              /* behind a Unix socket at this path; else NULL. */
+    const char *prefix;              /* The path of the URL, "" for most. */
+    int64_t rests_until;             /* Monotonic; 0 while it serves. */
+    int rest_ms;                     /* How long it was last left alone. */
 };
 
 /* A request on its way; lives on its caller's stack. The loop owns it until it is answered. */
@@ -61,11 +64,9 @@ struct call {
     int pause_ms;
     int attempts;
     /* The present attempt. */
-    CURL *easy;
+    struct exchange exchange;
     size_t endpoint;
-    bool sent; /* Some of it, perhaps. */
     bool too_long;
-    char curl_words[CURL_ERROR_SIZE];
     enum etcd_outcome outcome;
     struct completion answered;
 };
@@ -73,11 +74,7 @@ struct call {
 struct etcd_transport {
     struct loop *loop;
     char *ca_file, *certificate_file, *key_file; /* Each may be NULL. */
-    struct curl_slist *headers;
     size_t endpoint_count;
-
-    CURL *spare[most_spare_handles]; /* The loop's own, as is their count. */
-    size_t spare_count;
 
     /* Calls on their way, and one until the transport is closed; the last one says that it is. */
     atomic_size_t calls;
@@ -127,24 +124,20 @@ void etcd_transport_report(struct etcd_transport *transport, size_t index, bool 
     pthread_mutex_unlock(&transport->lock);
 }
 
-void etcd_transport_prepare(struct etcd_transport *transport, CURL *easy, size_t endpoint,
-                            const char *path)
+static void prepare_connection(void *argument, CURL *easy)
 {
-    cleanup(free_char)
-    char *url = format("%s%s", transport->endpoints[endpoint].url, path);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
+    const struct endpoint *endpoint = argument;
+    const struct etcd_transport *transport = endpoint->transport;
+    curl_easy_setopt(easy, CURLOPT_URL, endpoint->url);
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transport->headers);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 10L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 128L * 1024);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 128L * 1024);
     if (transport->ca_file != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, transport->ca_file);
     }
@@ -154,6 +147,28 @@ void etcd_transport_prepare(struct etcd_transport *transport, CURL *easy, size_t
     if (transport->key_file != NULL) {
         curl_easy_setopt(easy, CURLOPT_SSLKEY, transport->key_file);
     }
+}
+
+size_t etcd_transport_endpoint_count(const struct etcd_transport *transport)
+{
+    return transport->endpoint_count;
+}
+
+struct connections *etcd_transport_connections(struct etcd_transport *transport, size_t endpoint,
+                                               struct loop *loop)
+{
+    return connections_new(loop, prepare_connection, &transport->endpoints[endpoint]);
+}
+
+/* Head and body leave together, which spares etcd a read. */
+void etcd_transport_write(const struct etcd_transport *transport, size_t endpoint, const char *path,
+                          const char *body, size_t length, struct buffer *text)
+{
+    const struct endpoint *to = &transport->endpoints[endpoint];
+    buffer_reset(text);
+    buffer_addf(text, "POST %s%s HTTP/1.1\r\n%sContent-Length: %zu\r\n\r\n", to->prefix, path,
+                to->head, length);
+    buffer_add(text, body, length);
 }
 
 /* ---- what went wrong ---- */
@@ -172,7 +187,7 @@ void etcd_transport_translate(const char *text, struct error *error)
 }
 
 /* The error in a body of the gateway: its words, the caller's, and its gRPC code. */
-static char *words_of(const struct buffer *body, long status, int *grpc_code)
+static char *words_of(const struct buffer *body, int status, int *grpc_code)
 {
     *grpc_code = no_grpc_code;
     const char *text = buffer_text(body);
@@ -189,7 +204,7 @@ static char *words_of(const struct buffer *body, long status, int *grpc_code)
             return message;
         }
     }
-    return format("HTTP status %ld", status);
+    return format("HTTP status %d", status);
 }
 
 /* An error after which etcd certainly did nothing, whatever was asked. All others (time limits,
@@ -226,30 +241,16 @@ static void finish(struct call *call, enum etcd_outcome outcome)
     completion_signal(&call->answered);
 }
 
-/* A connection is there, and curl is about to send. */
-static int permit_sending(void *argument, char *remote, char *local, int remote_port,
-                          int local_port)
-{
-    (void)remote;
-    (void)local;
-    (void)remote_port;
-    (void)local_port;
-    struct call *call = argument;
-    bool again = call->sent;
-    call->sent = true;
-    return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
-}
-
-static size_t take_answer(char *bytes, size_t size, size_t count, void *argument)
+static bool take_answer(void *argument, const char *bytes, size_t length)
 {
     struct call *call = argument;
     size_t limit = call->request->answer_limit;
-    if (limit > 0 && call->answer->length + size * count > limit) {
+    if (limit > 0 && call->answer->length + length > limit) {
         call->too_long = true;
-        return 0;
+        return false;
     }
-    buffer_add(call->answer, bytes, size * count);
-    return size * count;
+    buffer_add(call->answer, bytes, length);
+    return true;
 }
 
 static int milliseconds_left(const struct call *call)
@@ -271,30 +272,17 @@ static void start_attempt(void *argument)
         int share_ms = request->patience.timeout_ms / 3;
         limit_ms = limit_ms < share_ms ? limit_ms : share_ms;
     }
-    CURL *easy =
-        transport->spare_count > 0 ? transport->spare[--transport->spare_count] : curl_easy_init();
-    if (easy == NULL) {
-        error_internal(call->error, "curl can't make a handle");
-        finish(call, ETCD_FAILED);
-        return;
-    }
-    call->easy = easy;
     call->endpoint = etcd_transport_endpoint(transport);
     call->attempts++;
-    call->sent = false;
     call->too_long = false;
-    call->curl_words[0] = '\0';
     buffer_reset(call->answer);
-    etcd_transport_prepare(transport, easy, call->endpoint, request->path);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_words);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
-    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, permit_sending);
-    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(limit_ms > 0 ? limit_ms : 1));
-    loop_transfer(transport->loop, easy, end_attempt, call);
+    etcd_transport_write(transport, call->endpoint, request->path, request->body,
+                         request->body_length, &call->exchange.text);
+    call->exchange.limit_ms = limit_ms > 0 ? limit_ms : 1;
+    call->exchange.take = take_answer;
+    call->exchange.done = end_attempt;
+    call->exchange.argument = call;
+    exchange_start(transport->endpoints[call->endpoint].connections, &call->exchange);
 }
 
 /* Every endpoint has refused a connection, for as long as the caller bears with that. */
@@ -313,7 +301,7 @@ static void wait_or_fail(struct etcd_transport *transport, struct call *call, co
         call->pause_ms = pause_ms * 2 > most_pause_ms ? most_pause_ms : pause_ms * 2;
     }
     if (milliseconds_left(call) <= pause_ms || is_refused_for_good(transport, call)) {
-        error_unavailable(call->error, "etcd at %s: %s", transport->endpoints[call->endpoint].url,
+        error_unavailable(call->error, "etcd at %s: %s", transport->endpoints[call->endpoint].name,
                           words);
         finish(call, ETCD_FAILED);
         return;
@@ -322,7 +310,7 @@ static void wait_or_fail(struct etcd_transport *transport, struct call *call, co
 }
 
 /* The answer is an error of etcd's. */
-static void end_with_error(struct etcd_transport *transport, struct call *call, long status)
+static void end_with_error(struct etcd_transport *transport, struct call *call, int status)
 {
     int grpc_code;
     cleanup(free_char)
@@ -345,23 +333,25 @@ static void end_with_error(struct etcd_transport *transport, struct call *call, 
     }
     error_set(call->error, STORE_UNKNOWN, "Timeout",
               "etcd at %s did not tell whether it carried out the request: %s",
-              transport->endpoints[call->endpoint].url, words);
+              transport->endpoints[call->endpoint].name, words);
     finish(call, ETCD_FAILED);
 }
 
 /* The connection failed, or the attempt took too long. */
 static void end_broken(struct etcd_transport *transport, struct call *call, CURLcode result)
 {
-    const char *words = call->curl_words[0] != '\0' ? call->curl_words : curl_easy_strerror(result);
+    const char *detail = call->exchange.detail;
+    const char *words = detail[0] != '\0' ? detail : curl_easy_strerror(result);
+    bool sent = call->exchange.sent > 0; /* Some of it. */
     etcd_transport_report(transport, call->endpoint, false);
     call->refusals = result == CURLE_COULDNT_CONNECT ? call->refusals + 1 : 0;
-    if (!call->sent || call->request->repeatable) {
+    if (!sent || call->request->repeatable) {
         wait_or_fail(transport, call, words);
         return;
     }
     error_set(call->error, STORE_UNKNOWN, "Timeout",
               "the connection to etcd at %s broke before the answer came: %s",
-              transport->endpoints[call->endpoint].url, words);
+              transport->endpoints[call->endpoint].name, words);
     finish(call, ETCD_FAILED);
 }
 
@@ -369,16 +359,7 @@ static void end_attempt(void *argument, CURLcode result)
 {
     struct call *call = argument;
     struct etcd_transport *transport = call->transport;
-    CURL *easy = call->easy;
-    long status = 0;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    if (transport->spare_count < most_spare_handles) {
-        curl_easy_reset(easy);
-        transport->spare[transport->spare_count++] = easy;
-    } else {
-        curl_easy_cleanup(easy);
-    }
-    call->easy = NULL;
+    int status = call->exchange.parser.code;
     if (call->too_long) {
         finish(call, ETCD_ANSWER_TOO_LONG);
     } else if (result != CURLE_OK) {
@@ -417,11 +398,42 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
     atomic_fetch_add(&transport->calls, 1);
     loop_post(transport->loop, start_attempt, &call);
     completion_wait(&call.answered);
+    buffer_free(&call.exchange.text);
     call_ends(transport);
     return call.outcome;
 }
 
 /* ---- opening and closing ---- */
+
+/* An endpoint is a URL as etcd's own programs take it, which for a Unix socket is "unix://" and a
+ * path; etcd names its socket "host:port". */
+static bool endpoint_set(struct endpoint *endpoint, const char *given, struct error *error)
+{
+    char *name = format("%s%s", strstr(given, "://") == NULL ? "http://" : "", given);
+    for (size_t length = strlen(name); length > 0 && name[length - 1] == '/'; length--) {
+        name[length - 1] = '\0';
+    }
+    *endpoint = (struct endpoint){.name = name, .url = name};
+    static const char unix_scheme[] = "unix://";
+    if (strncmp(name, unix_scheme, strlen(unix_scheme)) == 0) {
+        endpoint->url = "http://localhost";
+        endpoint->socket = name + strlen(unix_scheme);
+        size_t longest = sizeof((struct sockaddr_un){0}.sun_path) - 1;
+        if (strlen(endpoint->socket) > longest) {
+            return error_internal(error, "the path of the socket %s is longer than %zu bytes",
+                                  endpoint->socket, longest);
+        }
+    } else if (strncmp(name, "http://", 7) != 0 && strncmp(name, "https://", 8) != 0) {
+        return error_internal(error, "the etcd endpoint \"%s\" is no http, https or unix URL",
+                              given);
+    }
+    const char *host = strstr(endpoint->url, "://") + 3;
+    endpoint->prefix = host + strcspn(host, "/");
+    /* The gateway takes any body for JSON, and would hand a Content-Type on to etcd with each
+     * request. */
+    endpoint->head = format("Host: %.*s\r\n", (int)(endpoint->prefix - host), host);
+    return true;
+}
 
 static bool add_endpoints(struct etcd_transport *transport, const char *const *urls,
                           struct error *error)
@@ -429,16 +441,9 @@ static bool add_endpoints(struct etcd_transport *transport, const char *const *u
     for (size_t i = 0; urls[i] != NULL; i++) {
         transport->endpoints =
             reallocate(transport->endpoints, (i + 1) * sizeof(*transport->endpoints));
-        const char *scheme = strstr(urls[i], "://") == NULL ? "http://" : "";
-        char *url = format("%s%s", scheme, urls[i]);
-        for (size_t length = strlen(url); length > 0 && url[length - 1] == '/'; length--) {
-            url[length - 1] = '\0';
-        }
-        transport->endpoints[i] = (struct endpoint){.url = url};
         transport->endpoint_count++;
-        if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-            return error_internal(error, "the etcd endpoint \"%s\" is no http or https URL",
-                                  urls[i]);
+        if (!endpoint_set(&transport->endpoints[i], urls[i], error)) {
+            return false;
         }
     }
     if (transport->endpoint_count == 0) {
@@ -457,15 +462,16 @@ static bool check_readable(const char *path, const char *what, struct error *err
 
 static void release(struct etcd_transport *transport)
 {
-    loop_free(transport->loop);
-    for (size_t i = 0; i < transport->spare_count; i++) {
-        curl_easy_cleanup(transport->spare[i]);
+    if (transport->loop != NULL) {
+        loop_stop(transport->loop);
     }
-    curl_slist_free_all(transport->headers);
     for (size_t i = 0; i < transport->endpoint_count; i++) {
-        free(transport->endpoints[i].url);
+        connections_free(transport->endpoints[i].connections);
+        free(transport->endpoints[i].head);
+        free(transport->endpoints[i].name);
     }
     free(transport->endpoints);
+    loop_free(transport->loop);
     free(transport->ca_file);
     free(transport->certificate_file);
     free(transport->key_file);
@@ -491,10 +497,6 @@ struct etcd_transport *etcd_transport_open(const struct store_etcd_options *opti
     transport->ca_file = duplicate_or_null(options->ca_file);
     transport->certificate_file = duplicate_or_null(options->certificate_file);
     transport->key_file = duplicate_or_null(options->key_file);
-    transport->headers = curl_slist_append(NULL, "Content-Type: application/json");
-    /* Without this, curl asks for permission before it sends a large body. */
-    transport->headers = curl_slist_append(transport->headers, "Expect:");
-    transport->headers = curl_slist_append(transport->headers, "Accept:");
     if (!add_endpoints(transport, options->endpoints, error) ||
         !check_readable(transport->ca_file, "CA file", error) ||
         !check_readable(transport->certificate_file, "certificate", error) ||
@@ -503,6 +505,12 @@ struct etcd_transport *etcd_transport_open(const struct store_etcd_options *opti
         return NULL;
     }
     transport->loop = loop_new();
+    for (size_t i = 0; i < transport->endpoint_count; i++) {
+        struct endpoint *endpoint = &transport->endpoints[i];
+        endpoint->transport = transport;
+        endpoint->connections = etcd_transport_connections(transport, i, transport->loop);
+        connections_hurry(endpoint->connections); /* etcd writes together what comes together. */
+    }
     return transport;
 }
 

@@ -2,9 +2,8 @@
 /*
  * Calls of etcd's JSON gateway: many at a time, over several endpoints.
  *
- * One thread owns a curl multi handle and with it all connections, which are kept alive. A caller
- * puts its request into a queue, wakes the thread and sleeps until it is answered, so that as many
- * requests are in flight as there are callers.
+ * One thread, a loop's, owns all connections, which are kept alive. A caller hands it a request and
+ * waits until it is answered, so that as many requests are in flight as there are callers.
  *
  * Endpoints: requests go to one endpoint as long as it serves. One that fails is left alone for a
  * while, which doubles up to ten seconds; only when all have failed is the one tried that has been
@@ -18,14 +17,15 @@
 #ifndef APISERVER_STORAGE_ETCD_TRANSPORT_H
 #define APISERVER_STORAGE_ETCD_TRANSPORT_H
 
-#include <curl/curl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "apiserver/storage/store.h"
 #include "common/buffer.h"
+#include "common/connections.h"
 #include "common/error.h"
+#include "common/loop.h"
 
 struct etcd_transport;
 
@@ -71,10 +71,13 @@ enum etcd_outcome etcd_transport_call(struct etcd_transport *transport,
 size_t etcd_transport_endpoint(struct etcd_transport *transport);
 /* Tells how an endpoint served. */
 void etcd_transport_report(struct etcd_transport *transport, size_t endpoint, bool served);
-/* Prepares a handle to POST to an endpoint, with TLS and keep-alive. The body, the time limit and
- * the receiver of the answer are the caller's to set. */
-void etcd_transport_prepare(struct etcd_transport *transport, CURL *easy, size_t endpoint,
-                            const char *path);
+size_t etcd_transport_endpoint_count(const struct etcd_transport *transport);
+/* New connections to an endpoint, for another loop. The caller's. */
+struct connections *etcd_transport_connections(struct etcd_transport *transport, size_t endpoint,
+                                               struct loop *loop);
+/* Writes the whole request to POST a body to the endpoint, in place of what 'text' holds. */
+void etcd_transport_write(const struct etcd_transport *transport, size_t endpoint, const char *path,
+                          const char *body, size_t length, struct buffer *text);
 /* Translates an error that etcd put into a body or stream, already known to be final. */
 void etcd_transport_translate(const char *text, struct error *error);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The watch: one stream of all changes, on a thread of its own, so that decoding megabytes of
- * changes delays no write.
+ * The watch: one stream of all changes, on a loop of its own, so that decoding megabytes of changes
+ * delays no write, and a question to etcd may be waited for.
  *
  * The stream is one long answer, a JSON object a line. It is asked for from the revision already
  * seen, not from the one behind it, and what was seen is dropped: etcd 3.4 keeps no deletes made at
@@ -17,15 +17,14 @@
  * Every revision of etcd has an event in a watch over the whole key space. So the comparison is
  * exact, and a gap, as after the restoration of a backup, is noticed and reported as lost.
  */
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "apiserver/storage/etcd_message.h"
 #include "apiserver/storage/etcd_store.h"
 #include "common/alloc.h"
+#include "common/connections.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/timestamp.h"
 
 enum {
@@ -35,74 +34,88 @@ enum {
     grace_ms = 2000,   /* and how long it then has to get there. */
     compare_timeout_ms = 3000,
     answer_timeout_ms = 5000, /* Until etcd confirms a watch. */
-    poll_ms = 500,
+    look_ms = 500,
+    refusal_bytes = 4096, /* Of an answer that is no watch. */
 };
 
 static const int64_t millisecond = 1000000;
 
 enum stream_state { STREAM_ALIVE, STREAM_BROKEN, STREAM_LOST };
 
+/* All but the first two belong to the loop. */
 struct etcd_watch {
     struct etcd_transport *transport;
-    pthread_t thread;
-    CURLM *multi;
-    _Atomic bool closing;
-
-    pthread_mutex_t lock; /* Guards what follows. */
-    pthread_cond_t changed;
-    bool running;   /* The thread was started. */
-    bool requested; /* A watch is to begin, */
-    int64_t requested_after;
-    struct store_watcher requested_watcher;
-
-    /* Owned by the thread. */
+    struct loop *loop;                /* NULL until something is to be watched. */
+    struct connections **connections; /* To each endpoint. */
     struct store_watcher watcher;
-    int64_t delivered;      /* The last revision delivered. */
-    struct buffer pending;  /* What has come of the stream and not been delivered. */
-    size_t searched;        /* Bytes of 'pending' known to hold no end of a line. */
-    bool confirmed;         /* etcd has said that the watch is created. */
-    int64_t heard;          /* Monotonic time of the last sign of life. */
-    int64_t expected;       /* The revision the stream must get to, 0 if it is not suspected, */
-    int64_t expected_until; /* and by when. */
+    int64_t delivered;          /* The last revision delivered. */
+    size_t endpoint;            /* That of the stream. */
+    struct exchange stream;     /* Its request and its answer. */
+    struct buffer pending;      /* What has come of it and holds no whole line, or an error. */
+    size_t searched;            /* Bytes of 'pending' known to hold no end of a line. */
+    struct store_items changes; /* Read and not delivered. */
+    bool confirmed;             /* etcd has said that the watch is created. */
+    int64_t heard;              /* Monotonic time of the last sign of life. */
+    int64_t expected;           /* The revision the stream must get to, 0 if it is not suspected, */
+    int64_t expected_until;     /* and by when. */
     int pause_ms;
+    struct loop_timer next; /* The next look at a stream, or attempt to begin one. */
     enum stream_state state;
     struct error error; /* Why it was lost. */
 };
 
 /* ---- reading the stream ---- */
 
-static void deliver(struct etcd_watch *watch, struct json_span events)
+static void drop_changes(struct store_items *changes, size_t keep)
+{
+    while (changes->count > keep) {
+        store_item_clear(&changes->list[--changes->count]);
+    }
+}
+
+/* Adds the changes of one line to those to deliver. Of a line that can't be read or that comes
+ * behind a gap nothing is added: it may hold a part of a revision. */
+static void take_events(struct etcd_watch *watch, struct json_span events)
 {
     static const char *const paths[] = {"type", "kv"};
-    struct store_items items = STORE_ITEMS_INIT;
+    struct store_items *changes = &watch->changes;
+    size_t before = changes->count;
+    int64_t reached = before > 0 ? changes->list[before - 1].mod_revision : watch->delivered;
     struct json_span event;
-    for (size_t at = 0; etcd_next(events, &at, &event);) {
+    for (size_t at = 0; watch->state == STREAM_ALIVE && etcd_next(events, &at, &event);) {
         struct json_span spans[array_length(paths)] = {0};
         json_scan(event.text, event.length, paths, array_length(paths), spans);
         bool deleted = spans[0].length == strlen("\"DELETE\"");
-        struct store_item *item = etcd_add_item(&items);
+        struct store_item *item = etcd_add_item(changes);
         if (!etcd_read_item(spans[1], deleted, item, NULL)) {
             log_error("etcd sent a change that can't be read");
             watch->state = STREAM_BROKEN;
-            items.count--;
-            break;
-        }
-        if (item->mod_revision <= watch->delivered) {
-            store_item_clear(item);
-            items.count--;
+        } else if (item->mod_revision <= reached) {
+            drop_changes(changes, changes->count - 1);
         }
     }
-    if (watch->state == STREAM_ALIVE && items.count > 0 &&
-        items.list[0].mod_revision > watch->delivered + 1) {
+    if (watch->state == STREAM_ALIVE && changes->count > before &&
+        changes->list[before].mod_revision > reached + 1) {
         error_expired(&watch->error, "etcd left out changes between the revisions %lld and %lld",
-                      (long long)watch->delivered, (long long)items.list[0].mod_revision);
+                      (long long)reached, (long long)changes->list[before].mod_revision);
         watch->state = STREAM_LOST;
     }
-    if (watch->state == STREAM_ALIVE && items.count > 0) {
-        watch->delivered = items.list[items.count - 1].mod_revision;
-        watch->watcher.changes(watch->watcher.argument, items.list, items.count, watch->delivered);
+    if (watch->state != STREAM_ALIVE) {
+        drop_changes(changes, before);
     }
-    store_items_clear(&items);
+}
+
+/* What came together is delivered together. */
+static void deliver(void *argument)
+{
+    struct etcd_watch *watch = argument;
+    struct store_items *changes = &watch->changes;
+    if (changes->count > 0) {
+        watch->delivered = changes->list[changes->count - 1].mod_revision;
+        watch->watcher.changes(watch->watcher.argument, changes->list, changes->count,
+                               watch->delivered);
+        drop_changes(changes, 0);
+    }
 }
 
 static void take_line(struct etcd_watch *watch, const char *line, size_t length)
@@ -132,7 +145,7 @@ static void take_line(struct etcd_watch *watch, const char *line, size_t length)
         watch->watcher.changes(watch->watcher.argument, NULL, 0, watch->delivered);
     }
     if (watch->state == STREAM_ALIVE && spans[events].text != NULL) {
-        deliver(watch, spans[events]);
+        take_events(watch, spans[events]);
     }
 }
 
@@ -158,12 +171,16 @@ static void take_lines(struct etcd_watch *watch)
     }
 }
 
-static size_t receive(char *bytes, size_t size, size_t count, void *argument)
+static bool take_bytes(void *argument, const char *bytes, size_t length)
 {
     struct etcd_watch *watch = argument;
     watch->heard = timestamp_monotonic();
-    buffer_add(&watch->pending, bytes, size * count);
-    return size * count;
+    buffer_add(&watch->pending, bytes, length);
+    if (watch->stream.parser.code != 200) {
+        return watch->pending.length < refusal_bytes; /* To be told at the end. */
+    }
+    take_lines(watch);
+    return watch->state == STREAM_ALIVE;
 }
 
 /* ---- one stream ---- */
@@ -212,28 +229,66 @@ static void look_for_silence(struct etcd_watch *watch)
     }
 }
 
-/* Whether the stream has ended. */
-static bool has_ended(struct etcd_watch *watch, CURL *easy)
+static void begin_stream(void *argument);
+
+/* It is not under way any more. */
+static void end_stream(struct etcd_watch *watch)
 {
-    int left;
-    CURLMsg *message = curl_multi_info_read(watch->multi, &left);
-    if (message == NULL || message->msg != CURLMSG_DONE) {
-        return false;
+    deliver(watch);
+    if (watch->state == STREAM_LOST) {
+        loop_timer_cancel(watch->loop, &watch->next);
+        watch->watcher.lost(watch->watcher.argument, &watch->error);
+        error_clear(&watch->error);
+        return;
     }
-    long status = 0;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    if (message->data.result != CURLE_OK) {
-        log_warning("the watch of etcd broke: %s", curl_easy_strerror(message->data.result));
-    } else if (status != 200) {
-        log_warning("etcd refuses to be watched: HTTP status %ld %.200s", status,
-                    buffer_text(&watch->pending));
-    } else {
-        log_info("etcd ended the watch");
-    }
-    return true;
+    etcd_transport_report(watch->transport, watch->endpoint, false);
+    loop_timer_set(watch->loop, &watch->next, watch->pause_ms, begin_stream, watch);
+    watch->pause_ms = watch->pause_ms * 2 > most_pause_ms ? most_pause_ms : watch->pause_ms * 2;
 }
 
-static CURL *open_stream(struct etcd_watch *watch, size_t endpoint)
+/* Why an exchange failed. */
+static const char *words_of(const struct exchange *stream, CURLcode result)
+{
+    return result == CURLE_PARTIAL_FILE || result == CURLE_GOT_NOTHING ? "it was cut off"
+           : stream->detail[0] != '\0'                                 ? stream->detail
+                                                                       : curl_easy_strerror(result);
+}
+
+static void stream_ended(void *argument, CURLcode result)
+{
+    struct etcd_watch *watch = argument;
+    const struct exchange *stream = &watch->stream;
+    int status = stream->parser.code;
+    if (result == CURLE_ABORTED_BY_CALLBACK) {
+        return; /* The store is closed. */
+    }
+    if (watch->state == STREAM_ALIVE) {
+        watch->state = STREAM_BROKEN;
+        if (status != 200 && status != 0) {
+            log_warning("etcd refuses to be watched: HTTP status %d %.200s", status,
+                        buffer_text(&watch->pending));
+        } else if (result != CURLE_OK) {
+            log_warning("the watch of etcd broke: %s", words_of(stream, result));
+        } else {
+            log_info("etcd ended the watch");
+        }
+    }
+    end_stream(watch);
+}
+
+static void look_at_stream(void *argument)
+{
+    struct etcd_watch *watch = argument;
+    look_for_silence(watch);
+    if (watch->state == STREAM_ALIVE) {
+        loop_timer_set(watch->loop, &watch->next, look_ms, look_at_stream, watch);
+    } else {
+        exchange_cancel(&watch->stream);
+        end_stream(watch);
+    }
+}
+
+static void write_request(struct etcd_watch *watch)
 {
     cleanup(buffer_free)
     struct buffer body = BUFFER_INIT;
@@ -241,154 +296,78 @@ static CURL *open_stream(struct etcd_watch *watch, size_t endpoint)
                               "\",\"range_end\":\"" ETCD_WHOLE "\",");
     etcd_add_int(&body, "start_revision", watch->delivered);
     buffer_add_literal(&body, "}}");
-    CURL *easy = curl_easy_init();
-    if (easy == NULL) {
-        return NULL;
-    }
-    etcd_transport_prepare(watch->transport, easy, endpoint, "/v3/watch");
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)body.length);
-    curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, buffer_text(&body));
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, watch);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    curl_multi_add_handle(watch->multi, easy);
-    return easy;
+    etcd_transport_write(watch->transport, watch->endpoint, "/v3/watch", buffer_text(&body),
+                         body.length, &watch->stream.text);
 }
 
-/* Follows one stream until it ends, is lost, or the store is closed. */
-static void follow_stream(struct etcd_watch *watch)
+static void begin_stream(void *argument)
 {
-    size_t endpoint = etcd_transport_endpoint(watch->transport);
+    struct etcd_watch *watch = argument;
+    watch->endpoint = etcd_transport_endpoint(watch->transport);
     buffer_reset(&watch->pending);
     watch->searched = 0;
     watch->confirmed = false;
     watch->heard = timestamp_monotonic();
     watch->expected = 0;
     watch->state = STREAM_ALIVE;
-    CURL *easy = open_stream(watch, endpoint);
-    if (easy == NULL) {
-        return;
-    }
-    while (watch->state == STREAM_ALIVE && !watch->closing) {
-        int running;
-        curl_multi_perform(watch->multi, &running);
-        take_lines(watch);
-        if (watch->state == STREAM_ALIVE && has_ended(watch, easy)) {
-            watch->state = STREAM_BROKEN;
-        }
-        if (watch->state == STREAM_ALIVE) {
-            look_for_silence(watch);
-            curl_multi_poll(watch->multi, NULL, 0, poll_ms, NULL);
-        }
-    }
-    curl_multi_remove_handle(watch->multi, easy);
-    curl_easy_cleanup(easy);
-    if (watch->state == STREAM_BROKEN) {
-        etcd_transport_report(watch->transport, endpoint, false);
-    }
+    write_request(watch);
+    loop_timer_set(watch->loop, &watch->next, look_ms, look_at_stream, watch);
+    exchange_start(watch->connections[watch->endpoint], &watch->stream);
 }
 
-/* ---- the thread ---- */
-
-/* Waits for a request to watch; false when the store is closed. */
-static bool take_request(struct etcd_watch *watch)
-{
-    pthread_mutex_lock(&watch->lock);
-    while (!watch->requested && !watch->closing) {
-        pthread_cond_wait(&watch->changed, &watch->lock);
-    }
-    watch->requested = false;
-    watch->watcher = watch->requested_watcher;
-    /* Revision 1 is the empty store and has no change. */
-    watch->delivered = watch->requested_after > 1 ? watch->requested_after : 1;
-    pthread_mutex_unlock(&watch->lock);
-    return !watch->closing;
-}
-
-/* Waits before the next attempt, longer each time until one succeeds. */
-static void pause_watch(struct etcd_watch *watch)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    int64_t nanoseconds = until.tv_nsec + watch->pause_ms * millisecond;
-    until.tv_sec += nanoseconds / (1000 * millisecond);
-    until.tv_nsec = nanoseconds % (1000 * millisecond);
-    pthread_mutex_lock(&watch->lock);
-    int waited = 0;
-    while (!watch->closing && waited == 0) {
-        waited = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
-    }
-    pthread_mutex_unlock(&watch->lock);
-    watch->pause_ms = watch->pause_ms * 2 > most_pause_ms ? most_pause_ms : watch->pause_ms * 2;
-}
-
-static void *thread_main(void *argument)
-{
-    struct etcd_watch *watch = argument;
-    while (take_request(watch)) {
-        watch->pause_ms = least_pause_ms;
-        for (;;) {
-            follow_stream(watch);
-            if (watch->closing || watch->state == STREAM_LOST) {
-                break;
-            }
-            pause_watch(watch);
-        }
-        if (watch->state == STREAM_LOST && !watch->closing) {
-            watch->watcher.lost(watch->watcher.argument, &watch->error);
-        }
-        error_clear(&watch->error);
-    }
-    return NULL;
-}
+/* ---- life ---- */
 
 struct etcd_watch *etcd_watch_open(struct etcd_transport *transport)
 {
     struct etcd_watch *watch = allocate_struct(struct etcd_watch);
-    watch->transport = transport;
-    watch->multi = curl_multi_init();
-    pthread_mutex_init(&watch->lock, NULL);
-    pthread_cond_init(&watch->changed, NULL);
+    *watch = (struct etcd_watch){
+        .transport = transport,
+        .stream = {.limit_ms = INT32_MAX, /* Silence is looked at otherwise. */
+                   .is_stream = true,
+                   .take = take_bytes,
+                   .paused = deliver,
+                   .done = stream_ended,
+                   .argument = watch},
+    };
     return watch;
 }
 
-bool etcd_watch_start(struct etcd_watch *watch, int64_t after, struct store_watcher watcher,
-                      struct error *error)
+static void open_connections(struct etcd_watch *watch)
 {
-    int failed = 0;
-    pthread_mutex_lock(&watch->lock);
-    watch->requested = true;
-    watch->requested_after = after;
-    watch->requested_watcher = watcher;
-    if (!watch->running) {
-        /* Signals are for the program's own threads, and none may come of a broken connection. */
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        failed = pthread_create(&watch->thread, NULL, thread_main, watch);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        watch->running = failed == 0;
+    size_t count = etcd_transport_endpoint_count(watch->transport);
+    watch->loop = loop_new();
+    watch->connections = allocate_zero(count, sizeof(struct connections *));
+    for (size_t i = 0; i < count; i++) {
+        watch->connections[i] = etcd_transport_connections(watch->transport, i, watch->loop);
     }
-    pthread_cond_broadcast(&watch->changed);
-    pthread_mutex_unlock(&watch->lock);
-    return failed == 0 || error_internal(error, "can't start a thread: %s", strerror(failed));
+}
+
+void etcd_watch_start(struct etcd_watch *watch, int64_t after, struct store_watcher watcher)
+{
+    if (watch->loop == NULL) {
+        open_connections(watch);
+    }
+    /* Nothing is under way; whoever watches again has been told that the watch was lost. */
+    watch->watcher = watcher;
+    /* Revision 1 is the empty store and has no change. */
+    watch->delivered = after > 1 ? after : 1;
+    watch->pause_ms = least_pause_ms;
+    loop_post(watch->loop, begin_stream, watch);
 }
 
 void etcd_watch_close(struct etcd_watch *watch)
 {
-    pthread_mutex_lock(&watch->lock);
-    watch->closing = true;
-    bool running = watch->running;
-    pthread_cond_broadcast(&watch->changed);
-    pthread_mutex_unlock(&watch->lock);
-    if (running) {
-        curl_multi_wakeup(watch->multi);
-        pthread_join(watch->thread, NULL);
+    if (watch->loop != NULL) {
+        loop_stop(watch->loop);
+        for (size_t i = 0; i < etcd_transport_endpoint_count(watch->transport); i++) {
+            connections_free(watch->connections[i]);
+        }
+        loop_free(watch->loop);
     }
-    curl_multi_cleanup(watch->multi);
-    pthread_cond_destroy(&watch->changed);
-    pthread_mutex_destroy(&watch->lock);
+    free(watch->connections);
+    buffer_free(&watch->stream.text);
     buffer_free(&watch->pending);
+    store_items_clear(&watch->changes);
+    error_clear(&watch->error);
     free(watch);
 }

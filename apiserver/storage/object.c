@@ -259,7 +259,7 @@ void object_release(struct object **object)
 
 json_t *object_tree(const struct object *object)
 {
-    json_t *tree = json_loadb(object->bytes, object->length, 0, NULL);
+    json_t *tree = json_parse_known(object->bytes, object->length);
     if (tree == NULL) {
         abort(); /* The bytes were made by our encoder, or parsed when they came in. */
     }
@@ -270,7 +270,7 @@ json_t *object_tree(const struct object *object)
 
 static json_t *span_tree(struct json_span span)
 {
-    return span.length > 0 ? json_loadb(span.text, span.length, JSON_DECODE_ANY, NULL) : NULL;
+    return span.length > 0 ? json_parse_known(span.text, span.length) : NULL;
 }
 
 json_t *object_labels(const struct object *object)

@@ -4,6 +4,7 @@
  * it feeds.
  */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "apiserver/storage/sqlite_store.h"
@@ -352,7 +353,7 @@ static void start_watch(struct sqlite_store *store, int64_t after)
 /* ---- the writer thread ---- */
 
 /* Takes the next group off the queue: as many writes as fit, or one compaction. With the lock. */
-static struct sqlite_pending *take_group(struct sqlite_store *store)
+static struct sqlite_pending *take_group(struct sqlite_store *store, size_t *taken)
 {
     struct sqlite_pending *group = store->first, **end = &store->first;
     size_t count = 0;
@@ -364,6 +365,7 @@ static struct sqlite_pending *take_group(struct sqlite_store *store)
             break;
         }
     }
+    *taken = count;
     struct sqlite_pending *rest = *end;
     *end = NULL;
     store->first = rest;
@@ -387,13 +389,27 @@ static void wait_for_work(struct sqlite_store *store)
     }
 }
 
+/* Where several write at a time, the one that woke this thread was the first of some, and the
+ * others are still at work. A group costs as much as many writes: so whoever is ready to run does
+ * so first, and the group is larger. Who writes alone is not kept waiting. With the lock. */
+static void let_others_write(struct sqlite_store *store, size_t last_group)
+{
+    if (last_group > 1 && !store->stopping) {
+        pthread_mutex_unlock(&store->lock);
+        sched_yield();
+        pthread_mutex_lock(&store->lock);
+    }
+}
+
 void *sqlite_writer_main(void *argument)
 {
     struct sqlite_store *store = argument;
+    size_t group_size = 0;
     for (bool stopping = false; !stopping;) {
         pthread_mutex_lock(&store->lock);
         wait_for_work(store);
-        struct sqlite_pending *group = take_group(store);
+        let_others_write(store, group_size);
+        struct sqlite_pending *group = take_group(store, &group_size);
         bool watch_requested = store->watch_requested;
         store->watch_requested = false;
         stopping = store->stopping && group == NULL;

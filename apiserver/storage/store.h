@@ -179,7 +179,8 @@ struct store *store_sqlite_open(const char *path, struct error *error);
 struct store *store_sqlite_open_erasing(const char *path, struct error *error);
 
 struct store_etcd_options {
-    const char *const *endpoints; /* URLs, NULL-terminated: "https://127.0.0.1:2379". */
+    const char *const *endpoints; /* URLs, NULL-terminated: "https://127.0.0.1:2379", or
+                                   * "unix:///run/etcd.sock:0", a socket's path. */
     const char *ca_file;          /* --etcd-cafile, or NULL. */
     const char *certificate_file; /* --etcd-certfile, or NULL. */
     const char *key_file;         /* --etcd-keyfile, or NULL. */

@@ -154,6 +154,9 @@ struct snapshot *chunks_snapshot(const struct chunks *chunks, const char *prefix
 {
     struct snapshot *snapshot = allocate_struct(struct snapshot);
     size_t prefix_length = strlen(prefix), capacity = 0;
+    if (chunks->objects == 0) {
+        return snapshot;
+    }
     if (prefix_length == 0) {
         snapshot->objects = allocate_zero(chunks->objects, sizeof *snapshot->objects);
         capacity = chunks->objects;

@@ -163,7 +163,7 @@ static void add_single(const struct renderer *renderer, const struct object *obj
 static void turn_to_yaml(struct buffer *bytes)
 {
     cleanup(json_release)
-    json_t *tree = json_loadb(bytes->bytes, bytes->length, 0, NULL);
+    json_t *tree = json_parse_known(bytes->bytes, bytes->length);
     buffer_reset(bytes);
     yaml_encode(tree, bytes);
 }
@@ -326,7 +326,7 @@ static void end_event(const struct renderer *renderer, size_t start, struct buff
 {
     if (renderer->media.encoding == MEDIA_YAML) {
         cleanup(json_release)
-        json_t *tree = json_loadb(out->bytes + start, out->length - start, 0, NULL);
+        json_t *tree = json_parse_known(out->bytes + start, out->length - start);
         out->length = start;
         yaml_encode(tree, out);
         buffer_add_literal(out, "---\n");

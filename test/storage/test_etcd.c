@@ -73,6 +73,47 @@ static void an_endpoint_that_is_no_url_is_named(void **state)
     assert_non_null(strstr(error.message, "ftp://127.0.0.1:1"));
 }
 
+static void an_etcd_behind_a_socket_is_written_to_and_watched(void **state)
+{
+    (void)state;
+    cleanup(free_char)
+    char *endpoint = format("unix://%s", getenv("ETCD_SOCKET"));
+    const char *const endpoints[] = {endpoint, NULL};
+    struct store *store = open_several(endpoints, 6000);
+    struct recorder recorder;
+    recorder_init(&recorder);
+    struct error error = ERROR_INIT;
+    assert_done(store_watch(store, current_revision(store), recorder_watcher(&recorder), &error));
+    recorder_wait_revision(&recorder, put(store, "/socket/a", "x", STORE_ANY));
+    store_close(store);
+    recorder_free(&recorder);
+}
+
+static void a_socket_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    const char *const endpoints[] = {"unix:///nowhere/etcd.sock:0", NULL};
+    const struct store_etcd_options options = {.endpoints = endpoints, .timeout_ms = 600};
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    assert_null(store_etcd_open(&options, &error));
+    assert_int_equal(error.code, 503);
+    assert_non_null(strstr(error.message, "etcd at unix:///nowhere/etcd.sock:0: "));
+}
+
+static void a_socket_of_too_long_a_path_is_refused(void **state)
+{
+    (void)state;
+    char endpoint[200] = "unix:///";
+    memset(endpoint + strlen(endpoint), 'x', 120);
+    const char *const endpoints[] = {endpoint, NULL};
+    const struct store_etcd_options options = {.endpoints = endpoints, .timeout_ms = 600};
+    cleanup(error_clear)
+    struct error error = ERROR_INIT;
+    assert_null(store_etcd_open(&options, &error));
+    assert_non_null(strstr(error.message, "is longer than 107 bytes"));
+}
+
 static void dead_and_hanging_endpoints_beside_one_that_serves_do_no_harm(void **state)
 {
     (void)state;
@@ -577,6 +618,9 @@ int run_etcd_tests(void)
         cmocka_unit_test(opening_fails_within_its_time_limit_when_nothing_answers),
         cmocka_unit_test(opening_fails_within_its_time_limit_when_etcd_hangs),
         cmocka_unit_test(an_endpoint_that_is_no_url_is_named),
+        cmocka_unit_test(an_etcd_behind_a_socket_is_written_to_and_watched),
+        cmocka_unit_test(a_socket_that_is_not_there_is_named),
+        cmocka_unit_test(a_socket_of_too_long_a_path_is_refused),
         cmocka_unit_test(dead_and_hanging_endpoints_beside_one_that_serves_do_no_harm),
         cmocka_unit_test(a_write_to_an_etcd_that_is_down_did_not_happen),
         cmocka_unit_test(an_etcd_that_refuses_connections_is_not_waited_for_to_the_end),

@@ -587,7 +587,7 @@ static void a_client_that_closes_its_half_within_a_request_is_cut(void **state)
  */
 static void what_is_too_large_for_a_connection_leaves_nothing_behind(void **state)
 {
-    static const char *const parts[][2] = {{"GET /?", "a=b&"},
+    static const char *const parts[][2] = {{"GET /one?", "a=bcdefg&"},
                                            {"GET /one HTTP/1.1\r\n", "A: b\r\n"}};
     for (size_t i = 0; i < array_length(parts); i++) {
         cleanup(buffer_free)
@@ -601,9 +601,65 @@ static void what_is_too_large_for_a_connection_leaves_nothing_behind(void **stat
         client_send(impatient, buffer_text(&text));
         client_close(impatient);
         client_send(client, buffer_text(&text));
-        assert_has_not(client_rest(client), " 200 ");
+        assert_begins(client_rest(client), i == 0 ? "HTTP/1.1 414 " : "HTTP/1.1 431 ");
         client_close(client);
     }
+}
+
+/* Near the end of what a connection has for its headers there is too little for an answer's. */
+static void a_head_of_any_length_gets_an_answer(void **state)
+{
+    static const char *const kinds[][2] = {{"GET /one HTTP/1.1\r\nHost: a\r\nX: ", "\r\n"},
+                                           {"GET /one?", " HTTP/1.1\r\nHost: a\r\n"}};
+    size_t refused = 0;
+    for (size_t length = 10400; length < 13000; length += 50) {
+        cleanup(free_char)
+        char *filler = allocate_zero(length + 1, 1);
+        memset(filler, 'a', length);
+        for (size_t i = 0; i < array_length(kinds); i++) {
+            cleanup(free_char)
+            char *text =
+                format("%s%s%sConnection: close\r\n\r\n", kinds[i][0], filler, kinds[i][1]);
+            cleanup(free_char)
+            char *answer = converse(*state, text);
+            if (strstr(answer, "HTTP/1.1 200 ") != answer) {
+                assert_begins(answer, "HTTP/1.1 4");
+                refused += strstr(answer, "headers may take 10752 bytes") != NULL;
+            }
+        }
+    }
+    assert_true(refused > 20);
+}
+
+static void parameters_are_as_many_as_the_line_holds(void **state)
+{
+    cleanup(buffer_free)
+    struct buffer text = BUFFER_INIT;
+    buffer_add_text(&text, "GET /one?a=b");
+    for (int i = 0; i < 2500; i++) {
+        buffer_add_text(&text, "&a=b");
+    }
+    buffer_add_text(&text, " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    cleanup(free_char)
+    char *answer = converse(*state, buffer_text(&text));
+    assert_begins(answer, "HTTP/1.1 200 ");
+}
+
+/* A client that can't write may never read. */
+static void who_is_answered_before_the_end_can_write_on(void **state)
+{
+    cleanup(free_char)
+    char *filler = allocate_zero((20 << 10) + 1, 1);
+    memset(filler, 'a', 20 << 10);
+    struct client *client = client_open(*state);
+    client_send(client, "GET /one HTTP/1.1\r\nX: ");
+    client_send(client, filler);
+    assert_begins(client_rest(client), "HTTP/1.1 431 ");
+    for (int i = 0; i < 5; i++) {
+        assert_true(client_send(client, filler));
+        usleep(2000); /* A reset has the time to come back. */
+    }
+    client_close(client);
 }
 
 static void silent_connections_do_not_stall_others(void **state)
@@ -662,6 +718,9 @@ int main(void)
         test(a_path_that_is_malformed_is_refused),
         test(the_answer_to_head_has_no_body),
         test(what_is_too_large_for_a_connection_leaves_nothing_behind),
+        test(a_head_of_any_length_gets_an_answer),
+        test(parameters_are_as_many_as_the_line_holds),
+        test(who_is_answered_before_the_end_can_write_on),
         test(silent_connections_do_not_stall_others),
         test(a_client_that_closes_its_half_within_a_request_is_cut),
         cmocka_unit_test_setup_teardown(a_server_without_descriptors_does_not_start,

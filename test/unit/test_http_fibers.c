@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "apiserver/http/internal.h"
 #include "common/fiber.h"
 #include "http_harness.h"
 
@@ -198,6 +199,44 @@ static void what_happens_at_once_is_not_lost(void **state)
     client_close(client);
 }
 
+/* Serves what waits twice, on the fiber of an exchange. */
+static void wait_twice(void *argument)
+{
+    struct exchange *exchange = argument;
+    struct request request = {.path = (char *)"/a/b/c"};
+    serve(NULL, &request, &exchange->response);
+}
+
+static void *signal_twice(void *argument)
+{
+    (void)argument;
+    for (int i = 0; i < 2; i++) {
+        struct completion *completion = next_that_waits();
+        usleep(10000); /* By then its thread is asleep, most likely. */
+        completion_signal(completion);
+    }
+    return NULL;
+}
+
+/* libmicrohttpd may hear of a connection's end between a resumption and the call that goes on. */
+static void what_an_abandoned_request_has_begun_comes_to_its_end(void **state)
+{
+    (void)state;
+    struct server server = {.lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
+    struct exchange exchange = {.server = &server};
+    exchange.fiber = fiber_new(wait_twice, &exchange);
+    server.fibers = 1;
+    assert_false(fiber_run(exchange.fiber));
+    pthread_t signaller;
+    assert_int_equal(pthread_create(&signaller, NULL, signal_twice, NULL), 0);
+    exchange_end_fiber(&exchange);
+    pthread_join(signaller, NULL);
+    assert_int_equal(exchange.response.status, 200); /* It has come to its end … */
+    assert_null(exchange.fiber);
+    assert_int_equal(server.fibers, 0); /* … and a stop waits for it no more. */
+    response_clear(&exchange.response);
+}
+
 static void *signal_later(void *argument)
 {
     usleep(100000); /* By then the server is stopping, most likely. */
@@ -227,6 +266,7 @@ int main(void)
         test(others_are_served_while_one_waits),
         test(who_refuses_to_block_is_served_on_a_worker),
         test(a_client_that_leaves_meanwhile_does_no_harm),
+        test(what_an_abandoned_request_has_begun_comes_to_its_end),
         test(what_happens_at_once_is_not_lost),
         test(a_stop_waits_for_who_waits),
     };

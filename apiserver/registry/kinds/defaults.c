@@ -13,7 +13,7 @@ const char default_when_present[] = "*";
 void default_set(json_t *object, const char *name, json_t *value)
 {
     if (json_object_get(object, name) == NULL) {
-        json_object_set_new(object, name, value);
+        json_object_set_new_nocheck(object, name, value);
     } else {
         json_decref(value);
     }
@@ -78,7 +78,7 @@ static bool applies(const struct conditional_default *row, const json_t *object)
 static json_t *value_of(const struct conditional_default *row)
 {
     if (row->value != NULL) {
-        return json_loads(row->value, JSON_DECODE_ANY, NULL);
+        return json_parse_known(row->value, strlen(row->value));
     }
     char now[TIMESTAMP_SIZE];
     timestamp_format(timestamp_now(), now);
@@ -99,7 +99,7 @@ static void fill_row(const struct conditional_default *row, const char *path, js
         json_t *next = json_object_getn(value, path, length);
         fill_row(row, path + length + (path[length] == '.'), next);
     } else if (is_absent(json_object_get(value, row->member)) && applies(row, value)) {
-        json_object_set_new(value, row->member, value_of(row));
+        json_object_set_new_nocheck(value, row->member, value_of(row));
     }
 }
 

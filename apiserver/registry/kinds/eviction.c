@@ -21,6 +21,7 @@
 #include "apiserver/registry/serve.h"
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/schema_rules.h"
 #include "common/selector.h"
 #include "common/timestamp.h"
 
@@ -378,6 +379,28 @@ static bool check_name(const json_t *body, const struct request *request, struct
            error_bad_request(error, "name in URL does not match name in Eviction object");
 }
 
+/* Either version of it will do. */
+static bool is_eviction(const struct request *request, json_t *body, struct error *error)
+{
+    cleanup(error_clear)
+    struct error why = ERROR_INIT;
+    const char *kind = json_get_string(body, "kind");
+    const char *version = json_get_string(body, "apiVersion");
+    const char *slash = version ? strchr(version, '/') : NULL;
+    if (kind != NULL && kind[0] != '\0' && strcmp(kind, "Eviction") != 0) {
+        version = slash ? slash + 1 : version ? version : "v1";
+        return error_bad_request(error,
+                                 "%s in version \"%s\" cannot be handled as a Eviction: converting "
+                                 "(%s.%s) to (policy.Eviction): unknown conversion",
+                                 kind, version, version, kind);
+    }
+    return schema_prune(scheme_kind_schema(request->scheme, "policy", "v1", "Eviction"), body, NULL,
+                        NULL, &why) ||
+           error_bad_request(error,
+                             "Eviction in version \"v1\" cannot be handled as a Eviction: %s",
+                             why.message);
+}
+
 static bool is_dry_run(const json_t *body, const struct request *request)
 {
     const char *dry_run = request_parameter(request, "dryRun");
@@ -392,7 +415,8 @@ static bool read_eviction(struct eviction *eviction, struct write *shown, struct
     struct request *request = eviction->request;
     cleanup(json_release)
     json_t *body = decode_body_any(request, error);
-    if (body == NULL || !check_name(body, request, error) || !serve_check_options(request, error)) {
+    if (body == NULL || !is_eviction(request, body, error) || !check_name(body, request, error) ||
+        !serve_check_options(request, error)) {
         return false;
     }
     write_begin_body(shown, eviction->registry, request, eviction->response, body, NULL);
@@ -411,9 +435,9 @@ void pod_serve_eviction(struct registry *registry, struct request *request,
     struct write shown = {0};
     bool done = read_eviction(&eviction, &shown, &error);
     const json_t *options = json_object_get(shown.object, "deleteOptions");
-    done = done && serve_delete_options(request, options, &eviction.options, &error) &&
+    done = done && delete_options_read(request, options, &eviction.options, &error) &&
            evict(&eviction, &error);
-    serve_delete_options_clear(&eviction.options);
+    delete_options_clear(&eviction.options);
     if (!done) {
         response_set_error(response, request, &error);
         return;

@@ -31,7 +31,7 @@ static bool is_text(const char *text, size_t length, const char *other)
 static char *uid_of(const struct object *object)
 {
     struct json_span uid;
-    json_scan(object->bytes, object->length, (const char *[]){"metadata.uid"}, 1, &uid);
+    json_scan_until_met(object->bytes, object->length, (const char *[]){"metadata.uid"}, 1, &uid);
     char *text = json_span_value(uid);
     return text != NULL ? text : duplicate("");
 }
@@ -316,4 +316,5 @@ const struct kind kind_node_report = {
     .group = "metrics.coracle.io",
     .plural = "nodereports",
     .serve_virtual = serve_report,
+    .virtual_is_quick = true,
 };

@@ -45,9 +45,12 @@ static bool equal_quantities(const json_t *a, const json_t *b)
 static void add_qos(struct qos *qos, const json_t *container)
 {
     static const char *const counted[] = {"cpu", "memory"};
+    const json_t *resources = json_object_get(container, "resources");
+    const json_t *limits = json_object_get(resources, "limits");
+    const json_t *requests = json_object_get(resources, "requests");
     for (size_t i = 0; i < array_length(counted); i++) {
-        const json_t *limit = json_path(container, "resources", "limits", counted[i]);
-        const json_t *request = json_path(container, "resources", "requests", counted[i]);
+        const json_t *limit = json_object_get(limits, counted[i]);
+        const json_t *request = json_object_get(requests, counted[i]);
         qos->any = qos->any || !is_zero(limit) || !is_zero(request);
         qos->guaranteed = qos->guaranteed && !is_zero(limit) && equal_quantities(limit, request);
     }
@@ -57,10 +60,11 @@ static void add_qos(struct qos *qos, const json_t *container)
 static bool has_resources(const json_t *spec)
 {
     static const char *const lists[] = {"requests", "limits"};
+    const json_t *resources = json_object_get(spec, "resources");
     for (size_t i = 0; i < array_length(lists); i++) {
         const char *name;
         json_t *amount;
-        json_object_foreach (json_path(spec, "resources", lists[i]), name, amount) {
+        json_object_foreach (json_object_get(resources, lists[i]), name, amount) {
             if (strcmp(name, "cpu") == 0 || strcmp(name, "memory") == 0 ||
                 resource_is_huge_page(name)) {
                 return true;
@@ -114,14 +118,29 @@ static bool prepare_create(struct write *write, struct error *error)
     const json_t *spec = json_object_get(write->object, "spec");
     pod_merge_label_keys(write->object);
     pod_take_profiles(write);
-    json_t *status = json_pack("{s:s, s:s}", "phase", "Pending", "qosClass", pod_qos_class(spec));
-    json_object_set_new(write->object, "status", status);
+    json_t *status = json_object();
+    json_object_set_new_nocheck(status, "phase", json_string_nocheck("Pending"));
+    json_object_set_new_nocheck(status, "qosClass", json_string_nocheck(pod_qos_class(spec)));
+    json_object_set_new_nocheck(write->object, "status", status);
     if (json_array_size(json_object_get(spec, "schedulingGates")) > 0) {
         pod_set_condition(status,
                           json_pack("{s:s, s:s, s:s, s:s}", "type", "PodScheduled", "status",
                                     "False", "reason", "SchedulingGated", "message",
                                     "Scheduling is blocked due to non-empty scheduling "
                                     "gates"));
+    }
+    return true;
+}
+
+/* Old agents drop the class of a pod that they reject. */
+static bool prepare_update(struct write *write, struct error *error)
+{
+    (void)error;
+    json_t *class = json_path(write->live, "status", "qosClass");
+    json_t *status = json_get_or_add_object(write->object, "status");
+    if (strcmp(write->subresource, "status") == 0 && class != NULL &&
+        json_object_get(status, "qosClass") == NULL) {
+        json_object_set(status, "qosClass", class);
     }
     return true;
 }
@@ -134,6 +153,8 @@ static void validate(const struct write *write, struct field_errors *errors)
         validate_pod_ephemeral_containers(write->object, write->live, errors);
     } else if (strcmp(write->subresource, "resize") == 0) {
         validate_pod_resize(write->object, write->live, errors);
+    } else if (strcmp(write->subresource, "status") == 0) {
+        validate_pod_status(write->object, write->live, errors);
     }
 }
 
@@ -166,6 +187,27 @@ void pod_answer_success(struct request *request, struct response *response, int 
     response_set_json(response, request, status, body);
 }
 
+static void copy_member(json_t *object, const char *name)
+{
+    json_t *member = json_object_get(object, name);
+    if (member != NULL) {
+        json_object_set_new(object, name, json_copy(member));
+    }
+}
+
+/* A copy of which a binding's places may be changed; all else is shared with the live object. */
+static json_t *copy_to_bind(const json_t *live)
+{
+    static const char *const parts[] = {"metadata", "spec", "status"};
+    json_t *pod = json_copy((json_t *)live);
+    for (size_t i = 0; i < array_length(parts); i++) {
+        copy_member(pod, parts[i]);
+    }
+    copy_member(json_object_get(pod, "metadata"), "annotations");
+    copy_member(json_object_get(pod, "status"), "conditions");
+    return pod;
+}
+
 /* Gives the pod to the node that the Binding in 'argument' names. */
 static bool bind(struct write *write, void *argument, struct error *error)
 {
@@ -191,7 +233,7 @@ static bool bind(struct write *write, void *argument, struct error *error)
         return error_conflict(error, "", "pods/binding", write->name,
                               "pod %s has non-empty .spec.schedulingGates", write->name);
     }
-    write->object = object_tree(write->live_object);
+    write->object = copy_to_bind(write->live);
     json_object_del(json_object_get(write->object, "metadata"), "resourceVersion");
     json_object_set_new(json_object_get(write->object, "spec"), "nodeName", json_string(node));
     json_t *annotations = json_path(binding, "metadata", "annotations");
@@ -271,6 +313,7 @@ const struct kind kind_pod = {
     .defaults = defaults,
     .fill_defaults = pod_fill_defaults,
     .prepare_create = prepare_create,
+    .prepare_update = prepare_update,
     .validate = validate,
     .before_delete = before_delete,
     .subresources = subresources,

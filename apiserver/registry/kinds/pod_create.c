@@ -49,8 +49,9 @@ void pod_merge_label_keys(json_t *pod)
     const json_t *labels = json_path(pod, "metadata", "labels");
     json_t *spec = json_object_get(pod, "spec");
     json_t *constraints = json_object_get(spec, "topologySpreadConstraints");
-    for (size_t i = 0; i < array_length(affinities); i++) {
-        json_t *affinity = json_path(spec, "affinity", affinities[i]);
+    const json_t *all = json_object_get(spec, "affinity");
+    for (size_t i = 0; all != NULL && i < array_length(affinities); i++) {
+        const json_t *affinity = json_object_get(all, affinities[i]);
         merge_terms(json_object_get(affinity, "preferredDuringSchedulingIgnoredDuringExecution"),
                     "podAffinityTerm", labels);
         merge_terms(json_object_get(affinity, "requiredDuringSchedulingIgnoredDuringExecution"),

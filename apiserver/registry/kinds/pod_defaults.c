@@ -35,7 +35,7 @@ static const char *pull_policy(const char *image)
 static void fill_pull_policy(json_t *object, const char *policy, const char *reference)
 {
     const char *image = json_get_string(object, reference);
-    default_set(object, policy, json_string(pull_policy(image ? image : "")));
+    default_set(object, policy, json_string_nocheck(pull_policy(image ? image : "")));
 }
 
 static void fill_container(json_t *container)
@@ -250,6 +250,8 @@ void pod_fill_defaults(json_t *object)
         each(spec, "containers", fill_host_ports);
         each(spec, "initContainers", fill_host_ports);
     }
-    default_pair(status, "podIP", "podIPs", "ip");
-    default_pair(status, "hostIP", "hostIPs", "ip");
+    if (status != NULL) {
+        default_pair(status, "podIP", "podIPs", "ip");
+        default_pair(status, "hostIP", "hostIPs", "ip");
+    }
 }

@@ -95,14 +95,39 @@ static const struct schema *scale_schema(const struct write *write)
     return scheme_kind_schema(write->registry->scheme, "autoscaling", "v1", "Scale");
 }
 
+static json_t *patched_scale(struct write *write, struct error *error)
+{
+    const struct body_type type = {scale_schema(write), "autoscaling", "v1", "Scale"};
+    json_t *scale = scale_of(write->live_object);
+    if (!serve_apply_patch(write->request, type.schema, &scale, error) ||
+        !decode_patched(write->request, write->response, &type, scale, error)) {
+        json_decref(scale);
+        return NULL;
+    }
+    return scale;
+}
+
+static bool check_name(const struct write *write, const json_t *scale, struct error *error)
+{
+    const char *name = json_path_string(scale, "metadata", "name");
+    const char *namespace = json_path_string(scale, "metadata", "namespace");
+    if (name != NULL && name[0] != '\0' && strcmp(name, write->name) != 0) {
+        return error_bad_request(
+            error, "the name of the object (%s) does not match the name on the URL (%s)", name,
+            write->name);
+    }
+    return namespace == NULL || namespace[0] == '\0' || strcmp(namespace, write->namespace) == 0 ||
+           error_bad_request(error, "the namespace of the provided object does not match the "
+                                    "namespace sent on the request");
+}
+
 static json_t *wanted_scale(struct write *write, struct error *error)
 {
-    if (strcmp(write->request->method, "PATCH") != 0) {
-        return decode_body(write->request, write->response, scale_schema(write), "autoscaling",
-                           "v1", "Scale", error);
-    }
-    json_t *scale = scale_of(write->live_object);
-    if (!serve_apply_patch(write->request, scale_schema(write), &scale, error)) {
+    json_t *scale = strcmp(write->request->method, "PATCH") == 0
+                        ? patched_scale(write, error)
+                        : decode_body(write->request, write->response, scale_schema(write),
+                                      "autoscaling", "v1", "Scale", error);
+    if (scale != NULL && !check_name(write, scale, error)) {
         json_decref(scale);
         return NULL;
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Workload controllers' kinds: defaults that depend on other fields, and on the pod template. */
+#include <ctype.h>
+#include <errno.h>
 #include <string.h>
 
 #include "apiserver/registry/kinds/all.h"
@@ -93,11 +95,44 @@ static bool daemon_set_prepare_update(struct write *write, struct error *error)
 
 /* ---- kinds ---- */
 
+/* spec.rollbackTo of older versions, which the later ones keep in an annotation: a number, or
+ * nothing. */
+static bool check_rollback(struct write *write, struct error *error)
+{
+    static const char annotation[] = "deprecated.deployment.rollback.to";
+    json_t *annotations = json_path(write->object, "metadata", "annotations");
+    const char *text = json_get_string(annotations, annotation);
+    if (text == NULL || text[0] == '\0') {
+        json_object_del(annotations, annotation);
+        if (annotations != NULL && json_object_size(annotations) == 0) {
+            json_object_del(json_object_get(write->object, "metadata"), "annotations");
+        }
+        return true;
+    }
+    char *end;
+    errno = 0;
+    long long revision = strtoll(text, &end, 10);
+    if (*end != '\0' || errno != 0 || isspace((unsigned char)text[0])) {
+        return error_bad_request(error,
+                                 "Deployment in version \"v1\" cannot be handled as a Deployment: "
+                                 "failed to parse annotation[%s]=%s as int64: strconv.ParseInt: "
+                                 "parsing \"%s\": %s",
+                                 annotation, text, text,
+                                 errno != 0 ? "value out of range" : "invalid syntax");
+    }
+    cleanup(free_char)
+    char *canonical = format("%lld", revision);
+    json_object_set_new(annotations, annotation, json_string(canonical));
+    return true;
+}
+
 const struct kind kind_deployment = {
     .group = "apps",
     .plural = "deployments",
     .pod_template = template_path,
     .defaults = deployment_defaults,
+    .prepare_create = check_rollback,
+    .prepare_update = check_rollback,
     .validate = validate_deployment,
     .status_keeps_labels = true,
     .warn = warn_about_workload,
