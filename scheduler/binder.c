@@ -8,8 +8,9 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/timestamp.h"
+#include "scheduler/drain.h"
 
-enum { ask_again_ms = 500, stop_wait_seconds = 2 };
+enum { ask_again_ms = 500 };
 
 static const struct api_resource pods_resource = {"v1", "pods", "Pod", true};
 
@@ -267,22 +268,13 @@ struct binder *binder_new(struct client *client, struct event_recorder *events,
     return binder;
 }
 
-bool binder_stop(struct binder *binder)
+void binder_stop(struct binder *binder)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += stop_wait_seconds;
     pthread_mutex_lock(&binder->lock);
     binder->stopping = true;
-    while (binder->under_way > 0 &&
-           pthread_cond_timedwait(&binder->changed, &binder->lock, &until) == 0) {
-    }
-    bool drained = binder->under_way == 0;
     pthread_mutex_unlock(&binder->lock);
-    if (drained) {
-        pthread_cond_destroy(&binder->changed);
-        pthread_mutex_destroy(&binder->lock);
-        free(binder);
-    }
-    return drained;
+    drain(binder->client, &binder->lock, &binder->changed, &binder->under_way);
+    pthread_cond_destroy(&binder->changed);
+    pthread_mutex_destroy(&binder->lock);
+    free(binder);
 }

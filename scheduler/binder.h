@@ -24,10 +24,9 @@ typedef void (*binder_failed)(void *argument, struct queued_pod *pod, const char
 
 struct binder *binder_new(struct client *client, struct event_recorder *events,
                           binder_succeeded succeeded, binder_failed failed, void *argument);
-/* Waits for a moment until the bindings under way have ended, and frees. False when some have not:
- * then nothing is freed, here and at the caller's, because their outcomes are still to come; the
- * process ends anyway. From another thread than the loop's. */
-bool binder_stop(struct binder *binder);
+/* Waits for a moment until the bindings under way have ended, and frees; those that have not are
+ * ended by closing the client. From another thread than the loop's. */
+void binder_stop(struct binder *binder);
 
 /* Binds the pod (taken over until an outcome is told) to the node. */
 void binder_bind(struct binder *binder, struct queued_pod *pod, const char *node_name);

@@ -35,22 +35,40 @@ static struct static_result ask_static(const struct cycle *cycle, const struct n
     return result;
 }
 
-const struct static_result *plugin_static_result(const struct cycle *cycle, const struct node *node)
+static void make_room(struct pod_class *class, size_t count)
 {
-    struct pod_class *class = cycle->class;
-    if (node->index >= class->static_result_count) {
-        size_t count = cycle->cache->node_slots + 16;
+    if (class->static_result_count < count) {
         class->static_results =
             reallocate(class->static_results, count * sizeof *class->static_results);
         memset(class->static_results + class->static_result_count, 0,
                (count - class->static_result_count) * sizeof *class->static_results);
         class->static_result_count = count;
     }
+}
+
+struct static_result *plugin_ask_static(const struct cycle *cycle, const struct node *node)
+{
+    struct pod_class *class = cycle->class;
+    if (node->index >= class->static_result_count) {
+        make_room(class, cycle->cache->node_slots + 16);
+    }
     struct static_result *result = &class->static_results[node->index];
     if (result->node_generation != node->generation) {
         *result = ask_static(cycle, node);
     }
     return result;
+}
+
+int64_t plugin_compute_usage_score(const struct cycle *cycle, const struct node *node,
+                                   enum usage_score which,
+                                   int64_t (*compute)(const struct profile *profile,
+                                                      const struct pod_class *class,
+                                                      const struct node *node))
+{
+    struct static_result *result = plugin_ask_static(cycle, node);
+    result->scores[which].usage = node->usage;
+    result->scores[which].score = (int32_t)compute(profile_of(cycle->class), cycle->class, node);
+    return result->scores[which].score;
 }
 
 /* ---- what if ---- */
@@ -264,22 +282,96 @@ static size_t nodes_to_find(const struct decider *decider, const struct profile 
     return enough < fewest_nodes_to_find ? fewest_nodes_to_find : enough;
 }
 
-static void find_nodes(struct decider *decider, struct cycle *cycle)
+/* The filters that may reject a node for this pod and must be asked each time. */
+struct needed_filters {
+    const struct plugin *list[PROFILE_PLUGINS_MAX + 1]; /* Ends with NULL. */
+    bool are_local; /* They look at the class and at what stands on the node, and no volumes. */
+};
+
+static void list_needed_filters(const struct cycle *cycle, struct needed_filters *needed)
 {
-    size_t slots = decider->cache->node_slots, asked = 0;
-    size_t enough = nodes_to_find(decider, profile_of(cycle->class));
-    cycle->nodes = decider->nodes;
-    cycle->node_count = 0;
-    for (; asked < slots && cycle->node_count < enough; asked++) {
-        struct node *node = decider->cache->nodes[(decider->next_start + asked) % slots];
-        if (node != NULL && node->exists && cycle_fits(cycle, node)) {
-            cycle->nodes[cycle->node_count++] = node;
+    const struct plugin *const *filters = profile_filters(cycle->class);
+    size_t count = 0;
+    needed->are_local = cycle->class->volumes == NULL;
+    for (size_t i = 0; filters[i] != NULL; i++) {
+        if (!filters[i]->is_static && filters[i]->fits != NULL &&
+            (filters[i]->is_needless == NULL || !filters[i]->is_needless(cycle))) {
+            needed->list[count++] = filters[i];
+            needed->are_local = needed->are_local && filters[i]->is_local;
         }
     }
-    decider->next_start = slots > 0 ? (decider->next_start + asked) % slots : 0;
+    needed->list[count] = NULL;
+}
+
+static bool passes(const struct cycle *cycle, const struct node *node,
+                   const struct needed_filters *needed)
+{
+    for (size_t i = 0; needed->list[i] != NULL; i++) {
+        if (!needed->list[i]->fits(cycle, node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of the nodes that are asked for a pod of the class, one has changed since the last. */
+static bool passes_as_before(const struct cycle *cycle, const struct node *node,
+                             const struct needed_filters *needed)
+{
+    struct static_result *result = &cycle->class->static_results[node->index];
+    if (!needed->are_local) {
+        return passes(cycle, node, needed);
+    }
+    if (result->room_usage != node->usage) {
+        result->room_usage = node->usage;
+        result->has_room = passes(cycle, node, needed);
+    }
+    return result->has_room;
+}
+
+static void find_nodes(struct decider *decider, struct cycle *cycle)
+{
+    struct needed_filters needed;
+    size_t slots = decider->cache->node_slots, at = decider->next_start % (slots > 0 ? slots : 1);
+    size_t enough = nodes_to_find(decider, profile_of(cycle->class));
+    list_needed_filters(cycle, &needed);
+    cycle->nodes = decider->nodes;
+    cycle->node_count = 0;
+    cycle->is_indifferent = true;
+    for (size_t asked = 0; asked < slots && cycle->node_count < enough; asked++) {
+        struct node *node = decider->cache->nodes[at];
+        at = at + 1 < slots ? at + 1 : 0;
+        if (node == NULL || !node->exists) {
+            continue;
+        }
+        const struct static_result *found = plugin_static_result(cycle, node);
+        if (found->fits && (node->nominated != NULL ? cycle_fits(cycle, node)
+                                                    : passes_as_before(cycle, node, &needed))) {
+            cycle->nodes[cycle->node_count++] = node;
+            cycle->is_indifferent =
+                cycle->is_indifferent && found->preference == 0 && found->disliked == 0;
+        }
+    }
+    decider->next_start = at;
 }
 
 /* ---- the best of them ---- */
+
+/* Each of the equals with the same chance. */
+static struct node *pick(const struct cycle *cycle, const int64_t *totals)
+{
+    int64_t most = totals[0];
+    size_t equals = 0;
+    for (size_t n = 0; n < cycle->node_count; n++) {
+        equals = totals[n] > most ? 1 : equals + (totals[n] == most);
+        most = totals[n] > most ? totals[n] : most;
+    }
+    size_t left = equals > 1 ? (size_t)random() % equals : 0, n = 0;
+    while (totals[n] != most || left-- > 0) {
+        n++;
+    }
+    return cycle->nodes[n];
+}
 
 static struct node *best_node(const struct decider *decider, const struct cycle *cycle)
 {
@@ -296,16 +388,7 @@ static struct node *best_node(const struct decider *decider, const struct cycle 
             totals[n] += scores[n] * weight;
         }
     }
-    size_t best = 0, equals = 1;
-    for (size_t n = 1; n < cycle->node_count; n++) {
-        if (totals[n] > totals[best]) {
-            best = n;
-            equals = 1;
-        } else if (totals[n] == totals[best] && (size_t)random() % ++equals == 0) {
-            best = n; /* Each of the equals with the same chance. */
-        }
-    }
-    return cycle->nodes[best];
+    return pick(cycle, totals);
 }
 
 static bool reserve(const struct cycle *cycle, struct node *node)

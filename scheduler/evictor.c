@@ -9,8 +9,7 @@
 #include "common/log.h"
 #include "common/map.h"
 #include "common/timestamp.h"
-
-enum { stop_wait_seconds = 2 };
+#include "scheduler/drain.h"
 
 static const struct api_resource pods_resource = {"v1", "pods", "Pod", true};
 
@@ -195,22 +194,11 @@ struct evictor *evictor_new(struct client *client, struct event_recorder *events
     return evictor;
 }
 
-bool evictor_stop(struct evictor *evictor)
+void evictor_stop(struct evictor *evictor)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += stop_wait_seconds;
-    pthread_mutex_lock(&evictor->lock);
-    while (evictor->under_way > 0 &&
-           pthread_cond_timedwait(&evictor->changed, &evictor->lock, &until) == 0) {
-    }
-    bool drained = evictor->under_way == 0;
-    pthread_mutex_unlock(&evictor->lock);
-    if (drained) {
-        map_free(&evictor->preemptors, NULL);
-        pthread_cond_destroy(&evictor->changed);
-        pthread_mutex_destroy(&evictor->lock);
-        free(evictor);
-    }
-    return drained;
+    drain(evictor->client, &evictor->lock, &evictor->changed, &evictor->under_way);
+    map_free(&evictor->preemptors, NULL);
+    pthread_cond_destroy(&evictor->changed);
+    pthread_mutex_destroy(&evictor->lock);
+    free(evictor);
 }

@@ -19,9 +19,8 @@ typedef void (*evictor_finished)(void *argument, const char *key, const char *ui
 
 struct evictor *evictor_new(struct client *client, struct event_recorder *events,
                             evictor_finished finished, void *argument);
-/* Once the client is closed, or nothing is under way; see binder_stop(). False when something still
- * is: then nothing is freed. */
-bool evictor_stop(struct evictor *evictor);
+/* As binder_stop(). */
+void evictor_stop(struct evictor *evictor);
 
 struct evictor_preemptor {
     const char *key, *uid, *scheduler_name, *node_name;

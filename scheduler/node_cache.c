@@ -117,6 +117,7 @@ struct node *node_cache_node(struct node_cache *cache, const char *name)
     struct node *node = map_get(&cache->nodes_by_name, name);
     if (node == NULL) {
         node = allocate_struct(struct node);
+        node->usage = 1;
         node->name = duplicate(name);
         node->index = free_slot(cache);
         node->generation = ++cache->next_generation;
@@ -296,6 +297,7 @@ void node_cache_imagine(struct node *node, const struct pod_class *class, int ch
 {
     resource_amounts_add(&node->requested, &class->requests, change);
     resource_amounts_add(&node->assumed, &class->assumed, change);
+    node->usage += node->usage == UINT32_MAX ? 2 : 1;
     node->pod_count += change;
     for (size_t i = 0; i < class->host_port_count; i++) {
         use_port(node, &class->host_ports[i], change);

@@ -28,24 +28,27 @@ struct volume_user {
 };
 
 struct node {
-    char *name;
-    uint32_t index;          /* Its place in cache->nodes, for as long as it is known. */
-    bool exists;             /* There is a Node object; else only pods that name it. */
-    uint32_t generation;     /* Raised when the Node object changes; never 0. */
-    json_t *labels, *taints; /* NULL: none. */
+    /* What a cycle looks at of each of some hundred nodes stands together. */
+    uint32_t index;      /* Its place in cache->nodes, for as long as it is known. */
+    uint32_t generation; /* Raised when the Node object changes; never 0. */
+    uint32_t usage;      /* Raised when what its pods take up changes; never 0. */
+    int zone;            /* From node_cache_zone(); -1: it is in none. */
+    bool exists;         /* There is a Node object; else only pods that name it. */
+    bool has_hostname;   /* It has the label kubernetes.io/hostname. */
     bool is_unschedulable;
+    struct nomination *nominated; /* Pods that are to stand here; see nominations.h. */
+
+    char *name;
+    json_t *labels, *taints; /* NULL: none. */
     struct resource_amounts allocatable;
     int64_t allowed_pods;
-    int zone;                   /* From node_cache_zone(); -1: it is in none. */
-    bool has_hostname;          /* It has the label kubernetes.io/hostname. */
     struct node_image **images; /* That it holds; see node_images.h. */
     size_t image_count;
     uint64_t images_hash; /* Of their text. */
 
     struct resource_amounts requested, assumed; /* By the pods here; see pod_class. */
     int64_t pod_count;
-    struct placed_pod *pods;      /* Those that stand here, in no order. */
-    struct nomination *nominated; /* Pods that are to stand here; see nominations.h. */
+    struct placed_pod *pods; /* Those that stand here, in no order. */
     struct used_port *ports;
     size_t port_count, port_capacity;
     struct volume_user *volume_users;

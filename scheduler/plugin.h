@@ -46,6 +46,7 @@ struct cycle {
     const char *key, *uid; /* Of the pod. */
     struct node **nodes;   /* Those that fit. */
     size_t node_count;
+    bool is_indifferent; /* Static results say that none of them is better than another. */
 };
 
 /* Reasons why nodes did not fit, with how many of them. */
@@ -73,6 +74,9 @@ struct plugin {
     /* Before any node is asked: what 'fits' needs to know of the cluster as it is now. */
     void (*prepare)(const struct cycle *cycle);
     bool (*fits)(const struct cycle *cycle, const struct node *node);
+    /* Asked after 'prepare': 'fits' says yes of every node while nothing is imagined, and so need
+     * not be asked. */
+    bool (*is_needless)(const struct cycle *cycle);
     /* Asked of a node that does not fit: it would not either if pods left it. NULL: such is the
      * word of static filters only. */
     bool (*is_hopeless)(const struct cycle *cycle, const struct node *node);
@@ -101,9 +105,37 @@ extern const struct plugin plugin_scheduling_gates, plugin_node_unschedulable,
     plugin_image_locality, plugin_volume_restrictions, plugin_node_volume_limits,
     plugin_volume_binding, plugin_volume_zone;
 
+/* What those two below do when nothing is known that holds still. */
+struct static_result *plugin_ask_static(const struct cycle *cycle, const struct node *node);
+int64_t plugin_compute_usage_score(const struct cycle *cycle, const struct node *node,
+                                   enum usage_score which,
+                                   int64_t (*compute)(const struct profile *profile,
+                                                      const struct pod_class *class,
+                                                      const struct node *node));
+
 /* What static filters found for a node; asked for again when the node has changed. */
-const struct static_result *plugin_static_result(const struct cycle *cycle,
-                                                 const struct node *node);
+static inline const struct static_result *plugin_static_result(const struct cycle *cycle,
+                                                               const struct node *node)
+{
+    const struct pod_class *class = cycle->class;
+    return node->index < class->static_result_count &&
+                   class->static_results[node->index].node_generation == node->generation
+               ? &class->static_results[node->index]
+               : plugin_ask_static(cycle, node);
+}
+
+/* The score that 'compute' gives the node, kept until something else stands there: of some hundred
+ * nodes that are scored for a pod, one has changed since the last. */
+static inline int64_t
+plugin_usage_score(const struct cycle *cycle, const struct node *node, enum usage_score which,
+                   int64_t (*compute)(const struct profile *profile, const struct pod_class *class,
+                                      const struct node *node))
+{
+    const struct static_result *result = plugin_static_result(cycle, node);
+    return result->scores[which].usage == node->usage
+               ? result->scores[which].score
+               : plugin_compute_usage_score(cycle, node, which, compute);
+}
 
 /* Turns numbers into scores: the largest becomes SCORE_MAX, or 0 if 'reverse', in proportion. */
 void plugin_normalize(int64_t *scores, size_t count, bool reverse);

@@ -29,7 +29,6 @@ static struct {
 /* ---- the key ---- */
 
 enum span {
-    SPAN_LABELS,
     SPAN_NODE_SELECTOR,
     SPAN_AFFINITY,
     SPAN_TOLERATIONS,
@@ -53,7 +52,6 @@ enum span {
 };
 
 static const char *const span_paths[SPAN_COUNT] = {
-    "metadata.labels",
     "spec.nodeSelector",
     "spec.affinity",
     "spec.tolerations",
@@ -97,7 +95,11 @@ static bool add_container(void *argument, struct json_span container)
 static void make_key(const struct cached_object *object, const struct json_span *spans,
                      struct buffer *key)
 {
-    buffer_addf(key, "%s\n%s\n", object->namespace, object->owner_uid);
+    buffer_add_text(key, object->namespace);
+    buffer_add_char(key, '\n');
+    buffer_add_text(key, object->owner_uid);
+    buffer_add_char(key, '\n');
+    add_span(key, object->labels);
     for (size_t i = 0; i < SPAN_CONTAINERS; i++) {
         add_span(key, spans[i]);
     }

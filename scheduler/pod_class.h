@@ -30,12 +30,21 @@ struct host_port {
     int port;
 };
 
+/* Scores that follow from a class and from what a node's pods take up, and from nothing else. */
+enum usage_score { USAGE_SCORE_FIT, USAGE_SCORE_BALANCE, USAGE_SCORE_COUNT };
+
 /* What the static filters found for a node, see plugin.h. */
 struct static_result {
     uint32_t node_generation; /* For which it holds; 0: never asked. */
     bool fits;
-    int32_t preference; /* Of preferred node affinity. */
-    int32_t disliked;   /* Taints that are better avoided. */
+    bool has_room;       /* What the other filters found that look at the node's pods alone, */
+    uint32_t room_usage; /* for this usage of the node; 0: never asked. */
+    int32_t preference;  /* Of preferred node affinity. */
+    int32_t disliked;    /* Taints that are better avoided. */
+    struct {
+        uint32_t usage; /* Of the node, for which it holds; 0: never computed. */
+        int32_t score;
+    } scores[USAGE_SCORE_COUNT];
 };
 
 struct pod_class {

@@ -24,6 +24,7 @@
 
 enum {
     bindings_max = 256,      /* Under way at a time. */
+    bindings_few = 128,      /* Whoever waits for room goes on when so many are left. */
     collect_interval = 1024, /* Cycles, or pods gone, between two collections of unused classes. */
 };
 
@@ -52,6 +53,7 @@ struct scheduler {
     struct decider decider;
     size_t since_collection;
     bool had_waiting_pods; /* When the scheduling thread last looked. */
+    bool waits_for_room;   /* Then there were too many bindings under way for one more. */
     bool stopping;
 
     struct scheduler_metrics *metrics;
@@ -73,11 +75,21 @@ static void unlock_and_wake(struct scheduler *scheduler)
     pthread_mutex_unlock(&scheduler->lock);
 }
 
+/* A waiting thread goes on only once it has something to do for some time. */
+static bool has_room(const struct scheduler *scheduler)
+{
+    size_t under_way = binder_under_way(scheduler->binder);
+    return scheduler->waits_for_room ? under_way <= bindings_few : under_way < bindings_max;
+}
+
 /* The same after something that concerns only pods that wait for a node. Most of what happens to
- * pods does so while none waits: five events for each of a Deployment. */
+ * pods does so while none waits, or while none can be helped: five events for each of a
+ * Deployment. */
 static void unlock_and_wake_for_pods(struct scheduler *scheduler)
 {
-    if (scheduler->queue.pods.count > 0 || scheduler->had_waiting_pods) {
+    if (scheduler->waits_for_room
+            ? has_room(scheduler)
+            : scheduler->queue.pods.count > 0 || scheduler->had_waiting_pods) {
         pthread_cond_signal(&scheduler->changed);
     }
     pthread_mutex_unlock(&scheduler->lock);
@@ -440,8 +452,8 @@ static void *schedule_all(void *argument)
         int64_t now = timestamp_monotonic();
         int64_t next = earlier(queue_wake(&scheduler->queue, now),
                                volume_binder_look(scheduler->volume_binder, now));
-        bool has_room = binder_under_way(scheduler->binder) < bindings_max;
-        struct queued_pod *pod = has_room ? queue_pop(&scheduler->queue) : NULL;
+        scheduler->waits_for_room = !has_room(scheduler);
+        struct queued_pod *pod = scheduler->waits_for_room ? NULL : queue_pop(&scheduler->queue);
         if (pod == NULL) {
             wait_until(scheduler, next);
             continue;
@@ -480,6 +492,25 @@ static void add_informers(struct scheduler *scheduler)
         namespace_changed, scheduler);
 }
 
+/* Its thread has ended, and its informers. */
+static void scheduler_free(struct scheduler *scheduler)
+{
+    volume_binder_stop(scheduler->volume_binder);
+    binder_stop(scheduler->binder);
+    evictor_stop(scheduler->evictor);
+    lock(scheduler);
+    queue_clear(&scheduler->queue);
+    pthread_mutex_unlock(&scheduler->lock);
+    decider_clear(&scheduler->decider);
+    node_cache_free(scheduler->cache);
+    spread_selectors_free(scheduler->selectors);
+    volume_informers_free(scheduler->volumes);
+    scheduler_metrics_free(scheduler->metrics);
+    pthread_cond_destroy(&scheduler->changed);
+    pthread_mutex_destroy(&scheduler->lock);
+    free(scheduler);
+}
+
 struct scheduler *scheduler_start(struct service *service,
                                   const struct scheduler_configuration *configuration,
                                   struct error *error)
@@ -513,8 +544,10 @@ struct scheduler *scheduler_start(struct service *service,
     add_informers(scheduler);
     informer_factory_start(service->informers);
     if (!informer_factory_wait(service->informers)) {
+        informer_factory_stop(service->informers); /* No handler is called any more. */
+        scheduler_free(scheduler);
         error_unavailable(error, "stopped before the first lists had come");
-        return NULL; /* The process ends; informers may still refer to it. */
+        return NULL;
     }
     pthread_create(&scheduler->thread, NULL, schedule_all, scheduler);
     for (size_t i = 0; i < configuration->profile_count; i++) {
@@ -529,19 +562,5 @@ void scheduler_stop(struct scheduler *scheduler)
     scheduler->stopping = true;
     unlock_and_wake(scheduler);
     pthread_join(scheduler->thread, NULL);
-    if (!volume_binder_stop(scheduler->volume_binder) || !binder_stop(scheduler->binder) ||
-        !evictor_stop(scheduler->evictor)) {
-        return;
-    }
-    lock(scheduler);
-    queue_clear(&scheduler->queue);
-    pthread_mutex_unlock(&scheduler->lock);
-    decider_clear(&scheduler->decider);
-    node_cache_free(scheduler->cache);
-    spread_selectors_free(scheduler->selectors);
-    volume_informers_free(scheduler->volumes);
-    scheduler_metrics_free(scheduler->metrics);
-    pthread_cond_destroy(&scheduler->changed);
-    pthread_mutex_destroy(&scheduler->lock);
-    free(scheduler);
+    scheduler_free(scheduler);
 }

@@ -8,11 +8,10 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/timestamp.h"
+#include "scheduler/drain.h"
 
 #define SELECTED_NODE "volume.kubernetes.io/selected-node"
 #define BOUND_BY_US "pv.kubernetes.io/bound-by-controller"
-
-enum { stop_wait_seconds = 2 };
 
 static const struct api_resource claims_resource = {"v1", "persistentvolumeclaims",
                                                     "PersistentVolumeClaim", true};
@@ -370,11 +369,8 @@ struct volume_binder *volume_binder_new(struct client *client, struct node_cache
     return binder;
 }
 
-bool volume_binder_stop(struct volume_binder *binder)
+void volume_binder_stop(struct volume_binder *binder)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += stop_wait_seconds;
     binder->hooks.lock(binder->hooks.argument);
     binder->stopping = true;
     struct waiting *next;
@@ -385,16 +381,8 @@ bool volume_binder_stop(struct volume_binder *binder)
         }
     }
     binder->hooks.unlock(binder->hooks.argument);
-    pthread_mutex_lock(&binder->lock);
-    while (binder->under_way > 0 &&
-           pthread_cond_timedwait(&binder->changed, &binder->lock, &until) == 0) {
-    }
-    bool drained = binder->under_way == 0;
-    pthread_mutex_unlock(&binder->lock);
-    if (drained) {
-        pthread_cond_destroy(&binder->changed);
-        pthread_mutex_destroy(&binder->lock);
-        free(binder);
-    }
-    return drained;
+    drain(binder->client, &binder->lock, &binder->changed, &binder->under_way);
+    pthread_cond_destroy(&binder->changed);
+    pthread_mutex_destroy(&binder->lock);
+    free(binder);
 }

@@ -30,9 +30,8 @@ struct volume_binder_hooks {
 
 struct volume_binder *volume_binder_new(struct client *client, struct node_cache *cache,
                                         const struct volume_binder_hooks *hooks);
-/* Waits for a moment until no request is under way, and frees; false when some still are, as
- * binder_stop(). Not with the lock. */
-bool volume_binder_stop(struct volume_binder *binder);
+/* As binder_stop(). Not with the lock. */
+void volume_binder_stop(struct volume_binder *binder);
 
 /* Brings about the plan for the pod, and takes over both. 'until' (monotonic) is how long that may
  * take. */

@@ -20,6 +20,7 @@
 #include "common/map.h"
 #include "common/quantity.h"
 #include "common/selector.h"
+#include "common/volume_migration.h"
 
 struct node;
 struct pod_class;
@@ -151,13 +152,7 @@ bool volume_reaches(const struct volume *volume, const struct node *node);
 /* It names the claim, or is to. */
 bool volume_is_for(const struct volume *volume, const struct claim *claim);
 
-/* The plugin in the tree for which a volume of this spec was made (static), NULL when it is none
- * that a CSI driver has taken over; then '*driver' is that one (static), and '*handle' is what the
- * driver calls the volume (borrowed). */
-const char *volume_migration(const json_t *spec, const char **driver, const char **handle);
 /* On that node the plugin's volumes are a CSI driver's. */
 bool volume_node_migrates(const struct volume_node *node, const char *plugin);
-/* The driver that took over from the plugin; 'provisioner' itself when there is none. */
-const char *volume_migrated_driver(const char *provisioner);
 
 #endif

@@ -24,7 +24,8 @@ static bool score(const struct cycle *cycle, int64_t *scores)
         return false;
     }
     for (size_t i = 0; i < cycle->node_count; i++) {
-        scores[i] = resource_score_balance(profile, cycle->class, cycle->nodes[i]);
+        scores[i] =
+            plugin_usage_score(cycle, cycle->nodes[i], USAGE_SCORE_BALANCE, resource_score_balance);
     }
     return true;
 }

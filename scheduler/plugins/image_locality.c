@@ -29,13 +29,16 @@ static bool score(const struct cycle *cycle, int64_t *scores)
     const struct pod_class *class = cycle->class;
     const int64_t least = 23 * MEBIBYTE, most = 1000 * MEBIBYTE * (int64_t) class->image_count;
     bool any = false;
-    memset(scores, 0, cycle->node_count * sizeof *scores);
     for (size_t i = 0; i < class->image_count; i++) {
         const struct node_image *image = node_images_find(cycle->cache, class->images[i]);
-        if (image != NULL) {
-            add_image(cycle, image, scores);
+        if (image == NULL) {
+            continue;
+        }
+        if (!any) {
+            memset(scores, 0, cycle->node_count * sizeof *scores);
             any = true;
         }
+        add_image(cycle, image, scores);
     }
     for (size_t i = 0; any && i < cycle->node_count; i++) {
         int64_t sum = scores[i] < least ? least : scores[i] > most ? most : scores[i];

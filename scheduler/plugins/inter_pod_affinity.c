@@ -98,6 +98,24 @@ static bool fits(const struct cycle *cycle, const struct node *node)
            !is_forbidden(cycle->class, node);
 }
 
+static bool is_needless(const struct cycle *cycle)
+{
+    const struct pod_class *class = cycle->class;
+    for (size_t i = 0; class->affinity != NULL && i < class->affinity->count; i++) {
+        if (class->affinity->list[i].kind != AFFINITY_PREFERS) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < class->set_count; i++) {
+        for (size_t n = 0; n < class->sets[i]->count; n++) {
+            if (class->sets[i]->counts[n]->forbids.present > 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Company does not come by others leaving. */
 static bool is_hopeless(const struct cycle *cycle, const struct node *node)
 {
@@ -139,17 +157,21 @@ static void explain(const struct cycle *cycle, const struct node *node, struct r
 
 /* ---- the score ---- */
 
-static bool add_tally(const struct cycle *cycle, const struct affinity_counts *counts,
-                      const struct tally *tally, int64_t weight, int64_t *scores)
+/* Notes in 'any' that there was something to add; the first clears the scores. */
+static void add_tally(const struct cycle *cycle, const struct affinity_counts *counts,
+                      const struct tally *tally, int64_t weight, int64_t *scores, bool *any)
 {
     if (tally->present == 0 || weight == 0) {
-        return false;
+        return;
+    }
+    if (!*any) {
+        memset(scores, 0, cycle->node_count * sizeof *scores);
+        *any = true;
     }
     for (size_t i = 0; i < cycle->node_count; i++) {
         int32_t domain = topology_domain(counts->topology, cycle->nodes[i]->index);
         scores[i] += domain >= 0 ? weight * tally_get(tally, domain) : 0;
     }
-    return true;
 }
 
 /* From the worst, 0, to the best, SCORE_MAX. */
@@ -176,16 +198,15 @@ static bool score(const struct cycle *cycle, int64_t *scores)
         (class->affinity == NULL || !class->affinity->has_preferences)) {
         return false;
     }
-    memset(scores, 0, cycle->node_count * sizeof *scores);
     for (size_t at = 0; (use = next_use(class, AFFINITY_PREFERS, &at)) != NULL;) {
-        any |= add_tally(cycle, use->counts, &use->counts->members, use->weight, scores);
+        add_tally(cycle, use->counts, &use->counts->members, use->weight, scores, &any);
     }
     for (size_t i = 0; i < class->set_count; i++) {
         for (size_t n = 0; n < class->sets[i]->count; n++) {
             const struct affinity_counts *counts = class->sets[i]->counts[n];
-            any |= add_tally(cycle, counts, &counts->requires, profile->hard_pod_affinity_weight,
-                             scores);
-            any |= add_tally(cycle, counts, &counts->prefers, 1, scores);
+            add_tally(cycle, counts, &counts->requires, profile->hard_pod_affinity_weight, scores,
+                      &any);
+            add_tally(cycle, counts, &counts->prefers, 1, scores, &any);
         }
     }
     if (any) {
@@ -200,6 +221,7 @@ const struct plugin plugin_inter_pod_affinity = {
     .events = EVENT_NODE | EVENT_NODE_LEFT | EVENT_POD_LEFT | EVENT_POD_CAME,
     .prepare = prepare,
     .fits = fits,
+    .is_needless = is_needless,
     .is_hopeless = is_hopeless,
     .imagine = imagine,
     .may_help = may_help,

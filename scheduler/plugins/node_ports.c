@@ -26,6 +26,11 @@ static bool fits(const struct cycle *cycle, const struct node *node)
     return true;
 }
 
+static bool is_needless(const struct cycle *cycle)
+{
+    return cycle->class->host_port_count == 0;
+}
+
 static void explain(const struct cycle *cycle, const struct node *node, struct reasons *reasons)
 {
     (void)cycle;
@@ -38,5 +43,6 @@ const struct plugin plugin_node_ports = {
     .is_local = true,
     .events = EVENT_NODE | EVENT_POD_LEFT,
     .fits = fits,
+    .is_needless = is_needless,
     .explain = explain,
 };

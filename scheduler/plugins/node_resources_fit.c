@@ -92,9 +92,8 @@ static void explain(const struct cycle *cycle, const struct node *node, struct r
 
 static bool score(const struct cycle *cycle, int64_t *scores)
 {
-    const struct profile *profile = profile_of(cycle->class);
     for (size_t i = 0; i < cycle->node_count; i++) {
-        scores[i] = resource_score_fit(profile, cycle->class, cycle->nodes[i]);
+        scores[i] = plugin_usage_score(cycle, cycle->nodes[i], USAGE_SCORE_FIT, resource_score_fit);
     }
     return true;
 }

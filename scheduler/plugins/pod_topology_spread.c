@@ -58,6 +58,11 @@ static bool fits(const struct cycle *cycle, const struct node *node)
     return refusal(cycle, node) == NULL;
 }
 
+static bool is_needless(const struct cycle *cycle)
+{
+    return cycle->class->spread == NULL;
+}
+
 /* It lacks a topology key. */
 static bool is_hopeless(const struct cycle *cycle, const struct node *node)
 {
@@ -141,18 +146,33 @@ static void add_constraint(const struct cycle *cycle, struct spread_constraint *
     }
 }
 
-/* Fewer pods score higher: from the sums to their distance from both ends. */
+/* llround() of what is not negative, without a call for each node. */
+static int64_t rounded(double sum)
+{
+    int64_t whole = (int64_t)sum;
+    return whole + (sum - (double)whole >= 0.5);
+}
+
+static int64_t distance(int64_t score, int64_t least, int64_t most)
+{
+    return score < 0 ? 0 : most == 0 ? SCORE_MAX : SCORE_MAX * (most + least - score) / most;
+}
+
+/* Fewer pods score higher: from the sums to their distance from both ends. Many nodes have as many
+ * pods as the one before. */
 static void turn_around(int64_t *scores, size_t count)
 {
-    int64_t least = INT64_MAX, most = 0;
+    int64_t least = INT64_MAX, most = 0, last = -1, last_distance = 0;
     for (size_t i = 0; i < count; i++) {
         least = scores[i] >= 0 && scores[i] < least ? scores[i] : least;
         most = scores[i] > most ? scores[i] : most;
     }
     for (size_t i = 0; i < count; i++) {
-        scores[i] = scores[i] < 0 ? 0
-                    : most == 0   ? SCORE_MAX
-                                  : SCORE_MAX * (most + least - scores[i]) / most;
+        if (scores[i] != last) {
+            last = scores[i];
+            last_distance = distance(last, least, most);
+        }
+        scores[i] = last_distance;
     }
 }
 
@@ -239,7 +259,7 @@ static bool score(const struct cycle *cycle, int64_t *scores)
         if (node->zone >= 0) {
             sum += (double)zones[node->zone] * zone_weight + (zone_skew - 1);
         }
-        scores[i] = llround(sum);
+        scores[i] = rounded(sum);
     }
     free(zones);
     turn_around(scores, cycle->node_count);
@@ -252,6 +272,7 @@ const struct plugin plugin_pod_topology_spread = {
     .events = EVENT_NODE | EVENT_NODE_LEFT | EVENT_POD_LEFT | EVENT_POD_CAME | EVENT_POD_ENDING,
     .prepare = prepare,
     .fits = fits,
+    .is_needless = is_needless,
     .is_hopeless = is_hopeless,
     .imagine = imagine,
     .may_help = may_help,

@@ -27,11 +27,13 @@ static void explain(const struct cycle *cycle, const struct node *node, struct r
 static bool score(const struct cycle *cycle, int64_t *scores)
 {
     bool any = false;
-    for (size_t i = 0; i < cycle->node_count; i++) {
+    for (size_t i = 0; !cycle->is_indifferent && i < cycle->node_count; i++) {
         scores[i] = plugin_static_result(cycle, cycle->nodes[i])->disliked;
         any = any || scores[i] != 0;
     }
-    plugin_normalize(scores, cycle->node_count, true);
+    if (any) {
+        plugin_normalize(scores, cycle->node_count, true);
+    }
     return any;
 }
 

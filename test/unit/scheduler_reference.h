@@ -24,6 +24,7 @@ enum { REF_NODES_MAX = 12 };
 struct ref_cluster {
     json_t *nodes, *pods; /* Arrays. */
     json_t *namespaces;   /* Labels by name. */
+    enum ref_strategy { REF_LEAST, REF_MOST, REF_RATIO, REF_STRATEGIES } strategy;
 };
 
 /* ---- reading ---- */

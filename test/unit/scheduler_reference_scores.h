@@ -56,21 +56,42 @@ static inline void ref_score_node_affinity(const struct ref_choice *choice, int6
 
 /* ---- resources ---- */
 
-static inline int64_t ref_left(const struct ref_choice *choice, const json_t *node,
-                               const char *resource, int64_t if_none)
+/* With REF_RATIO: what so many percent are worth. */
+static const int64_t ref_shape[][2] = {{20, 0}, {60, 100}, {80, 30}};
+
+static inline int64_t ref_worth(int64_t percent)
+{
+    const int64_t(*at)[2] = ref_shape;
+    return percent <= at[0][0] ? at[0][1]
+           : percent <= at[1][0]
+               ? at[0][1] + (at[1][1] - at[0][1]) * (percent - at[0][0]) / (at[1][0] - at[0][0])
+           : percent <= at[2][0]
+               ? at[1][1] + (at[2][1] - at[1][1]) * (percent - at[1][0]) / (at[2][0] - at[1][0])
+               : at[2][1];
+}
+
+/* By the strategy, of one resource. */
+static inline int64_t ref_resource(const struct ref_choice *choice, const json_t *node,
+                                   const char *resource, int64_t if_none)
 {
     int64_t asked = ref_number(choice->pod, resource), all = ref_number(node, resource);
     int64_t used =
         ref_used(choice->cluster, node, resource, if_none) + (asked < 0 ? if_none : asked);
-    return used > all ? 0 : (all - used) * 100 / all;
+    used = used > all ? all : used;
+    return choice->cluster->strategy == REF_LEAST  ? (all - used) * 100 / all
+           : choice->cluster->strategy == REF_MOST ? used * 100 / all
+                                                   : ref_worth(used * 100 / all);
 }
 
 static inline void ref_score_resources(const struct ref_choice *choice, int64_t *scores)
 {
     for (size_t i = 0; i < choice->count; i++) {
-        scores[i] = (ref_left(choice, choice->nodes[i], "cpu", 100) +
-                     ref_left(choice, choice->nodes[i], "memory", 200 << 20)) /
-                    2;
+        int64_t cpu = ref_resource(choice, choice->nodes[i], "cpu", 100);
+        int64_t memory = ref_resource(choice, choice->nodes[i], "memory", 200 << 20);
+        /* By ratio what is worth nothing has no weight, and the mean is rounded. */
+        scores[i] = choice->cluster->strategy != REF_RATIO ? (cpu + memory) / 2
+                    : cpu == 0 || memory == 0              ? cpu + memory
+                                                           : (cpu + memory + 1) / 2;
     }
 }
 

@@ -24,6 +24,7 @@ enum { pods_a_cluster = 14 };
 struct trial {
     struct ref_cluster reference;
     struct decider decider;
+    struct profile profile; /* The default one but for its strategy. */
     unsigned seed, serial;
     size_t placed, refused;
 };
@@ -485,6 +486,8 @@ static void compare(const struct trial *trial, const json_t *pod, struct ref_cho
     struct cycle cycle = {
         .cache = trial->decider.cache, .class = class, .key = "", .uid = "", .nodes = nodes};
     *choice = (struct ref_choice){.cluster = &trial->reference, .pod = pod};
+    class->profile = decider_profile(&trial->decider, class);
+    assert_ptr_equal(class->profile, &trial->profile);
     assert_int_equal(cycle_prepare(&cycle, NULL), 0);
     for (size_t i = 0; i < json_array_size(trial->reference.nodes); i++) {
         const json_t *node = json_array_get(trial->reference.nodes, i);
@@ -533,12 +536,30 @@ static void schedule(struct trial *trial, json_t *pod)
     total_placed++;
 }
 
+static void choose_strategy(struct trial *trial)
+{
+    static const enum fit_strategy strategies[REF_STRATEGIES] = {LEAST_ALLOCATED, MOST_ALLOCATED,
+                                                                 REQUESTED_TO_CAPACITY_RATIO};
+    struct profile *profile = &trial->profile;
+    trial->reference.strategy = (enum ref_strategy)pick(trial, REF_STRATEGIES);
+    *profile = profile_default;
+    profile->strategy = strategies[trial->reference.strategy];
+    profile->shape_count = array_length(ref_shape);
+    for (size_t i = 0; i < profile->shape_count; i++) {
+        profile->shape[i] = (struct shape_point){ref_shape[i][0], ref_shape[i][1]};
+    }
+    trial->decider.profiles = profile;
+    trial->decider.profile_count = 1;
+}
+
 static void try_cluster(unsigned seed)
 {
     struct trial trial = {.seed = seed};
     struct node_cache *cache = node_cache_new();
     trial.decider.cache = cache;
-    trial.reference = (struct ref_cluster){json_array(), json_array(), json_object()};
+    trial.reference = (struct ref_cluster){
+        .nodes = json_array(), .pods = json_array(), .namespaces = json_object()};
+    choose_strategy(&trial);
     size_t count = 1 + (size_t)pick(&trial, REF_NODES_MAX - 2);
     for (size_t i = 0; i < count; i++) {
         put_random_node(&trial, i);
