@@ -7,6 +7,7 @@
 /* clang-format off */
 const struct controller_type *const controller_types[] = {
     &attach_detach_controller,
+    &attributes_class_protection_controller,
     &bootstrap_signer_controller,
     &certificate_approving_controller,
     &certificate_cleaner_controller,

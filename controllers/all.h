@@ -6,6 +6,7 @@
 struct controller_type;
 
 extern const struct controller_type attach_detach_controller;
+extern const struct controller_type attributes_class_protection_controller;
 extern const struct controller_type bootstrap_signer_controller;
 extern const struct controller_type certificate_approving_controller;
 extern const struct controller_type certificate_cleaner_controller;

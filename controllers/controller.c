@@ -10,6 +10,8 @@
 #include "common/timestamp.h"
 #include "controllers/account.h"
 
+enum { patience_seconds = 2 }; /* With what workers do when they are to end. */
+
 /* Of one controller or several. */
 struct shared_account {
     struct account *account;
@@ -251,11 +253,22 @@ struct controller_set *controller_set_start(struct service *service,
     return set;
 }
 
+/* Those that wait for a server which does not answer go on when the client is closed. */
+static void join_workers(struct controller_set *set)
+{
+    struct timespec until = timestamp_after(patience_seconds * INT64_C(1000000000));
+    for (struct running *running = set->first; running != NULL; running = running->next) {
+        for (size_t i = 0; i < running->worker_count; i++) {
+            if (pthread_timedjoin_np(running->workers[i], NULL, &until) != 0) {
+                client_close(set->service->client);
+                pthread_join(running->workers[i], NULL);
+            }
+        }
+    }
+}
+
 static void stop_controller(struct running *running)
 {
-    for (size_t i = 0; i < running->worker_count; i++) {
-        pthread_join(running->workers[i], NULL);
-    }
     event_recorder_free(running->controller.events);
     if (running->state != NULL) {
         running->controller.type->stop(running->state);
@@ -271,6 +284,7 @@ void controller_set_stop(struct controller_set *set)
     for (struct running *running = set->first; running != NULL; running = running->next) {
         work_queue_stop(running->controller.queue);
     }
+    join_workers(set);
     for (struct running *running = set->first; running != NULL; running = running->next) {
         stop_controller(running);
     }

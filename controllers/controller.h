@@ -119,7 +119,8 @@ struct controller_set *controller_set_start(struct service *service,
                                             const char *list,
                                             const struct controller_settings *settings,
                                             struct error *error);
-/* Waits for the workers to finish what they do. */
+/* Waits for the workers to finish what they do; closes the service's client when that takes more
+ * than a moment. */
 void controller_set_stop(struct controller_set *set);
 
 #endif

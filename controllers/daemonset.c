@@ -9,7 +9,6 @@
  * The scheduler binds the pods, each to the one node that its affinity names: so a pod waits for
  * room on its node as any other, and none is ever on a node that this process only imagined.
  */
-#include <pthread.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -17,6 +16,7 @@
 #include "common/timestamp.h"
 #include "controllers/all.h"
 #include "controllers/controller.h"
+#include "controllers/daemonset_backoff.h"
 #include "controllers/daemonset_history.h"
 #include "controllers/daemonset_round.h"
 #include "controllers/expectations.h"
@@ -34,22 +34,13 @@ enum {
     own_write_check_ms = 100,
 };
 
-/* A node on which pods fail at once must not be given one after the other. */
-static const int64_t first_backoff = INT64_C(1000000000);
-static const int64_t longest_backoff = 900 * INT64_C(1000000000);
-
-struct backoff {
-    int64_t delay, since; /* Nanoseconds, monotonic. */
-};
-
 struct daemonset_state {
     struct controller *controller;
     struct workload workload;
     struct informer *nodes, *revisions;
     struct expectations *expectations;
     struct own_writes *set_writes, *revision_writes;
-    pthread_mutex_t lock; /* Guards what follows. */
-    struct map backoffs;  /* struct backoff by the set's uid, its generation and the node. */
+    struct daemonset_backoffs *backoffs; /* By the set's uid, its generation and the node. */
 };
 
 /* ---- what changed ---- */
@@ -135,54 +126,6 @@ static void daemonset_changed(void *argument, const struct cached_object *old,
 
 /* ---- pods that failed ---- */
 
-static bool has_expired(const struct backoff *backoff, int64_t now)
-{
-    return now - backoff->since > 2 * longest_backoff;
-}
-
-/* Drops what nobody asked about for long, so that the map does not grow for ever. */
-static void drop_expired(struct map *backoffs, int64_t now)
-{
-    struct map kept = MAP_INIT;
-    const char *key;
-    void *value;
-    for (size_t at = 0; map_next(backoffs, &at, &key, &value);) {
-        if (has_expired(value, now)) {
-            free(value);
-        } else {
-            map_set(&kept, key, value);
-        }
-    }
-    map_free(backoffs, NULL);
-    *backoffs = kept;
-}
-
-/* How long the failed pod of this key has to stay; 0 when it may go, which counts. */
-static int64_t back_off(struct daemonset_state *state, const char *key)
-{
-    enum { looked_through_at = 1000 };
-    int64_t now = timestamp_monotonic(), left = 0;
-    pthread_mutex_lock(&state->lock);
-    struct backoff *backoff = map_get(&state->backoffs, key);
-    if (backoff == NULL) {
-        if (state->backoffs.count > 0 && state->backoffs.count % looked_through_at == 0) {
-            drop_expired(&state->backoffs, now);
-        }
-        backoff = allocate_struct(struct backoff);
-        map_set(&state->backoffs, key, backoff);
-        *backoff = (struct backoff){first_backoff, now};
-    } else if (has_expired(backoff, now)) {
-        *backoff = (struct backoff){first_backoff, now};
-    } else if (now - backoff->since < backoff->delay) {
-        left = backoff->delay - (now - backoff->since);
-    } else {
-        int64_t doubled = backoff->delay * 2;
-        *backoff = (struct backoff){doubled < longest_backoff ? doubled : longest_backoff, now};
-    }
-    pthread_mutex_unlock(&state->lock);
-    return left;
-}
-
 /* Adds those failed pods to what is removed that have been left alone for long enough. */
 static void judge_failed(struct daemonset_state *state, const struct cached_object *cached,
                          const json_t *set, struct daemonset_plan *plan)
@@ -193,7 +136,7 @@ static void judge_failed(struct daemonset_state *state, const struct cached_obje
         const char *node = pod_view(pod)->target_node;
         cleanup(free_char)
         char *key = format("%s/%lld/%s", cached->uid, (long long)generation, node);
-        int64_t left = back_off(state, key);
+        int64_t left = daemonset_back_off(state->backoffs, key, timestamp_monotonic());
         if (left > 0) {
             controller_add_after(state->controller, cached->key, left / 1000000 + 1);
             continue;
@@ -352,7 +295,7 @@ static void *start(struct controller *controller, struct error *error)
     state->expectations = expectations_new();
     state->set_writes = own_writes_new();
     state->revision_writes = own_writes_new();
-    pthread_mutex_init(&state->lock, NULL);
+    state->backoffs = daemonset_backoffs_new();
     struct informer *sets =
         informer_factory_get(controller->informers, &resource_daemonsets, NULL, NULL);
     struct informer *pods = pod_informer(controller->informers);
@@ -372,8 +315,7 @@ static void stop(void *argument)
     expectations_free(state->expectations);
     own_writes_free(state->set_writes);
     own_writes_free(state->revision_writes);
-    map_free(&state->backoffs, free);
-    pthread_mutex_destroy(&state->lock);
+    daemonset_backoffs_free(state->backoffs);
     free(state);
 }
 

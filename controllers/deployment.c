@@ -15,6 +15,7 @@
 #include "controllers/all.h"
 #include "controllers/conditions.h"
 #include "controllers/controller.h"
+#include "controllers/deployment_rollback.h"
 #include "controllers/deployment_rollout.h"
 #include "controllers/deployment_status.h"
 #include "controllers/deployment_template.h"
@@ -416,6 +417,52 @@ static bool clean_history(struct step *step, struct error *error)
     return succeeded;
 }
 
+/* ---- going back ---- */
+
+static void tell_of_rollback(struct step *step, const char *reason, const char *message)
+{
+    const char *type = strcmp(reason, "DeploymentRollback") == 0 ? "Normal" : "Warning";
+    event_record_about(step->state->controller->events, step->deployment, type, reason, "%s",
+                       message);
+}
+
+/* Makes the Deployment what it was, as far as there is that revision; the next sync rolls it out.
+ * In any case it is then not asked for any more. */
+static bool roll_back(struct step *step, json_int_t revision, struct error *error)
+{
+    if (step->rollout.new == NULL && !create_new(step, error)) {
+        return false;
+    }
+    revision = revision != 0 ? revision : rollback_last_revision(&step->rollout);
+    const struct rollout_set *set = revision ? rollback_find(&step->rollout, revision) : NULL;
+    bool changed = set != NULL && rollback_to(step->deployment, set->object);
+    const char *name = name_of(step->deployment);
+    json_object_del(json_path(step->deployment, "metadata", "annotations"), rollback_annotation);
+    json_t *written = client_update(step->state->controller->client, &resource_deployments, NULL,
+                                    step->deployment, error);
+    if (written == NULL) {
+        return false;
+    }
+    cleanup(free_char)
+    char *done =
+        format("Rolled back deployment \"%s\" to revision %lld", name, (long long)revision);
+    cleanup(free_char)
+    char *same = format("The rollback revision contains the same template as current deployment "
+                        "\"%s\"",
+                        name);
+    if (set == NULL) {
+        tell_of_rollback(step, "DeploymentRollbackRevisionNotFound",
+                         revision ? "Unable to find the revision to rollback to."
+                                  : "Unable to find last revision.");
+    } else {
+        tell_of_rollback(step,
+                         changed ? "DeploymentRollback" : "DeploymentRollbackTemplateUnchanged",
+                         changed ? done : same);
+    }
+    json_decref(written);
+    return true;
+}
+
 /* ---- sync ---- */
 
 /* The ReplicaSets that belong to the Deployment. */
@@ -501,6 +548,10 @@ static bool take_step(struct step *step, const struct cached_object *cached, str
         return write_status(step, false, error);
     }
     bool is_paused = json_get_bool(json_object_get(step->deployment, "spec"), "paused", false);
+    json_int_t revision;
+    if (!is_paused && rollback_wanted(step->deployment, &revision)) {
+        return roll_back(step, revision, error);
+    }
     return is_paused || rollout_needs_scaling(&step->rollout) ? scale(step, error)
                                                               : roll_out(step, error);
 }

@@ -194,6 +194,26 @@ static bool is_copied(const char *name)
     return true;
 }
 
+void template_restore_annotations(json_t *deployment, const json_t *replicaset)
+{
+    const char *name;
+    json_t *value;
+    json_t *metadata = json_object_get(deployment, "metadata");
+    cleanup(json_release)
+    json_t *before = json_incref(json_object_get(metadata, "annotations"));
+    json_object_set_new(metadata, "annotations", json_object());
+    json_object_foreach (before, name, value) {
+        if (!is_copied(name)) {
+            annotate(deployment, name, json_string_value(value));
+        }
+    }
+    json_object_foreach (json_path(replicaset, "metadata", "annotations"), name, value) {
+        if (is_copied(name)) {
+            annotate(deployment, name, json_string_value(value));
+        }
+    }
+}
+
 /* Appends a revision to those that the set had before. */
 static void note_earlier(json_t *replicaset, json_int_t revision)
 {

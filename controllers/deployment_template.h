@@ -28,6 +28,9 @@ json_int_t revision_of(const json_t *object);
  * Deployment, and the revision, which never falls; one that had an earlier revision notes that in
  * its history. Returns whether anything changed. */
 bool revision_annotate(json_t *replicaset, const json_t *deployment, json_int_t revision);
+/* Gives the Deployment the annotations that this ReplicaSet was made with; those that are the
+ * Deployment's own stay. */
+void template_restore_annotations(json_t *deployment, const json_t *replicaset);
 /* Notes for what size of its Deployment a ReplicaSet was scaled. Returns whether that is new. */
 bool replicas_annotate(json_t *replicaset, json_int_t desired, json_int_t max);
 /* What was noted; -1 when nothing was. */

@@ -6,6 +6,9 @@
  * going to see; until they were seen, or five minutes have gone by, the key's expectations are not
  * satisfied and the controller does not create or delete again.
  *
+ * They also remember how many creations at once went well under a key, so that a controller that
+ * goes on where it stopped need not feel its way again.
+ *
  * Threads: any.
  */
 #ifndef CONTROLLERS_EXPECTATIONS_H
@@ -38,6 +41,10 @@ void expectations_doubt(struct expectations *expectations, const char *key, int6
 /* 0 when the controller may act; else in how many milliseconds what is expected will be given up,
  * at the latest: the key is to be looked at again then, because nothing else may bring it. */
 int64_t expectations_wait_ms(struct expectations *expectations, const char *key);
+/* A batch of so many creations succeeded as a whole; 0: one did not. */
+void expectations_set_batch(struct expectations *expectations, const char *key, size_t size);
+/* How many creations to begin with: as many as were set within the last seconds, else 1. */
+size_t expectations_batch(struct expectations *expectations, const char *key);
 void expectations_forget(struct expectations *expectations, const char *key);
 
 #endif

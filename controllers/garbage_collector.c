@@ -25,7 +25,7 @@
 
 enum {
     start_attempts = 20,
-    start_interval_us = 500000,
+    start_interval_ms = 500,
     discovery_delay_ms = 1000, /* After a definition changed, until its kind is served. */
     discovery_interval_s = 30, /* At least, between searches for kinds that nobody serves. */
 };
@@ -419,12 +419,13 @@ static void *start(struct controller *controller, struct error *error)
     state->graph = garbage_graph_new();
     pthread_mutex_init(&state->lock, NULL);
     for (int attempt = 1; !discover(state, error); attempt++) {
-        if (attempt == start_attempts) {
+        log_debug("the API's resources are not known yet: %s", error->message);
+        if (attempt == start_attempts ||
+            !informer_factory_pause(controller->informers, start_interval_ms)) {
             stop(state);
             return NULL;
         }
         error_clear(error);
-        usleep(start_interval_us);
     }
     return state;
 }

@@ -141,11 +141,12 @@ bool pod_control_create_all(struct controller *controller, const json_t *owner, 
     *created = 0;
     bool succeeded = true;
     expectations_expect_creations(expectations, key, count);
-    for (size_t batch = 1; done < count && succeeded; batch *= 2) {
+    size_t batch = expectations_batch(expectations, key);
+    for (; done < count && succeeded; batch = batch * 2 < batch_max ? batch * 2 : batch_max) {
         size_t now = batch < count - done ? batch : count - done;
-        now = now < batch_max ? now : batch_max;
         succeeded =
             create_batch(controller, owner, pods + done, now, expectations, key, created, error);
+        expectations_set_batch(expectations, key, succeeded ? now : 0);
         done += now;
     }
     for (; done < count; done++) {

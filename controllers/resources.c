@@ -49,3 +49,5 @@ const struct api_resource resource_storage_classes = {"storage.k8s.io/v1", "stor
                                                       "StorageClass", false};
 const struct api_resource resource_volume_attachments = {"storage.k8s.io/v1", "volumeattachments",
                                                          "VolumeAttachment", false};
+const struct api_resource resource_volume_attributes_classes = {
+    "storage.k8s.io/v1", "volumeattributesclasses", "VolumeAttributesClass", false};

@@ -14,6 +14,6 @@ extern const struct api_resource resource_certificate_signing_requests, resource
     resource_replicasets, resource_replicationcontrollers, resource_resource_quotas,
     resource_secrets, resource_service_accounts, resource_service_cidrs, resource_services,
     resource_statefulsets, resource_storage_classes, resource_subject_access_reviews,
-    resource_volume_attachments;
+    resource_volume_attachments, resource_volume_attributes_classes;
 
 #endif

@@ -21,6 +21,7 @@
 
 const char storage_claim_finalizer[] = "kubernetes.io/pvc-protection";
 const char storage_volume_finalizer[] = "kubernetes.io/pv-protection";
+const char storage_attributes_finalizer[] = "kubernetes.io/vac-protection";
 
 /* ---- decisions ---- */
 
@@ -95,18 +96,11 @@ enum storage_protection storage_decide(const json_t *object, const char *finaliz
                                              : STORAGE_STAYS;
 }
 
-/* ---- what both do ---- */
+/* ---- what all do ---- */
 
-struct storage_state {
-    struct controller *controller;
-    struct informer *objects; /* Claims, or volumes. */
-    struct informer *pods;    /* NULL with volumes. */
-};
-
-/* 'object' is changed. What is gone, or has changed meanwhile, comes again by itself. */
-static bool carry_out(const struct storage_state *state, const struct api_resource *resource,
-                      json_t *object, const char *finalizer, enum storage_protection decision,
-                      struct error *error)
+bool storage_carry_out(const struct controller *controller, const struct api_resource *resource,
+                       json_t *object, const char *finalizer, enum storage_protection decision,
+                       struct error *error)
 {
     if (decision == STORAGE_STAYS ||
         !finalizer_set(object, finalizer, decision == STORAGE_TO_HOLD)) {
@@ -115,9 +109,15 @@ static bool carry_out(const struct storage_state *state, const struct api_resour
     cleanup(error_clear)
     struct error why = ERROR_INIT;
     cleanup(json_release)
-    json_t *written = client_update(state->controller->client, resource, NULL, object, &why);
+    json_t *written = client_update(controller->client, resource, NULL, object, &why);
     return written != NULL || why.code == 404 || error_move(error, &why);
 }
+
+struct storage_state {
+    struct controller *controller;
+    struct informer *objects; /* Claims, or volumes. */
+    struct informer *pods;    /* NULL with volumes. */
+};
 
 /* ---- claims ---- */
 
@@ -219,8 +219,8 @@ static bool sync_claim(void *argument, const char *key, struct error *error)
         }
         decision = storage_decide(claim, storage_claim_finalizer, used);
     }
-    return carry_out(state, &resource_persistent_volume_claims, claim, storage_claim_finalizer,
-                     decision, error);
+    return storage_carry_out(state->controller, &resource_persistent_volume_claims, claim,
+                             storage_claim_finalizer, decision, error);
 }
 
 static void *start_claims(struct controller *controller, struct error *error)
@@ -246,8 +246,8 @@ static bool sync_volume(void *argument, const char *key, struct error *error)
     cleanup(json_release)
     json_t *volume = present ? cached_object_tree(present) : NULL;
     return volume == NULL ||
-           carry_out(
-               state, &resource_persistent_volumes, volume, storage_volume_finalizer,
+           storage_carry_out(
+               state->controller, &resource_persistent_volumes, volume, storage_volume_finalizer,
                storage_decide(volume, storage_volume_finalizer, storage_volume_is_used(volume)),
                error);
 }

@@ -12,11 +12,13 @@
 #include "common/alloc.h"
 #include "controllers/all.h"
 #include "controllers/controller.h"
+#include "controllers/node_view.h"
 #include "controllers/pod_view.h"
 #include "controllers/resources.h"
 #include "controllers/volume_class.h"
 #include "controllers/volume_match.h"
 #include "controllers/volume_provision.h"
+#include "controllers/volume_reclaim.h"
 
 #define BOUND_BY_US "pv.kubernetes.io/bound-by-controller"
 #define BIND_COMPLETED "pv.kubernetes.io/bind-completed"
@@ -24,7 +26,7 @@
 
 struct binder_state {
     struct controller *controller;
-    struct informer *claims, *volumes, *classes, *pods;
+    struct informer *claims, *volumes, *classes, *pods, *nodes;
 };
 
 /* ---- keys ---- */
@@ -139,6 +141,31 @@ static void class_changed(void *argument, const struct cached_object *old,
     (void)old;
     if (new != NULL) {
         add_claims(state, "pending", "pending");
+    }
+}
+
+/* A volume that was to be emptied is so, or can't be; or a pod that has gone may have been the last
+ * to use one. */
+static void pod_changed(void *argument, const struct cached_object *old,
+                        const struct cached_object *new)
+{
+    struct binder_state *state = argument;
+    const struct cached_object *pod = new != NULL ? new : old;
+    if (volume_of_recycler(pod) != NULL) {
+        add_volume(state, volume_of_recycler(pod));
+    }
+    if (pod_is_active(pod) && new != NULL) {
+        return;
+    }
+    for (const char *name = pod_view(pod)->claims; *name != '\0'; name += strlen(name) + 1) {
+        cleanup(free_char)
+        char *claim = format("%s/%s", pod->namespace, name);
+        cleanup(cached_list_free)
+        struct cached_list volumes = CACHED_LIST_INIT;
+        indexer_find(informer_indexer(state->volumes), "claim", claim, &volumes);
+        for (size_t i = 0; i < volumes.count; i++) {
+            add_volume(state, volumes.items[i]->name);
+        }
     }
 }
 
@@ -391,7 +418,7 @@ static bool want_volume(struct binder_state *state, const char *key, json_t **cl
     if (is_late(class) && !has_annotation(*claim, SELECTED_NODE)) {
         tell_of_wait(state, key, *claim);
     } else if (volume_class(*claim)[0] != '\0') {
-        done = volume_provision(state->controller, claim, class, error);
+        done = volume_provision(state->controller, claim, class, state->nodes, error);
     } else {
         tell(state, *claim, "Normal", "FailedBinding",
              "no persistent volumes available for this claim and no storage class is set");
@@ -439,6 +466,11 @@ static bool sync_named(struct binder_state *state, json_t **claim, json_t **volu
     }
     const char *why = volume_mismatch(*volume, *claim);
     const char *name = json_path_string(*volume, "metadata", "name");
+    cleanup(free_char)
+    char *going = json_path(*volume, "metadata", "deletionTimestamp") != NULL
+                      ? format("the volume is marked for deletion \"%s\"", name)
+                      : NULL;
+    why = going != NULL ? going : why;
     cleanup(free_char)
     char *message =
         reference != NULL
@@ -536,6 +568,13 @@ static bool find_claim(struct binder_state *state, const json_t *volume, json_t 
     return *claim != NULL || why.code == 0 || why.code == 404 || error_move(error, &why);
 }
 
+static bool reclaim(struct binder_state *state, json_t **volume, struct error *error)
+{
+    bool is_clean;
+    return volume_reclaim(state->controller, volume, state->pods, &is_clean, error) &&
+           (!is_clean || unbind(state, volume, error));
+}
+
 static bool sync_bound_volume(struct binder_state *state, json_t **volume, const json_t *claim,
                               struct error *error)
 {
@@ -545,7 +584,7 @@ static bool sync_bound_volume(struct binder_state *state, json_t **volume, const
         if (!is_phase(*volume, "Failed") && !set_volume_phase(state, volume, "Released", error)) {
             return false;
         }
-        return volume_reclaim(state->controller, volume, error);
+        return reclaim(state, volume, error);
     }
     if (wanted == NULL) { /* The claim's turn comes by itself. */
         return true;
@@ -554,8 +593,7 @@ static bool sync_bound_volume(struct binder_state *state, json_t **volume, const
         return set_volume_phase(state, volume, "Bound", error);
     }
     if (volume_was_provisioned(*volume)) {
-        return set_volume_phase(state, volume, "Released", error) &&
-               volume_reclaim(state->controller, volume, error);
+        return set_volume_phase(state, volume, "Released", error) && reclaim(state, volume, error);
     }
     return unbind(state, volume, error);
 }
@@ -567,6 +605,9 @@ static bool sync_volume(struct binder_state *state, const char *name, struct err
     const char *uid = json_path_string(volume, "spec", "claimRef", "uid");
     if (volume == NULL) {
         return true;
+    }
+    if (json_path(volume, "metadata", "deletionTimestamp") == NULL && volume_hold(volume)) {
+        return put(state, &resource_persistent_volumes, NULL, &volume, error);
     }
     if (uid == NULL || *uid == '\0') {
         return json_path(volume, "metadata", "deletionTimestamp") != NULL ||
@@ -597,6 +638,7 @@ static void *start(struct controller *controller, struct error *error)
     state->volumes = informer_factory_get(informers, &resource_persistent_volumes, NULL, NULL);
     state->classes = informer_factory_get(informers, &resource_storage_classes, NULL, NULL);
     state->pods = pod_informer(informers);
+    state->nodes = node_informer(informers);
     indexer_add_index(informer_indexer(state->claims), "volume", index_by_volume);
     indexer_add_index(informer_indexer(state->claims), "pending", index_pending);
     indexer_add_index(informer_indexer(state->volumes), "claim", index_by_claim);
@@ -604,6 +646,7 @@ static void *start(struct controller *controller, struct error *error)
     informer_add_handler(state->claims, claim_changed, state);
     informer_add_handler(state->volumes, volume_changed, state);
     informer_add_handler(state->classes, class_changed, state);
+    informer_add_handler(state->pods, pod_changed, state);
     return state;
 }
 

@@ -16,6 +16,7 @@
 #include "controllers/resources.h"
 #include "controllers/volume_match.h"
 #include "controllers/volume_provision.h"
+#include "controllers/volume_reclaim.h"
 
 struct expand_state {
     struct controller *controller;
@@ -65,11 +66,20 @@ static bool is_in_progress(const json_t *claim, const json_t *size)
     return status != NULL && allocated != NULL && json_equal(allocated, size);
 }
 
+/* Who makes it grow, for others to see. */
+static void sign(json_t *claim)
+{
+    json_object_set_new(
+        json_get_or_add_object(json_get_or_add_object(claim, "metadata"), "annotations"),
+        "volume.kubernetes.io/storage-resizer", json_string(volume_host_path));
+}
+
 static bool begin(struct expand_state *state, json_t *claim, json_t *size, struct error *error)
 {
     char now[TIMESTAMP_SIZE];
     timestamp_format(timestamp_now(), now);
     json_t *status = json_get_or_add_object(claim, "status");
+    sign(claim);
     json_object_set_new(status, "conditions",
                         json_pack("[{s:s, s:s, s:s, s:n}]", "type", "Resizing", "status", "True",
                                   "lastTransitionTime", now, "lastProbeTime"));

@@ -85,11 +85,18 @@ static bool has_access_modes(const json_t *volume, const json_t *claim)
 
 const char *volume_mismatch(const json_t *volume, const json_t *claim)
 {
+    if (json_path(volume, "metadata", "deletionTimestamp") != NULL) {
+        return "the volume is marked for deletion"; /* Upstream adds its name here. */
+    }
     if (!is_large_enough(volume, claim)) {
         return "requested PV is too small";
     }
     if (strcmp(volume_class(volume), volume_class(claim)) != 0) {
         return "storageClassName does not match";
+    }
+    if (!is_same(json_object_get(volume, "spec"), json_object_get(claim, "spec"),
+                 "volumeAttributesClassName")) {
+        return "volumeAttributesClassName does not match";
     }
     if (strcmp(mode_of(volume), mode_of(claim)) != 0) {
         return "incompatible volumeMode";
@@ -101,8 +108,7 @@ static bool is_free(const json_t *volume)
 {
     const char *phase = json_path_string(volume, "status", "phase");
     return json_path(volume, "spec", "claimRef") == NULL && phase != NULL &&
-           strcmp(phase, "Available") == 0 &&
-           json_path(volume, "metadata", "deletionTimestamp") == NULL;
+           strcmp(phase, "Available") == 0;
 }
 
 static bool is_better(const json_t *volume, const json_t *than)

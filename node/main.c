@@ -119,6 +119,26 @@ static void pods_are_known(void *argument)
     }
 }
 
+static void stop_kubelets(void *argument)
+{
+    struct fleet *fleet = argument;
+    const char *name;
+    void *kubelet;
+    for (size_t at = 0; map_next(&fleet->kubelets, &at, &name, &kubelet);) {
+        kubelet_free(kubelet);
+    }
+    map_free(&fleet->kubelets, NULL);
+}
+
+static void stop(struct service *service)
+{
+    struct fleet *fleet = service->state;
+    client_close(service->client); /* What is under way refers to the kubelets. */
+    loop_call(service->loop, stop_kubelets, fleet);
+    simulated_runtime_free(fleet->runtime);
+    free(fleet);
+}
+
 static bool start(struct service *service, struct error *error)
 {
     static struct informer_options bound = {.field_selector = "spec.nodeName%21%3D"}, own;
@@ -143,31 +163,13 @@ static bool start(struct service *service, struct error *error)
     loop_call(service->loop, start_kubelets, fleet); /* Before the first events. */
     informer_factory_start(service->informers);
     if (!informer_factory_wait(service->informers)) {
+        informer_factory_stop(service->informers); /* No handler is called any more. */
+        stop(service);
         return error_unavailable(error, "stopped before the first lists had come");
     }
     loop_call(service->loop, pods_are_known, fleet);
     log_info("plays %zu node(s)", fleet->kubelets.count);
     return true;
-}
-
-static void stop_kubelets(void *argument)
-{
-    struct fleet *fleet = argument;
-    const char *name;
-    void *kubelet;
-    for (size_t at = 0; map_next(&fleet->kubelets, &at, &name, &kubelet);) {
-        kubelet_free(kubelet);
-    }
-    map_free(&fleet->kubelets, NULL);
-}
-
-static void stop(struct service *service)
-{
-    struct fleet *fleet = service->state;
-    client_close(service->client); /* What is under way refers to the kubelets. */
-    loop_call(service->loop, stop_kubelets, fleet);
-    simulated_runtime_free(fleet->runtime);
-    free(fleet);
 }
 
 static bool check(struct error *error)

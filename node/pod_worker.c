@@ -18,7 +18,7 @@
 
 enum {
     write_again_ms = 1000,
-    write_after_ms = 3, /* What happens within this time is written at once. */
+    write_after_ms = 10, /* What happens within this time is written at once. */
     default_grace_seconds = 30,
 };
 
@@ -640,6 +640,11 @@ static void mounts_are_known(void *argument)
     step_soon(argument);
 }
 
+static void mount_has_failed(void *argument, const char *message)
+{
+    tell_of_pod(argument, NULL, "Warning", "FailedMount", message);
+}
+
 struct pod_worker *pod_worker_new(struct worker_host *host, const json_t *pod)
 {
     const json_t *metadata = json_object_get(pod, "metadata");
@@ -657,7 +662,8 @@ struct pod_worker *pod_worker_new(struct worker_host *host, const json_t *pod)
     if (worker->has_ended) { /* That has been told; nothing is left but to delete it. */
         write_soon(worker, 0);
     } else {
-        worker->mounts = mounts_new(host, pod, mounts_are_known, worker);
+        worker->mounts = mounts_new(
+            host, pod, (struct mounts_listener){mounts_are_known, mount_has_failed, worker});
         step_soon(worker);
     }
     return worker;

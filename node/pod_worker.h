@@ -71,8 +71,10 @@ struct worker_host {
     struct runtime *runtime;
     struct event_recorder *events; /* NULL: tell nothing. */
     const char *node_name, *node_ip;
-    const char *user; /* "system:node:a", to impersonate; NULL: the client is that user. */
-    bool is_frozen;   /* The node seems dead: nothing is written. */
+    const char *user;      /* "system:node:a", to impersonate; NULL: the client is that user. */
+    bool is_frozen;        /* The node seems dead: nothing is written. */
+    int mount_patience_ms; /* How long volumes are waited for until that is told; 0: as a kubelet.
+                            */
     /* A free address of the node's range, the caller's; NULL while there is none. */
     char *(*take_address)(struct worker_host *host);
     /* This address is in use, by a pod of a former process. */
@@ -100,7 +102,7 @@ struct pod_worker {
     const char *reason, *message; /* Static; NULL: none. */
     int64_t start_time;
     char *address;
-    struct mounts *mounts; /* NULL: it has no claims. */
+    struct mounts *mounts; /* NULL: none of its volumes is waited for. */
     struct {
         bool status;
         int64_t since;

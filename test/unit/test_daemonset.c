@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/buffer.h"
+#include "controllers/daemonset_backoff.h"
 #include "controllers/daemonset_round.h"
 #include "controllers/node_view.h"
 #include "test/unit/pods_harness.h"
@@ -353,6 +354,29 @@ static void the_status_counts_nodes(void **state)
     expect_status(SURGE, "a", "p@a:old q@a:new,unready", "1 1 0 1 0 1 0 2");
 }
 
+static void failed_pods_stay_longer_each_time(void **state)
+{
+    (void)state;
+    static const int64_t second = INT64_C(1000000000);
+    struct daemonset_backoffs *backoffs = daemonset_backoffs_new();
+    int64_t now = 5 * second;
+    assert_int_equal(daemonset_back_off(backoffs, "a", now), 0);
+    assert_int_equal(daemonset_back_off(backoffs, "a", now), second);
+    assert_int_equal(daemonset_back_off(backoffs, "b", now), 0); /* Another node. */
+    now += second;
+    for (int64_t delay = 2 * second; delay < 900 * second; delay *= 2) {
+        assert_int_equal(daemonset_back_off(backoffs, "a", now), 0);
+        assert_int_equal(daemonset_back_off(backoffs, "a", now + second / 4), delay - second / 4);
+        now += delay;
+    }
+    assert_int_equal(daemonset_back_off(backoffs, "a", now), 0);
+    assert_int_equal(daemonset_back_off(backoffs, "a", now), 900 * second);
+    now += 1801 * second;
+    assert_int_equal(daemonset_back_off(backoffs, "a", now), 0);
+    assert_int_equal(daemonset_back_off(backoffs, "a", now), second); /* It began anew. */
+    daemonset_backoffs_free(backoffs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +386,7 @@ int main(void)
         cmocka_unit_test(each_node_that_fits_has_one_pod),
         cmocka_unit_test(updates_keep_within_their_limits),
         cmocka_unit_test(the_status_counts_nodes),
+        cmocka_unit_test(failed_pods_stay_longer_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "common/json.h"
 #include "common/timestamp.h"
 #include "controllers/conditions.h"
+#include "controllers/deployment_rollback.h"
 #include "controllers/deployment_rollout.h"
 #include "controllers/deployment_status.h"
 #include "controllers/deployment_template.h"

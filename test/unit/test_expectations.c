@@ -73,6 +73,40 @@ static void what_is_forgotten_is_not_waited_for(void **state)
     assert_int_equal(expectations_wait_ms(expectations, "k"), 0);
 }
 
+static void a_batch_that_went_well_is_remembered_beyond_what_was_expected(void **state)
+{
+    (void)state;
+    cleanup(release)
+    struct expectations *expectations = expectations_new();
+    assert_int_equal(expectations_batch(expectations, "k"), 1);
+    expectations_expect_creations(expectations, "k", 1);
+    expectations_set_batch(expectations, "k", 64);
+    expectations_saw_creation(expectations, "k");
+    assert_int_equal(expectations_wait_ms(expectations, "k"), 0);
+    assert_int_equal(expectations_wait_ms(expectations, "k"), 0);
+    assert_int_equal(expectations_batch(expectations, "k"), 64);
+    assert_int_equal(expectations_batch(expectations, "other"), 1);
+    expectations_set_batch(expectations, "k", 0);
+    assert_int_equal(expectations_batch(expectations, "k"), 1);
+}
+
+/* What is given up because its time has passed is not waited for later, either. */
+static void a_remembered_batch_keeps_nothing_else(void **state)
+{
+    (void)state;
+    cleanup(release)
+    struct expectations *expectations = expectations_new();
+    expectations_set_batch(expectations, "k", 64);
+    expectations_expect_creations(expectations, "k", 2);
+    expectations_expect_deletion(expectations, "k", "uid");
+    expectations_doubt(expectations, "k", 0);
+    assert_int_equal(expectations_wait_ms(expectations, "k"), 0);
+    expectations_expect_creations(expectations, "k", 1);
+    expectations_saw_creation(expectations, "k");
+    assert_int_equal(expectations_wait_ms(expectations, "k"), 0);
+    assert_false(expectations_expects_deletion(expectations, "k", "uid"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -80,6 +114,8 @@ int main(void)
         cmocka_unit_test(deletions_are_told_apart),
         cmocka_unit_test(what_is_in_doubt_is_given_up_after_its_time),
         cmocka_unit_test(what_is_forgotten_is_not_waited_for),
+        cmocka_unit_test(a_batch_that_went_well_is_remembered_beyond_what_was_expected),
+        cmocka_unit_test(a_remembered_batch_keeps_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,12 @@ static void a_volume_asked_for_by_name_may_not_do(void **state)
         {VOLUME("2Gi", ",\"storageClassName\":\"x\"", ""), CLAIM(""),
          "storageClassName does not match"},
         {VOLUME("2Gi", ",\"volumeMode\":\"Block\"", ""), CLAIM(""), "incompatible volumeMode"},
+        {VOLUME("2Gi", ",\"volumeAttributesClassName\":\"fast\"", ""), CLAIM(""),
+         "volumeAttributesClassName does not match"},
+        {VOLUME("2Gi", ",\"volumeAttributesClassName\":\"fast\"", ""),
+         CLAIM(",\"volumeAttributesClassName\":\"fast\""), NULL},
+        {VOLUME("2Gi", "", ",\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}"),
+         CLAIM(""), "the volume is marked for deletion"},
         {VOLUME("2Gi", ",\"accessModes\":[\"ReadOnlyMany\"]", ""), CLAIM(""),
          "incompatible accessMode"},
     };
