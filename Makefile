@@ -165,7 +165,7 @@ example: $(BUILD)/example
 unit: $(unit_programs) $(stub_programs)
 # What has threads of its own, for SANITIZE=thread.
 threaded_unit_sources := $(wildcard test/unit/test_http*.c test/unit/test_fiber.c test/unit/test_tls.c test/unit/test_cache*.c \
-	test/unit/test_client.c test/unit/test_informer.c test/unit/test_rbac*.c test/unit/test_work_queue.c)
+	test/unit/test_client.c test/unit/test_informer.c test/unit/test_json.c test/unit/test_leader_election.c test/unit/test_rbac*.c test/unit/test_work_queue.c)
 threaded-unit: $(patsubst %.c,$(BUILD)/%,$(threaded_unit_sources))
 list-threaded:
 	@echo $(threaded_unit_sources)

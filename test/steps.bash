@@ -48,7 +48,7 @@ replays() {
 # first, so that none is left alone at the end. Each is run on both stores, but for those that say that
 # one is enough; with "everywhere" these are, too.
 end_to_end() {
-    local long="robustness scheduler_faults durability lists hostile node kubectl walkthrough encryption deployment lost_nodes"
+    local long="robustness workload_faults scheduler_faults durability lists hostile node kubectl walkthrough encryption deployment lost_nodes"
     local file
     for file in $long $(basename -s .bats test/e2e/*.bats | grep -vxE "${long// /|}"); do
         if [ "${1:-}" = everywhere ] || ! grep -q '^# One store is enough' "test/e2e/$file.bats"; then

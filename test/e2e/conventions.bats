@@ -134,6 +134,63 @@ version_of() { api GET "$1" | jq -r .metadata.resourceVersion; }
     is "$(send DELETE "$BASE/configmaps/a" "{\"preconditions\":{\"uid\":\"$(api GET "$BASE/configmaps/a" | jq -r .metadata.uid)\"}}" | jq -r .status)" Success
 }
 
+@test "a delete whose options do not fit deletes nothing" {
+    send POST "$BASE/configmaps" "$(config_map a)" >/dev/null
+    local handled='DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal'
+    local invalid='DeleteOptions.meta.k8s.io "" is invalid:'
+    told() { send DELETE "$BASE/configmaps/a$2" "$1" | jq -r '"\(.code) \(.message)"'; }
+    is "$(told '{"gracePeriodSeconds":"x"}')" "400 $handled string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+    is "$(told '{"dryRun":"All"}')" "400 $handled string into Go struct field DeleteOptions.dryRun of type []string"
+    [[ "$(told '{"preconditions":5}')" == "400 $handled number into Go struct field DeleteOptions.preconditions of type "* ]]
+    is "$(told '{"dryRun":["All","Some"]}')" "422 $invalid dryRun: Unsupported value: [\"All\",\"Some\"]: supported values: \"All\""
+    is "$(told '' '?dryRun=All&dryRun=Some')" "422 $invalid dryRun: Unsupported value: [\"All\",\"Some\"]: supported values: \"All\""
+    is "$(told '{"propagationPolicy":"Foo"}')" \
+        "422 $invalid propagationPolicy: Unsupported value: \"Foo\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+    is "$(told '{"propagationPolicy":"Orphan","orphanDependents":false}')" \
+        "422 $invalid propagationPolicy: Invalid value: \"Orphan\": orphanDependents and deletionPropagation cannot be both set"
+    is "$(told '' '?gracePeriodSeconds=x')" '400 strconv.ParseInt: parsing "x": invalid syntax'
+    is "$(told '{"kind":"Pod"}')" "400 the body of a delete must be DeleteOptions, not Pod"
+    is "$(told '{"dryRun":["All","All"]}')" "null null"
+    is "$(code api GET "$BASE/configmaps/a")" 200
+    is "$(send DELETE "$BASE/configmaps/a" '{"dryRun":[]}' | jq -r .status)" Success
+    is "$(code api GET "$BASE/configmaps/a")" 404
+}
+
+@test "a body of another kind or version is told from one that nobody knows" {
+    told() { send POST "$1" "$2" | jq -r '"\(.code) \(.message)"'; }
+    local scheme='in scheme "pkg/api/legacyscheme/scheme.go:30"'
+    is "$(told "$BASE/pods" '{"kind":"Service","apiVersion":"v1"}')" \
+        '400 Service in version "v1" cannot be handled as a Pod: converting (v1.Service) to (core.Pod): unknown conversion'
+    is "$(told "$BASE/pods" '{"kind":"Deployment","apiVersion":"apps/v1"}')" \
+        '400 Deployment in version "v1" cannot be handled as a Pod: converting (v1.Deployment) to (core.Pod): unknown conversion'
+    is "$(told "${BASE/api/apis\/rbac.authorization.k8s.io}/roles" '{"kind":"Pod","apiVersion":"v1"}')" \
+        '400 Pod in version "v1" cannot be handled as a Role: converting (v1.Pod) to (rbac.Role): unknown conversion'
+    is "$(told "$BASE/pods" '{"kind":"Nope"}')" \
+        "400 Nope in version \"v1\" cannot be handled as a Pod: no kind \"Nope\" is registered for version \"v1\" $scheme"
+    is "$(told "$BASE/pods" '{"kind":"Pod","apiVersion":"v2"}')" \
+        "400 Pod in version \"v2\" cannot be handled as a Pod: no kind \"Pod\" is registered for version \"v2\" $scheme"
+    is "$(told "${BASE/api/apis\/autoscaling}/horizontalpodautoscalers" '{"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v2"}')" \
+        "400 the API version in the data (autoscaling/v2) does not match the expected API version (autoscaling/v1)"
+}
+
+@test "a scale or an eviction that does not fit changes nothing" {
+    told() { jq -r '"\(.code) \(.message)"'; }
+    k -n "$NS" create deployment web --image i --replicas 3
+    local scale=${BASE/api/apis\/apps}/deployments/web/scale
+    [[ "$(patch merge "$scale" '{"spec":{"replicas":"x"}}' | told)" == '422 '*'of type int32' ]]
+    is "$(patch strategic-merge "$scale" '{"spec":{"replicas":"x"}}' | told)" \
+        '422  "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": unrecognized type: int32'
+    is "$(send PUT "$scale" '{"metadata":{"name":"other"},"spec":{"replicas":1}}' | told)" \
+        '400 the name of the object (other) does not match the name on the URL (web)'
+    is "$(k -n "$NS" get deployment web -o jsonpath='{.spec.replicas}')" 3
+    k -n "$NS" run one --image i
+    is "$(send POST "$BASE/pods/one/eviction" '{"kind":"Pod","apiVersion":"v1"}' | told)" \
+        '400 Pod in version "v1" cannot be handled as a Eviction: converting (v1.Pod) to (policy.Eviction): unknown conversion'
+    [[ "$(send POST "$BASE/pods/one/eviction" '{"deleteOptions":{"preconditions":{"uid":5}}}' | told)" == \
+        '400 Eviction in version "v1" cannot be handled as a Eviction: json: cannot unmarshal number '* ]]
+    k -n "$NS" get pod one
+}
+
 @test "a delete answers with a status or with the object" {
     send POST "$BASE/configmaps" "$(config_map a)" >/dev/null
     is "$(api DELETE "$BASE/configmaps/a" | jq -c '[.kind, .status, .details.kind, .details.name, (.details.uid | length)]')" \
@@ -172,6 +229,17 @@ version_of() { api GET "$1" | jq -r .metadata.resourceVersion; }
     is "$(send POST /api/v1/nodes '{"metadata":{"name":"'"$NS"'-b"},"spec":{"podCIDRs":["10.2.0.0/24","fd00::/64"]}}' | jq -r .spec.podCIDR)" 10.2.0.0/24
     api DELETE "/api/v1/nodes/$NS-a" >/dev/null
     api DELETE "/api/v1/nodes/$NS-b" >/dev/null
+}
+
+@test "a strategic patch of a pod's status leaves all else as it was, whatever it names" {
+    local path=$BASE/pods/p all='[.metadata.labels.l, .spec.containers[0].name, .spec.nodeName, .status.phase, .status.qosClass]'
+    send POST "$BASE/pods" "$(a_pod p)" >/dev/null
+    is "$(patch strategic-merge "$path/status" '{"status":{"phase":"Running"}}' | jq -c "$all")" '[null,"c",null,"Running","BestEffort"]'
+    is "$(patch strategic-merge "$path/status" '{"metadata":{"labels":{"l":"v"}},"spec":{"nodeName":"n","containers":null}}' | jq -c "$all")" '["v","c",null,"Running","BestEffort"]'
+    is "$(patch strategic-merge "$path/status" '{"spec":null,"status":{"$patch":"merge","phase":"Failed"}}' | jq -c "$all")" '["v","c",null,"Failed","BestEffort"]'
+    is "$(patch strategic-merge "$path/status" '{"$retainKeys":["apiVersion","kind","metadata","status"],"status":{"phase":"Succeeded"}}' | jq -c "$all")" '["v","c",null,"Succeeded","BestEffort"]'
+    is "$(patch strategic-merge "$path/status?fieldValidation=Strict" '{"spec":{"nope":1}}' | jq .code)" 422
+    is "$(patch strategic-merge "$path/status" '{"status":{"phase":1}}' | jq .code)" 422
 }
 
 @test "a service account has an older name as well" {

@@ -139,6 +139,34 @@ images_are() {
     wait_until 20 images_are a:2x3
 }
 
+# go_back NAME TO: as the field spec.rollbackTo did.
+go_back() { k -n "$NS" annotate --overwrite deployment "$1" "deprecated.deployment.rollback.to=$2"; }
+is_told_of() { k -n "$NS" get events -o json | jq -e --arg message "$1" 'any(.items[]; .reason + ": " + .message == $message)' >/dev/null; }
+
+@test "an annotation asks for an earlier revision, once" {
+    deployment web 1
+    rolled_out web
+    for image in a:2 a:3; do
+        k -n "$NS" set image deployment/web "c=$image"
+        rolled_out web
+    done
+    local image=.spec.template.spec.containers[0].image
+    go_back web 1
+    wait_until 20 is deployment/web "$image" a:1
+    wait_until 20 is deployment/web '.metadata.annotations.deployment\.kubernetes\.io/revision' 4
+    wait_until 10 is_told_of 'DeploymentRollback: Rolled back deployment "web" to revision 1'
+    go_back web 0 # The one before this.
+    wait_until 20 is deployment/web "$image" a:3
+    go_back web 77
+    wait_until 10 is_told_of 'DeploymentRollbackRevisionNotFound: Unable to find the revision to rollback to.'
+    go_back web 5
+    wait_until 10 is_told_of 'DeploymentRollbackTemplateUnchanged: The rollback revision contains the same template as current deployment "web"'
+    wait_until 10 is deployment/web '.metadata.annotations.deprecated\.deployment\.rollback\.to' ""
+    is deployment/web "$image" a:3
+    run go_back web x
+    [[ "$output" == *'failed to parse annotation[deprecated.deployment.rollback.to]=x as int64: strconv.ParseInt: parsing "x": invalid syntax' ]]
+}
+
 @test "restart makes new pods of the same image" {
     deployment web 2
     rolled_out web

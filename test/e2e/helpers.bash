@@ -36,7 +36,7 @@ start_server() {
     fi
     export PORT BIN KUBECONFIG=$DATA/pki/admin.kubeconfig
     : >"$BATS_FILE_TMPDIR/log" # What an earlier start said must not be taken for this one's.
-    ETCD_CLIENT_PORT=$(free_port) HEALTH_PORT=${HEALTH_PORT:-$(free_port)} SERVICES=${SERVICES-} KEEP=${KEEP:-no} FLAGS=$flags deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
+    HEALTH_PORT=${HEALTH_PORT:-$(free_port)} SERVICES=${SERVICES-} KEEP=${KEEP:-no} FLAGS=$flags deploy/run >"$BATS_FILE_TMPDIR/log" 2>&1 3>&- 4>&- &
     echo $! >"$BATS_FILE_TMPDIR/pid"
     wait_until 30 grep -q "Coracle is ready" "$BATS_FILE_TMPDIR/log" || {
         cat "$BATS_FILE_TMPDIR/log" >&2
@@ -186,4 +186,44 @@ each_of() {
     local command status=0
     for command in "$@"; do $command || status=1; done
     return $status
+}
+
+# service_pid NAME: the process that runs now.
+service_pid() {
+    pgrep -f "^$BIN/coracle-$1 .*$DATA/pki" || pgrep -f "^$BIN/coracle-$1 .*--secure-port $PORT"
+}
+
+kill_service() {
+    local pid
+    pid=$(service_pid "$1") || return 0
+    kill -KILL $pid 2>/dev/null || true
+}
+
+# etcd_pid: of the etcd that was started beside the API server; its folder tells it from others.
+etcd_pid() {
+    local pid
+    for pid in $(pgrep -x etcd); do
+        [ "$(readlink "/proc/$pid/cwd")" != "$(readlink -f "$DATA")" ] || { echo "$pid" && return; }
+    done
+    return 1
+}
+
+# Short leases, so that a killed leader is soon replaced. With ThreadSanitizer controllers take seconds to
+# start, in which they would not get round to renewing one so short.
+LEASE_SECONDS=2
+[[ "$BIN" != *thread* ]] || LEASE_SECONDS=8
+
+short_leases() {
+    echo "--leader-elect-lease-duration ${LEASE_SECONDS}s --leader-elect-renew-deadline $((LEASE_SECONDS * 750))ms" \
+        "--leader-elect-retry-period 300ms"
+}
+
+# freeze NAME SECONDS: it (a service, or etcd) stands still for so long. One that was ending by itself just
+# then may be gone.
+freeze() {
+    local pid
+    if [ "$1" = etcd ]; then pid=$(etcd_pid); else pid=$(service_pid "$1"); fi
+    kill -STOP "$pid"
+    sleep "$2"
+    kill -CONT "$pid" 2>/dev/null || true
 }

@@ -50,6 +50,22 @@ setup() { new_namespace; }
     [ "$status" -ne 0 ]
 }
 
+@test "a patch of a wrong type is told as upstream does, which depends on the type of the patch" {
+    k -n "$NS" create deployment web --image i
+    run k -n "$NS" patch deployment web -p '{"spec":{"replicas":"3"}}'
+    [ "$output" = 'The request is invalid: patch: Invalid value: "map[spec:map[replicas:3]]": unrecognized type: int32' ]
+    run k -n "$NS" patch deployment web -p '{"spec":{"template":{"spec":{"containers":{"name":"c","image":null,"stdin":[true,1.5]}}}}}'
+    [ "$output" = 'The request is invalid: patch: Invalid value: "map[spec:map[template:map[spec:map[containers:map[image:<nil> name:c stdin:[true 1.5]]]]]]": cannot restore slice from map' ]
+    run k -n "$NS" patch deployment web -p '{"metadata":{"labels":"x"}}'
+    [ "$output" = 'The request is invalid: patch: Invalid value: "map[metadata:map[labels:x]]": cannot restore map from string' ]
+    run k -n "$NS" patch deployment web -p '{"metadata":{"labels":{"a":5}}}'
+    [ "$output" = 'The request is invalid: patch: Invalid value: "map[metadata:map[labels:map[a:5]]]": cannot convert int64 to string' ]
+    run k -n "$NS" patch deployment web --type merge -p '{"spec":{"replicas":"3"}}'
+    [[ "$output" == 'The request is invalid: patch: Invalid value: "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",'*'": json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32' ]]
+    run k -n "$NS" patch deployment web --type merge -p '{"kind":"Pod","apiVersion":"v1"}'
+    [[ "$output" == 'The request is invalid: patch: Invalid value: '*'": converting (v1.Pod) to (apps.Deployment): unknown conversion' ]]
+}
+
 @test "a merge patch that names a list without its defaults changes nothing" {
     k -n "$NS" create deployment web --image=a:1
     k -n "$NS" get deployment web -o json >"$BATS_TEST_TMPDIR/before"

@@ -50,6 +50,17 @@ token='{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}
     is_ready
 }
 
+@test "a watcher takes 32 kB at most" {
+    local pid
+    pid=$(pgrep -P "$(cat "$BATS_FILE_TMPDIR/pid")" -x coracle-apiserv)
+    grep -q "lib[at]san" "/proc/$pid/maps" && skip "the sanitizers take more"
+    run "$BIN/test/bench/fanout" "https://127.0.0.1:$PORT" "$DATA/pki/ca.crt" mixed 1000 1 "$pid"
+    echo "$output" >&3
+    [ "$status" -eq 0 ]
+    [[ "$output" =~ ([0-9]+)" kB a watcher" ]]
+    [ "${BASH_REMATCH[1]}" -le 32 ]
+}
+
 @test "no thread raced with another" {
     stop_server
     not compgen -G "$BATS_FILE_TMPDIR/races.*" || { cat "$BATS_FILE_TMPDIR"/races.* >&2; false; }

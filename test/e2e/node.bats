@@ -297,6 +297,18 @@ uses() { [ "$(k get node node-1 -o json | jq -c '.status.volumesInUse')" = "$1" 
 }
 attachments_are() { [ "$(attachments | wc -l)" = "$1" ]; }
 
+@test "a pod waits for its secrets, and for claims that are not bound, and says so" {
+    pod web '{"volumes": [{"name": "s", "secret": {"secretName": "late"}}, {"name": "o", "configMap": {"name": "none", "optional": true}}]}'
+    wait_until 20 is_told web FailedMount
+    [ "$(told web FailedMount)" = 'MountVolume.SetUp failed for volume "s" : secret "late" not found' ]
+    is web '.status.containerStatuses[0].state.waiting.reason' ContainerCreating
+    k -n "$NS" create secret generic late --from-literal=a=b
+    becomes web .status.phase Running
+    pod db '{"nodeName": "node-1", "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}'
+    wait_until 20 is_told db FailedMount
+    [ "$(told db FailedMount)" = "Unable to attach or mount volumes: unmounted volumes=[v], unattached volumes=[], failed to process volumes=[v]: error processing PVC $NS/c: failed to fetch PVC from API server: persistentvolumeclaims \"c\" not found" ]
+}
+
 @test "pods go on when the process of their nodes is killed and started again" {
     pod ended '{"restartPolicy": "Never"}' "run=0s exit=4"
     pod dying '{"terminationGracePeriodSeconds": 600}' "stop=10m"

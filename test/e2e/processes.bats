@@ -159,12 +159,15 @@ YAML
 
 @test "a process waits for a server that is not there yet, and can be stopped meanwhile" {
     sed 's/server: .*/server: https:\/\/127.0.0.1:1/' "$DATA/pki/admin.kubeconfig" >"$BATS_TEST_TMPDIR/lost"
-    "$BIN/coracle-scheduler" --kubeconfig "$BATS_TEST_TMPDIR/lost" --healthz-bind-address 127.0.0.1:0 \
-        --leader-elect=false >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
-    pid=$!
-    wait_until 10 grep -q "Failed to connect" "$BATS_TEST_TMPDIR/log"
-    kill -TERM "$pid"
-    wait_until 10 gone "$pid"
+    for program in "controller-manager --leader-elect=false --verbose" "scheduler --leader-elect=false" node; do
+        "$BIN"/coracle-$program --kubeconfig "$BATS_TEST_TMPDIR/lost" --healthz-bind-address 127.0.0.1:0 \
+            >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- 4>&- &
+        pid=$!
+        wait_until 10 grep -q "Failed to connect" "$BATS_TEST_TMPDIR/log"
+        kill -TERM "$pid"
+        wait_until 10 gone "$pid"
+        wait "$pid"
+    done
 }
 
 counts_pods() {

@@ -8,8 +8,8 @@ load helpers
 ROUNDS=${ROUNDS:-20}
 
 setup_file() {
-    # Short leases, so that a killed leader is soon replaced.
-    local election="--leader-elect-lease-duration 2s --leader-elect-renew-deadline 1500ms --leader-elect-retry-period 300ms"
+    local election
+    election=$(short_leases)
     export SERVICES="controllers scheduler node" CONTROLLERS_FLAGS=$election SCHEDULER_FLAGS=$election
     export NODES=5 KEEP=yes
     start_server
@@ -31,17 +31,6 @@ spec:
     metadata: {labels: {app: web}}
     spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: "$2"}]}
 YAML
-}
-
-# service_pid NAME: the process that runs now.
-service_pid() {
-    pgrep -f "^$BIN/coracle-$1 .*$DATA/pki" || pgrep -f "^$BIN/coracle-$1 .*--secure-port $PORT"
-}
-
-kill_service() {
-    local pid
-    pid=$(service_pid "$1") || return 0
-    kill -KILL $pid 2>/dev/null || true
 }
 
 # is_as_declared REPLICAS IMAGE: exactly these pods, all of this image, all ready, on nodes.
@@ -108,10 +97,7 @@ show_state() {
     deployment 10 web:1
     wait_until 60 is_as_declared 10 web:1 || show_state
     deployment 10 web:2
-    pid=$(service_pid apiserver)
-    kill -STOP "$pid"
-    sleep 4 # Longer than every lease.
-    kill -CONT "$pid"
+    freeze apiserver $((LEASE_SECONDS + 2)) # Longer than every lease.
     wait_until 90 is_as_declared 10 web:2 || show_state
     nothing_is_leaked || show_state
 }
@@ -121,10 +107,7 @@ show_state() {
     wait_until 60 is_as_declared 10 web:1 || show_state
     for service in controller-manager scheduler; do
         deployment 10 "web:$service"
-        pid=$(service_pid "$service")
-        kill -STOP "$pid"
-        sleep 3 # Longer than its lease.
-        kill -CONT "$pid"
+        freeze "$service" $((LEASE_SECONDS + 1)) # Longer than its lease.
         never_too_many 10
         wait_until 90 is_as_declared 10 "web:$service" || show_state
     done
@@ -149,10 +132,7 @@ show_state() {
     deployment 10 web:1
     wait_until 60 is_as_declared 10 web:1 || show_state
     deployment 10 web:2
-    pid=$(pgrep -f "^etcd --data-dir $DATA/etcd")
-    kill -STOP "$pid"
-    sleep 4 # Longer than every lease.
-    kill -CONT "$pid"
+    freeze etcd $((LEASE_SECONDS + 2)) # Longer than every lease.
     wait_until 90 is_as_declared 10 web:2 || show_state
     nothing_is_leaked || show_state
 }

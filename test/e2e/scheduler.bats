@@ -131,6 +131,16 @@ refused() {
     done
 }
 
+@test "a node that has the image already is preferred" {
+    node a
+    node b
+    patch_status /api/v1/nodes/b '{"status": {"images": [{"names": ["example.com/large:1"], "sizeBytes": 900000000}]}}'
+    for i in 1 2 3; do
+        pod "large-$i" '{"containers": [{"name": "c", "image": "example.com/large:1"}]}'
+        wait_until 20 is_on "large-$i" b
+    done
+}
+
 @test "taints keep away who does not tolerate them" {
     node a '{}' '{}' '[{"key":"use","value":"gpu","effect":"NoSchedule"}]'
     node b '{}' '{}' '[{"key":"bad","effect":"NoExecute"}]'
@@ -352,6 +362,12 @@ profiles:
   plugins: {score: {disabled: [{name: "*"}], enabled: [{name: NodeResourcesFit}]}}
   pluginConfig:
   - {name: NodeResourcesFit, args: {scoringStrategy: {type: MostAllocated}}}
+- schedulerName: levels
+  plugins: {score: {disabled: [{name: "*"}], enabled: [{name: NodeResourcesFit}]}}
+  pluginConfig:
+  - name: NodeResourcesFit
+    args: {scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: [
+      {utilization: 0, score: 10}, {utilization: 100, score: 0}]}}}
 - schedulerName: elsewhere
   pluginConfig:
   - name: NodeAffinity
@@ -363,6 +379,9 @@ YAML
     pid=$!
     for i in 1 2 3 4; do pod "p$i" "$(asking 1 '{"schedulerName":"packs"}')" && wait_until 20 has_node "p$i"; done
     [ "$(k get pods -o json | jq '[.items[].spec.nodeName] | unique | length')" = 1 ]
+    for i in 1 2; do pod "r$i" "$(asking 1 '{"schedulerName":"levels"}')" && wait_until 20 has_node "r$i"; done
+    [ "$(k get pods r1 r2 -o json | jq '[.items[].spec.nodeName] | unique | length')" = 1 ] # The emptier one.
+    not is_on r1 "$(node_of p1)"
     pod q '{"schedulerName":"elsewhere"}'
     refused q "0/2 nodes are available: 2 node(s) didn't match scheduler-enforced node affinity."
     k label node b use=web >/dev/null

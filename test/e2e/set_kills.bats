@@ -1,10 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# One store is enough: workload_faults.bats does the like on both.
+#
 # StatefulSets and DaemonSets whose controllers are killed at random moments of rollouts: no ordinal is
 # ever there twice, no node has two pods, and never is more missing than may be. ROUNDS says how often
 # they are killed.
 
 load helpers
+load workloads
 
 ROUNDS=${ROUNDS:-10}
 
@@ -12,71 +15,15 @@ setup_file() { start_server && start_nodes 3; }
 teardown_file() { each_of stop_nodes stop_server; }
 setup() { new_namespace && k config set-context --current --namespace "$NS" >/dev/null; }
 
-# declare_sets IMAGE REPLICAS
-declare_sets() {
-    local template
-    template='"metadata": {"labels": {"app": "NAME"}, "annotations": {"simulate.coracle.io/c": "ready=20ms stop=20ms"}},
-        "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "c", "image": "'$1'"}]}'
-    k apply -f - >/dev/null <<JSON
-{"apiVersion": "v1", "kind": "List", "items": [
-  {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"}, "spec": {"replicas": $2, "serviceName": "web",
-    "selector": {"matchLabels": {"app": "web"}}, "template": {${template/NAME/web}}}},
-  {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "all"}, "spec": {"replicas": $2, "serviceName": "all",
-    "podManagementPolicy": "Parallel", "selector": {"matchLabels": {"app": "all"}}, "template": {${template/NAME/all}}}},
-  {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent"}, "spec": {
-    "selector": {"matchLabels": {"app": "agent"}}, "template": {${template/NAME/agent}}}}]}
-JSON
-}
-
 kill_controllers() {
     kill -KILL "$(cat "$BATS_FILE_TMPDIR/controller-manager.pid")"
     not grep -E "Sanitizer|runtime error" "$BATS_FILE_TMPDIR/controller-manager.log"
-}
-
-# are_as_declared IMAGE REPLICAS
-are_as_declared() {
-    k get pods,statefulsets,daemonsets -o json | jq -e --arg image "$1" --argjson replicas "$2" '
-        [.items[] | select(.kind == "Pod")] as $pods
-        | ($pods | map(.metadata.labels.app) | group_by(.) | map("\(.[0]) \(length)")) == ["agent 3", "all \($replicas)", "web \($replicas)"]
-        and all($pods[]; .spec.containers[0].image == $image and .metadata.deletionTimestamp == null
-            and any(.status.conditions[]?; .type == "Ready" and .status == "True"))
-        and all(.items[] | select(.kind == "StatefulSet") | .status; .currentRevision == .updateRevision
-            and .readyReplicas == $replicas and .updatedReplicas == $replicas)
-        and all(.items[] | select(.kind == "DaemonSet") | .status; .numberAvailable == 3 and .updatedNumberScheduled == 3)' >/dev/null
 }
 
 show_state() {
     k get statefulsets,daemonsets,pods -o wide >&2 || true
     tail -n 40 "$BATS_FILE_TMPDIR/controller-manager.log" >&2
     return 1
-}
-
-# What the watched events of pods say against a rule; nothing if it was kept. 'pods' are those that
-# there are when an event comes, 'full' that all nodes have had a pod that was ready.
-faults() {
-    jq -nc '
-        def is_ready: . != null and .metadata.deletionTimestamp == null and any(.status.conditions[]?; .type == "Ready" and .status == "True");
-        def goes: .metadata.deletionTimestamp != null;
-        def ordinal: .metadata.name | capture("-(?<n>[0-9]+)$").n | tonumber;
-        def node: .spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].values[0];
-        def of($app): [.pods[] | select(.metadata.labels.app == $app)];
-        def say($what): .faults += [$what];
-        reduce inputs as $event ({pods: {}, full: false, faults: []};
-            $event.object as $pod | $pod.metadata.name as $name | $pod.metadata.labels.app as $app | .pods[$name] as $before
-            | if $event.type == "ADDED" and $before != null then say("\($name) is there twice") else . end
-            | if $event.type == "ADDED" and $app == "web" and
-                (. as $s | [range(0; $pod | ordinal) | $s.pods["web-\(.)"] | is_ready] | all | not)
-              then say("\($name) came too early") else . end
-            | if $app == "web" and $before != null and ($before | goes | not) and ($event.type == "DELETED" or ($pod | goes)) and
-                ([of("web")[] | is_ready] | all | not)
-              then say("\($name) went too early") else . end
-            | if $event.type == "DELETED" then del(.pods[$name]) else .pods[$name] = $pod end
-            | if $app == "agent" and ([of("agent")[] | select(goes | not) | node] | group_by(.) | any(length > 1))
-              then say("\($pod | node) has two pods") else . end
-            | .full = (.full or ([of("agent")[] | select(is_ready)] | length == 3))
-            | if $app == "agent" and .full and ([of("agent")[] | select(is_ready)] | length < 2)
-              then say("two nodes miss their pods") else . end)
-        | .faults[]' "$1"
 }
 
 @test "controllers killed at random make nothing twice and take no more than they may" {

@@ -113,7 +113,7 @@ refused() {
     [ "$status" -eq 1 ]
     [ "$(wc -l <err)" -eq 1 ]
     grep "^coracle-apiserver: .*http://127.0.0.1:1" err
-    refused 1 'the etcd endpoint "ftp://127.0.0.1:1" is no http or https URL' "${GOOD[@]}" \
+    refused 1 'the etcd endpoint "ftp://127.0.0.1:1" is no http, https or unix URL' "${GOOD[@]}" \
         --etcd-servers ftp://127.0.0.1:1
 }
 

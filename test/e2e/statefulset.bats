@@ -116,6 +116,24 @@ in_order() {
     wait_until 20 are pods slow-0
 }
 
+@test "a rollout takes no more pods at a time than it may" {
+    set_of web '"replicas": 4, "podManagementPolicy": "Parallel", "updateStrategy": {"rollingUpdate": {"maxUnavailable": 2}}'
+    rolled_out web
+    set_of web '"replicas": 4, "podManagementPolicy": "Parallel", "updateStrategy": {"rollingUpdate": {"maxUnavailable": 2}}' ready=never
+    wait_until 20 is statefulset/web .status.updatedReplicas 2
+    wait_until 20 is statefulset/web '.status.readyReplicas' 2
+    [ "$(k get pods -l "controller-revision-hash=$(field statefulset/web .status.updateRevision)" -o jsonpath='{.items[*].metadata.name}')" = "web-2 web-3" ]
+}
+
+@test "a pod counts once it has been ready for a while" {
+    set_of web '"replicas": 2, "minReadySeconds": 3600'
+    wait_until 20 is statefulset/web .status.readyReplicas 1
+    is statefulset/web .status.availableReplicas 0
+    are pods web-0
+    k patch statefulset web -p '{"spec": {"minReadySeconds": 1}}' >/dev/null
+    wait_until 20 is statefulset/web .status.availableReplicas 2
+}
+
 @test "a pod that has ended is made again" {
     set_of web '"replicas": 1'
     rolled_out web

@@ -8,7 +8,7 @@ load helpers
 
 setup_file() {
     start_server
-    start_controllers --controllers=pvc-protection,pv-protection
+    start_controllers --controllers=pvc-protection,pv-protection,volumeattributesclass-protection-controller
 }
 
 teardown_file() {
@@ -102,4 +102,32 @@ YAML
     [ -n "$(k get pv "$NS-a" -o jsonpath='{.metadata.deletionTimestamp}')" ]
     patch_status "/api/v1/persistentvolumes/$NS-a" '{"status": {"phase": "Released"}}'
     wait_until 10 is_gone pv "$NS-a"
+}
+
+@test "a class of volume attributes goes when no claim and no volume names it" {
+    k create -f - >/dev/null <<YAML
+apiVersion: storage.k8s.io/v1
+kind: VolumeAttributesClass
+metadata: {name: $NS}
+driverName: disks.example.com
+parameters: {iops: "100"}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: $NS}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], volumeAttributesClassName: $NS, csi: {driver: disks.example.com, volumeHandle: a}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: $NS}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}, volumeAttributesClassName: $NS}
+YAML
+    is_held volumeattributesclass "$NS" "" vac-protection
+    k patch volumeattributesclass "$NS" --type json -p '[{"op": "remove", "path": "/metadata/finalizers"}]'
+    wait_until 10 is_held volumeattributesclass "$NS" "" vac-protection # It is given back.
+    k delete volumeattributesclass "$NS" --wait=false
+    k delete pv "$NS" --timeout=10s
+    [ -n "$(k get volumeattributesclass "$NS" -o jsonpath='{.metadata.deletionTimestamp}')" ]
+    kn delete pvc data --timeout=10s
+    wait_until 10 is_gone volumeattributesclass "$NS"
 }

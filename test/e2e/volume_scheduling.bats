@@ -203,6 +203,7 @@ JSON
     k get pvc c -o json | jq -e '.status | .capacity.storage == "2Gi" and .allocatedResources.storage == "2Gi"
         and .conditions == null and .allocatedResourceStatuses == null'
     [ "$(k get pv "$(k get pvc c -o jsonpath='{.spec.volumeName}')" -o jsonpath='{.spec.capacity.storage}')" = 2Gi ]
+    [ "$(annotation c volume.kubernetes.io/storage-resizer)" = kubernetes.io/host-path ]
     wait_until 10 has_event d ExternalExpanding "waiting for an external controller to expand this PVC"
     [ "$(k get pvc d -o jsonpath='{.status.capacity.storage}')" = 1Gi ]
 }

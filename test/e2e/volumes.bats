@@ -125,8 +125,72 @@ has_event() {
     wait_until 10 bound_to a "$name"
     [ "$(k get pv "$name" -o json | jq -r '.spec | .capacity.storage + " " + .storageClassName + " " + .persistentVolumeReclaimPolicy')" = "3Gi made Delete" ]
     wait_until 10 has_event a "ProvisioningSucceeded: Successfully provisioned volume $name using kubernetes.io/host-path"
+    [ "$(k get pv "$name" -o json | jq -c '.metadata.finalizers')" = '["kubernetes.io/pv-controller","kubernetes.io/pv-protection"]' ]
+    # Whoever deletes the volume first takes nothing from its policy.
+    k delete pv "$name" --wait=false
+    is_phase "pv/$name" Bound
     k delete pvc a -n "$NS"
     wait_until 10 no_volumes
+}
+
+@test "what can't be made is told, and the scheduler chooses again" {
+    local late='"volumeBindingMode":"WaitForFirstConsumer"'
+    class "here-$NS" kubernetes.io/host-path "$late"
+    class "options-$NS" kubernetes.io/host-path '"mountOptions":["ro","soft"]'
+    class "none-$NS" kubernetes.io/no-provisioner
+    class "once-$NS" kubernetes.io/aws-ebs
+    claim block 1Gi '"storageClassName":"here-'"$NS"'","volumeMode":"Block"'
+    claim lost 1Gi '"storageClassName":"here-'"$NS"'"'
+    k create -f - <<<'{"apiVersion":"v1","kind":"Node","metadata":{"name":"here"}}'
+    k annotate pvc block -n "$NS" volume.kubernetes.io/selected-node=here
+    wait_until 10 has_event block "ProvisioningFailed: Failed to provision volume with StorageClass \"here-$NS\": kubernetes.io/host-path does not support block volume provisioning"
+    wait_until 10 is_open block
+    k annotate pvc lost -n "$NS" volume.kubernetes.io/selected-node=gone
+    wait_until 10 has_event lost 'ProvisioningFailed: Failed to get target node: node "gone" not found'
+    wait_until 10 is_open lost
+    k annotate pvc lost -n "$NS" volume.kubernetes.io/selected-node=here
+    wait_until 10 is_phase pvc/lost Bound
+    claim opt 1Gi '"storageClassName":"options-'"$NS"'"'
+    wait_until 10 has_event opt "ProvisioningFailed: Mount options are not supported by the provisioner but StorageClass \"options-$NS\" has mount options [ro soft]"
+    claim none 1Gi '"storageClassName":"none-'"$NS"'"'
+    wait_until 10 has_event none "ProvisioningFailed: no volume plugin matched name: kubernetes.io/no-provisioner"
+    claim once 1Gi '"storageClassName":"once-'"$NS"'"'
+    wait_until 10 has_event once "ExternalProvisioning: Waiting for a volume to be created either by the external provisioner 'ebs.csi.aws.com'"
+    k delete node here
+}
+
+# is_open CLAIM: no node is chosen for it.
+is_open() {
+    [ "$(k get pvc "$1" -n "$NS" -o json | jq '.metadata.annotations["volume.kubernetes.io/selected-node"]')" = null ]
+}
+
+@test "a volume that is to be recycled is emptied by a pod, and free again" {
+    volume v 1Gi
+    k patch pv v -p '{"spec":{"persistentVolumeReclaimPolicy":"Recycle"}}'
+    claim a 1Gi
+    wait_until 10 bound_to a v
+    k delete pvc a -n "$NS"
+    wait_until 10 k get pod recycler-for-v -n default
+    k get pod recycler-for-v -n default -o json | jq -e '.spec | .activeDeadlineSeconds == 60 and .restartPolicy == "Never"
+        and .volumes[0] == {name: "vol", hostPath: {path: "/tmp/x", type: ""}} and .containers[0].volumeMounts[0] == {name: "vol", mountPath: "/scrub"}'
+    is_phase pv/v Released
+    patch_status /api/v1/namespaces/default/pods/recycler-for-v '{"status":{"phase":"Succeeded"}}'
+    wait_until 10 is_phase pv/v Available
+    [ "$(k get pv v -o json | jq .spec.claimRef)" = null ]
+    wait_until 10 eval '[ -z "$(k get pods -n default -o name)" ]'
+    k get events -n default -o json | jq -e '[.items[] | select(.reason == "VolumeRecycled" and .message == "Volume recycled")] | length == 1'
+}
+
+@test "a volume that nothing here can delete has failed" {
+    k create -f - <<JSON
+{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"v"},"spec":{"capacity":{"storage":"1Gi"},
+ "accessModes":["ReadWriteOnce"],"nfs":{"server":"a","path":"/b"},"persistentVolumeReclaimPolicy":"Delete"}}
+JSON
+    claim a 1Gi
+    wait_until 10 bound_to a v
+    k delete pvc a -n "$NS"
+    wait_until 10 is_phase pv/v Failed
+    [ "$(k get pv v -o jsonpath='{.status.message}')" = 'error getting deleter volume plugin for volume "v": no deletable volume plugin matched' ]
 }
 
 @test "a claim without a class gets the one by default, also when that comes later" {
