@@ -17,14 +17,16 @@ step() {
     fi
 }
 
-# units BUILD SOURCE…: runs the program of each source.
+# units BUILD SOURCE…: runs the program of each source. One that fails is named, also when none of its
+# tests says so: a sanitizer may, or the clock.
 units() {
-    local status=0 program build=$1
+    local status=0 source program build=$1
     shift
     for source in "$@"; do
         program=build/$build/${source%.c}
         echo "# $program"
-        UBSAN_OPTIONS=halt_on_error=1 CMOCKA_MESSAGE_OUTPUT=TAP timeout 120 "$program" || status=1
+        UBSAN_OPTIONS=halt_on_error=1 CMOCKA_MESSAGE_OUTPUT=TAP timeout 120 "$program" ||
+            { echo "not ok - $program ended with status $?" && status=1; }
     done
     return $status
 }
