@@ -90,10 +90,13 @@ bool metadata_take_names(struct write *write, struct error *error)
 
 bool metadata_prepare_create(struct write *write, struct error *error)
 {
-    static const char *const server_set[] = {"deletionTimestamp", "deletionGracePeriodSeconds",
-                                             "selfLink",          "uid",
-                                             "creationTimestamp", "generation",
-                                             "resourceVersion",   NULL};
+    static const char *const server_set[] = {"deletionTimestamp",
+                                             "deletionGracePeriodSeconds",
+                                             "selfLink",
+                                             "uid",
+                                             "creationTimestamp",
+                                             "resourceVersion",
+                                             NULL};
     json_t *metadata = json_get_or_add_object(write->object, "metadata");
     if (metadata_revision(write->object) != 0) {
         return error_set(error, 500, "",
@@ -349,6 +352,7 @@ void metadata_validate(const struct write *write, struct field_errors *errors)
     const json_t *metadata = json_object_get(write->object, "metadata");
     validate_generate_name(write, metadata, path, errors);
     validate_name(write, metadata, path, errors);
+    check_not_negative(json_object_get(metadata, "generation"), FIELD(path, "generation"), errors);
     names_validate_labels(json_object_get(metadata, "labels"), FIELD(path, "labels"), errors);
     names_validate_annotations(json_object_get(metadata, "annotations"), FIELD(path, "annotations"),
                                errors);

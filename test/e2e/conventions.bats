@@ -51,6 +51,13 @@ version_of() { api GET "$1" | jq -r .metadata.resourceVersion; }
 @test "an object gets a uid, a creation time and, where there is one, a generation" {
     created=$(send POST "$BASE/configmaps" "$(config_map a)")
     jq -e '.metadata | (.uid | test("^[0-9a-f-]{36}$")) and (.creationTimestamp | fromdate) and .generation == null' <<<"$created"
+    # Where the server does not count, one may do so oneself, once.
+    counted=$(config_map b | jq '.metadata.generation = 7')
+    is "$(send POST "$BASE/configmaps" "$counted" | jq .metadata.generation)" 7
+    is "$(jq '.metadata.generation = 8' <<<"$counted" | api PUT "$BASE/configmaps/b" -H 'Content-Type: application/json' --data-binary @- | jq .metadata.generation)" 7
+    counted=$(config_map c | jq '.metadata.generation = -1')
+    is "$(send POST "$BASE/configmaps" "$counted" | jq -r .message)" \
+        'ConfigMap "c" is invalid: metadata.generation: Invalid value: -1: must be greater than or equal to 0'
     deployment=$(k -n "$NS" create deployment web --image=i -o json)
     is "$(jq .metadata.generation <<<"$deployment")" 1
     path=/apis/apps/v1/namespaces/$NS/deployments/web
