@@ -18,7 +18,7 @@
 #include "common/timestamp.h"
 
 enum {
-    default_in_flight = 64,
+    default_in_flight = 32, /* More are answered no sooner, and each takes a handshake. */
     request_timeout_ms = 60000,
     tries_max = 10,
     retry_after_max_seconds = 120,

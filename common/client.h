@@ -34,7 +34,7 @@ struct client;
 
 struct client_options {
     const char *user_agent; /* "coracle-scheduler"; its version is added. */
-    int64_t in_flight;      /* 0: 64. */
+    int64_t in_flight;      /* 0: 32. */
     int64_t qps;            /* Requests a second; 0 or less: no limit. */
     int64_t burst;
     struct metrics *metrics; /* For rest_client_requests_total; NULL: none. */
