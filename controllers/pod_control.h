@@ -12,9 +12,9 @@ json_t *pod_control_make(const json_t *owner, const json_t *pod_template);
 
 /* Creates this many equal pods: first one, or as many as went well together a moment ago under the
  * same key, then twice as many at a time as before while all succeed; so a quota or a bad template
- * costs one refusal and not a thousand. Notes the
- * creations as expected under the key, and takes back those that failed or were not tried. Returns
- * false with the first error when any was not created. Blocks. */
+ * costs one refusal and not a thousand. Notes the creations as expected under the key, and takes
+ * back those that failed or were not tried. Returns false with the first error when any was not
+ * created. Blocks. */
 bool pod_control_create(struct controller *controller, const json_t *owner, json_t *pod,
                         size_t count, struct expectations *expectations, const char *key,
                         struct error *error);

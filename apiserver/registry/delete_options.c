@@ -6,6 +6,7 @@
 
 #include "apiserver/audit/audit.h"
 #include "apiserver/registry/decode.h"
+#include "apiserver/registry/validation/check.h"
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/schema_rules.h"
@@ -91,14 +92,6 @@ static char *copy_member(const json_t *object, const char *name)
     return text && text[0] ? duplicate(text) : NULL;
 }
 
-static bool is_one_of(const char *text, const char *const *known)
-{
-    while (*known != NULL && strcmp(*known, text) != 0) {
-        known++;
-    }
-    return *known != NULL;
-}
-
 static bool are_all_known(const json_t *dry_run)
 {
     size_t known = 0;
@@ -125,7 +118,7 @@ static bool validate(const struct delete_options *options, const json_t *dry_run
         field_error(&errors, FIELD_INVALID, path, value,
                     "orphanDependents and deletionPropagation cannot be both set");
     }
-    if (policy != NULL && !is_one_of(policy, policies)) {
+    if (policy != NULL && !check_one_of(policy, policies)) {
         field_error_not_supported(&errors, path, value, shown);
     }
     if (!are_all_known(dry_run)) {
